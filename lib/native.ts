@@ -1,0 +1,211 @@
+/**
+ * The whole native surface, typed on one page. This is the only file that
+ * loads the addon; everything below is plain data in, plain data out.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { SpeccascadeError, type ErrorCode } from './errors.ts';
+
+/** Element types a published tensor may have. */
+export type TensorDtype = 'F32' | 'F16' | 'BF16';
+
+/** One tensor of a checkpoint: row-major elements at [begin, end) bytes of `files[file]`. */
+export interface NativeTensor {
+  name: string;
+  file: number;
+  dtype: TensorDtype;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+/** Where the weights come from: mapped files, or a seed (random weights). */
+export type NativeWeights = { files: string[]; tensors: NativeTensor[] } | { seed: bigint };
+
+export type Activation = 'relu' | 'gelu' | 'gelu_tanh' | 'silu';
+
+/** What the forward pass needs to know of config.json. */
+export interface NativeConfig {
+  vocabSize: number;
+  dModel: number;
+  dKv: number;
+  dFf: number;
+  numHeads: number;
+  numLayers: number;
+  numDecoderLayers: number;
+  relativeAttentionNumBuckets: number;
+  relativeAttentionMaxDistance: number;
+  /** UMT5: a relative bias in every layer instead of the first only. */
+  relativeBiasEveryLayer: boolean;
+  layerNormEpsilon: number;
+  activation: Activation;
+  gated: boolean;
+  /** Multiply the decoder output by d_model^-0.5 before the head. */
+  scaleDecoderOutputs: boolean;
+  /** Random weights only: whether the head shares the embedding matrix. */
+  tieWordEmbeddings: boolean;
+}
+
+export interface NativeModelOptions {
+  device: string;
+  dtype: string;
+  /** Upper bound on pool threads one operation of this model uses; 0: all cores. */
+  threads: number;
+}
+
+/** Tensors of the file that the model does not need: copies of `shared`, known leftovers, and the rest. */
+export interface NativeLoadReport {
+  duplicates: string[];
+  leftovers: string[];
+  unused: string[];
+}
+
+export interface NativeModel {
+  readonly device: string;
+  readonly dtype: 'f32' | 'bf16';
+  readonly parameters: number;
+  readonly memoryBytes: number;
+  readonly report: NativeLoadReport;
+  /** Ids are packed back to back; `lengths` splits them into rows. Result: packed states, [sum(lengths), dModel]. */
+  encode(ids: Int32Array, lengths: Int32Array): Promise<Float32Array>;
+  /** Packed logits, [sum(decoderLengths), vocabSize]. */
+  logits(
+    ids: Int32Array,
+    lengths: Int32Array,
+    decoderIds: Int32Array,
+    decoderLengths: Int32Array,
+  ): Promise<Float32Array>;
+  /** Log-probability of each output id, packed; the decoder start token is put in front of each row. */
+  score(
+    ids: Int32Array,
+    lengths: Int32Array,
+    outputIds: Int32Array,
+    outputLengths: Int32Array,
+    startToken: number,
+  ): Promise<Float32Array>;
+  /** Drops this handle's reference; memory goes when the last session on it has closed. */
+  dispose(): void;
+}
+
+/** Upper bounds and fixed properties of a session. */
+export interface NativeSessionOptions {
+  /** Draft length gamma of a chain; 0: no drafter. */
+  draftLength: number;
+  maxBatch: number;
+  maxInputTokens: number;
+  /** Upper bound of generated tokens per request. */
+  maxNewTokens: number;
+  /** Upper bound of the decoder prefix length (start token or `decoderPrefix`). */
+  maxPrefixTokens: number;
+}
+
+/** One sequence to decode. Validated by lib; the engine trusts shapes but checks bounds again. */
+export interface NativeRequest {
+  inputIds: Int32Array;
+  /** What the decoder starts from: the start token, or the caller's prefix. */
+  prefix: Int32Array;
+  eosTokens: Int32Array;
+  stopTokens: Int32Array;
+  suppressTokens: Int32Array;
+  maxNewTokens: number;
+  minNewTokens: number;
+  /** 0: greedy. */
+  temperature: number;
+  /** 0: off. */
+  topK: number;
+  /** 1: off. */
+  topP: number;
+  /** One seed per sample; the samples share one encoder pass. */
+  seeds: BigUint64Array;
+  logprobs: boolean;
+}
+
+export interface NativeStats {
+  targetCalls: number;
+  draftCalls: number;
+  proposed: number;
+  tested: number;
+  accepted: number;
+  encodeMs: number;
+  decodeMs: number;
+}
+
+export type NativeFinish = 'eos' | 'length' | 'stop' | 'aborted';
+
+/** What one step of one sample produced. */
+export interface NativeEvent {
+  sample: number;
+  tokens: Int32Array;
+  /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
+  accepted: number;
+  logprobs: Float32Array | null;
+  /** Set on the last event of the sample. */
+  finish: NativeFinish | null;
+  /** Set with `finish`. */
+  stats: NativeStats | null;
+  /** Set instead of `finish` when the sample failed. */
+  error: { code: ErrorCode; message: string } | null;
+}
+
+export interface NativeSessionStats {
+  queued: number;
+  active: number;
+  /** Engine steps (target passes) so far. */
+  steps: number;
+  totals: NativeStats & { requests: number; tokens: number };
+  cacheBytes: number;
+}
+
+export interface NativeSession {
+  /** Queues a request; `onEvents` gets the events of all its samples in order, several at a time. */
+  submit(request: NativeRequest, onEvents: (events: NativeEvent[]) => void): number;
+  /** Asks for an end within one step; the samples finish with 'aborted'. Unknown ids are ignored. */
+  cancel(id: number): void;
+  stats(): NativeSessionStats;
+  /** Aborts work under way; resolves when the engine's thread has ended. */
+  close(): Promise<void>;
+}
+
+export interface DeviceInfo {
+  name: string;
+  kind: 'cpu' | 'cuda';
+  memoryBytes: number;
+  computeCapability?: string;
+  features: string[];
+  /** Why a kind of device is missing or limited. */
+  note?: string;
+}
+
+export interface Native {
+  loadModel(
+    config: NativeConfig,
+    weights: NativeWeights,
+    options: NativeModelOptions,
+    onProgress: ((doneBytes: number, totalBytes: number) => void) | null,
+  ): Promise<NativeModel>;
+  createSession(
+    target: NativeModel,
+    drafter: NativeModel | null,
+    options: NativeSessionOptions,
+  ): NativeSession;
+  devices(): DeviceInfo[];
+  philox(seed: bigint, counter: Uint32Array): Uint32Array;
+}
+
+function load(): Native {
+  const root = fileURLToPath(new URL('..', import.meta.url)); // same depth from lib/ and dist/
+  const require = createRequire(import.meta.url);
+  try {
+    return (require('node-gyp-build') as (dir: string) => Native)(root);
+  } catch (cause) {
+    throw new SpeccascadeError(
+      'ERR_DEVICE',
+      `the native addon is not built for ${process.platform}-${process.arch}: ` +
+        `run "npm rebuild speccascade" (or "npm run build:native" in a checkout); ` +
+        `it needs CMake and a C++20 compiler. ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+export const native: Native = load();
