@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { SpeccascadeError, type ErrorCode } from './errors.ts';
+import { SpeccascadeError } from './errors.ts';
 
 /** Element types a published tensor may have. */
 export type TensorDtype = 'F32' | 'F16' | 'BF16';
@@ -134,6 +134,8 @@ export type NativeFinish = 'eos' | 'length' | 'stop' | 'aborted';
 
 /** What one step of one sample produced. */
 export interface NativeEvent {
+  /** The id that submit() gave. */
+  request: number;
   sample: number;
   tokens: Int32Array;
   /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
@@ -141,10 +143,10 @@ export interface NativeEvent {
   logprobs: Float32Array | null;
   /** Set on the last event of the sample. */
   finish: NativeFinish | null;
-  /** Set with `finish`. */
+  /** Set on the last event of the sample. */
   stats: NativeStats | null;
   /** Set instead of `finish` when the sample failed. */
-  error: { code: ErrorCode; message: string } | null;
+  error: SpeccascadeError | null;
 }
 
 export interface NativeSessionStats {
@@ -157,8 +159,8 @@ export interface NativeSessionStats {
 }
 
 export interface NativeSession {
-  /** Queues a request; `onEvents` gets the events of all its samples in order, several at a time. */
-  submit(request: NativeRequest, onEvents: (events: NativeEvent[]) => void): number;
+  /** Queues a request and returns its id; its events follow. Every sample ends in exactly one. */
+  submit(request: NativeRequest): number;
   /** Asks for an end within one step; the samples finish with 'aborted'. Unknown ids are ignored. */
   cancel(id: number): void;
   stats(): NativeSessionStats;
@@ -177,6 +179,8 @@ export interface DeviceInfo {
 }
 
 export interface Native {
+  /** The class that failures of the core are thrown as. */
+  setErrorClass(errorClass: typeof SpeccascadeError): void;
   loadModel(
     config: NativeConfig,
     weights: NativeWeights,
@@ -187,6 +191,8 @@ export interface Native {
     target: NativeModel,
     drafter: NativeModel | null,
     options: NativeSessionOptions,
+    /** Gets the events of each step, in order. */
+    onEvents: (events: NativeEvent[]) => void,
   ): NativeSession;
   devices(): DeviceInfo[];
   philox(seed: bigint, counter: Uint32Array): Uint32Array;
@@ -196,7 +202,9 @@ function load(): Native {
   const root = fileURLToPath(new URL('..', import.meta.url)); // same depth from lib/ and dist/
   const require = createRequire(import.meta.url);
   try {
-    return (require('node-gyp-build') as (dir: string) => Native)(root);
+    const addon = (require('node-gyp-build') as (dir: string) => Native)(root);
+    addon.setErrorClass(SpeccascadeError);
+    return addon;
   } catch (cause) {
     throw new SpeccascadeError(
       'ERR_DEVICE',

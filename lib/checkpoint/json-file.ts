@@ -1,0 +1,94 @@
+/** Bounded reading of the small JSON files of a checkpoint. */
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { SpeccascadeError } from '../errors.ts';
+import { checkpointError, configError, show, systemCode } from './messages.ts';
+
+export interface JsonObject {
+  [key: string]: unknown;
+}
+
+/** A parsed JSON object and the file it came from, for messages. */
+export interface JsonFile {
+  file: string;
+  value: JsonObject;
+}
+
+/**
+ * Size in bytes of a regular file; null where nothing has that name.
+ * Anything else (a folder, a pipe, no permission) is ERR_CHECKPOINT: opening a pipe would hang.
+ */
+export async function fileSize(file: string): Promise<number | null> {
+  let info;
+  try {
+    info = await stat(file);
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(cause))) return null;
+    throw checkpointError(file, `cannot be read (${systemCode(cause)})`, cause);
+  }
+  if (!info.isFile()) throw checkpointError(file, 'expected a regular file');
+  return info.size;
+}
+
+/**
+ * Reads `size` bytes from `position`; a file that ends before is ERR_CHECKPOINT.
+ * The caller has compared `size` with the file's own size: this allocates `size` bytes.
+ */
+export async function readBytes(
+  file: string,
+  position: number,
+  size: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(file, 'r');
+    const bytes = new Uint8Array(size);
+    let done = 0;
+    while (done < size) {
+      const { bytesRead } = await handle.read(bytes, done, size - done, position + done);
+      if (bytesRead === 0) throw checkpointError(file, 'ended while it was being read');
+      done += bytesRead;
+    }
+    return bytes;
+  } catch (cause) {
+    if (cause instanceof SpeccascadeError) throw cause;
+    throw checkpointError(file, `cannot be read (${systemCode(cause) || String(cause)})`, cause);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Reads a JSON object of at most `limit` bytes; null where the file is absent.
+ * A file that cannot be read is ERR_CHECKPOINT; one that is too large, not UTF-8 or not a
+ * JSON object is `syntaxError` (ERR_CONFIG unless told otherwise).
+ */
+export async function readJsonObject(
+  file: string,
+  limit: number,
+  syntaxError: typeof configError = configError,
+): Promise<JsonFile | null> {
+  const size = await fileSize(file);
+  if (size === null) return null;
+  if (size > limit) throw syntaxError(file, `expected at most ${limit} bytes, received ${size}`);
+  return { file, value: parseJsonObject(file, await readBytes(file, 0, size), syntaxError) };
+}
+
+/** Parses bytes as a JSON object, or throws `syntaxError` naming `where`. */
+export function parseJsonObject(
+  where: string,
+  bytes: Uint8Array,
+  syntaxError: typeof configError,
+): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw syntaxError(where, `expected JSON, received ${(cause as Error).message}`, cause);
+  }
+  if (!isObject(value)) throw syntaxError(where, `expected a JSON object, received ${show(value)}`);
+  return value;
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,17 @@
+/** The public names, nothing else. */
+export { T5Model } from './model.ts';
+export type { Device, Dtype, LoadOptions, LoadProgress } from './model.ts';
+export type { T5Config } from './checkpoint.ts';
+export { Tokenizer, TokenStream } from './tokenizer.ts';
+export { chain } from './drafters.ts';
+export type { ChainDrafter, Drafter } from './drafters.ts';
+export { lossless } from './rules.ts';
+export type { LosslessRule, Rule } from './rules.ts';
+export { createSession, DecodeSession } from './session.ts';
+export type { SessionStats } from './session.ts';
+export type { Input } from './session/inputs.ts';
+export type { GenerateOptions, SamplingOptions, SessionOptions } from './session/options.ts';
+export type { Result, ResultStats } from './session/result.ts';
+export type { StreamChunk } from './session/stream.ts';
+export { errorCodes, SpeccascadeError } from './errors.ts';
+export type { ErrorCode } from './errors.ts';

@@ -1,0 +1,30 @@
+/** Single operations, for tests and benchmarks (`speccascade/lowlevel`). */
+import { native, type DeviceInfo } from './native.ts';
+import { inputError } from './validate.ts';
+
+export type { DeviceInfo };
+
+/** What this process can compute on: the CPU first; its note says why there is no CUDA device. */
+export function devices(): DeviceInfo[] {
+  return native.devices();
+}
+
+/**
+ * One block of Philox4x32-10 (Salmon et al. 2011). `seed`: 64 bits, the key; `counter`: four
+ * unsigned 32-bit words. `uniforms` are (word >> 8) x 2^-24, in [0, 1). Errors: ERR_INPUT.
+ */
+export function philox(
+  seed: bigint,
+  counter: [number, number, number, number],
+): { words: Uint32Array; uniforms: Float32Array } {
+  if (typeof seed !== 'bigint' || seed < 0n || seed >= 2n ** 64n) {
+    throw inputError('seed', 'a bigint from 0 to 2^64 - 1', seed);
+  }
+  const isWord = (word: unknown): boolean =>
+    typeof word === 'number' && Number.isInteger(word) && word >= 0 && word < 2 ** 32;
+  if (!Array.isArray(counter) || counter.length !== 4 || !counter.every(isWord)) {
+    throw inputError('counter', 'four unsigned 32-bit integers', counter);
+  }
+  const words = native.philox(seed, Uint32Array.from(counter));
+  return { words, uniforms: Float32Array.from(words, (word) => (word >>> 8) * 2 ** -24) };
+}

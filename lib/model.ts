@@ -1,0 +1,247 @@
+/** A loaded model: find, validate, load, run teacher-forced, dispose. */
+import { resolveSource } from './checkpoint/hub.ts';
+import { nativeConfig, publishedConfig, readCheckpoint, type T5Config } from './checkpoint.ts';
+import { SpeccascadeError } from './errors.ts';
+import { native, type NativeConfig, type NativeModel, type NativeWeights } from './native.ts';
+import { pack, pad } from './pack.ts';
+import { Tokenizer } from './tokenizer.ts';
+import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from './validate.ts';
+
+export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+export type Dtype = 'auto' | 'f32' | 'bf16' | 'f16' | 'int8';
+
+export interface LoadProgress {
+  phase: 'download' | 'read' | 'upload';
+  /** Bytes. */
+  done: number;
+  total: number;
+}
+
+export interface LoadOptions {
+  /** Where the model computes. 'auto' (default): the CPU, the one device this version runs on. */
+  device?: Device;
+  /**
+   * Type of the weights in memory; products are accumulated in float32 whatever it is. 'auto'
+   * (default): bf16 on CPUs with native bfloat16, else f32.
+   */
+  dtype?: Dtype;
+  /** Upper bound of threads that one operation uses; default: all cores. */
+  threads?: number;
+  /** Where hub downloads are kept; default: $SPECCASCADE_CACHE or the user's cache folder. */
+  cacheDir?: string;
+  /** Branch, tag or commit of a hub model; default 'main'. */
+  revision?: string;
+  signal?: AbortSignal;
+  onProgress?: (progress: LoadProgress) => void;
+}
+
+interface Located {
+  config: T5Config;
+  native: NativeConfig;
+  weights: NativeWeights;
+  tokenizer: Tokenizer | null;
+  warnings: string[];
+}
+
+/** Weights of `random:` models are a function of this seed, so that runs can be compared. */
+const randomSeed = 20240530n;
+
+/** A T5-family model in memory. Immutable; any number of sessions may use it at once. */
+export class T5Model {
+  /** config.json in camelCase, validated, published defaults filled in. */
+  readonly config: T5Config;
+  /** 'cpu'. */
+  readonly device: string;
+  /** Type of the weights: 'f32' or 'bf16'. */
+  readonly dtype: string;
+  /** Number of weights, shared ones counted once. */
+  readonly parameters: number;
+  /** Bytes that the weights take. */
+  readonly memoryBytes: number;
+  /** null for a checkpoint without one: ids in, ids out. */
+  readonly tokenizer: Tokenizer | null;
+  /** What is odd but harmless about the checkpoint, one sentence each. */
+  readonly warnings: readonly string[];
+  /** Tensors that were known and not needed: copies of the embedding, and leftovers. */
+  readonly ignoredTensors: readonly string[];
+  readonly #native: NativeModel;
+  #disposed = false;
+
+  private constructor(located: Located, loaded: NativeModel) {
+    this.config = located.config;
+    this.tokenizer = located.tokenizer;
+    this.#native = loaded;
+    this.device = loaded.device;
+    this.dtype = loaded.dtype;
+    this.parameters = loaded.parameters;
+    this.memoryBytes = loaded.memoryBytes;
+    const { duplicates, leftovers, unused } = loaded.report;
+    this.ignoredTensors = [...duplicates, ...leftovers];
+    this.warnings = [
+      ...located.warnings,
+      ...unused.map((name) => `tensor ${name} is not part of a T5 model and was not used`),
+    ];
+  }
+
+  /**
+   * Loads a model.
+   *
+   * `source`: a folder in the published layout, a hub id ("google/flan-t5-small"), or random
+   * weights of a published shape for benchmarks ("random:t5-base").
+   *
+   * Errors: ERR_INPUT (an option), ERR_CHECKPOINT (file, tensor and what is wrong), ERR_CONFIG
+   * (file, key, value), ERR_DEVICE, ERR_OUT_OF_MEMORY, ERR_DOWNLOAD, ERR_IO, ERR_ABORTED.
+   */
+  static async load(source: string, options: LoadOptions = {}): Promise<T5Model> {
+    if (typeof source !== 'string' || source === '') {
+      throw inputError('model', 'a folder, a hub id or "random:<shape>"', source);
+    }
+    const settings = checkLoadOptions(options);
+    const located = await locate(source, options);
+    options.signal?.throwIfAborted();
+    const { onProgress } = options;
+    const report = onProgress
+      ? (done: number, total: number) => onProgress({ phase: 'read', done, total })
+      : null;
+    const loaded = await native.loadModel(located.native, located.weights, settings, report);
+    if (options.signal?.aborted) {
+      loaded.dispose();
+      throw abortError(options.signal);
+    }
+    return new T5Model(located, loaded);
+  }
+
+  /**
+   * Teacher-forced pass. Result: float32, [batch, longest decoder length, vocabSize]; rows past a
+   * shorter row's end are zero. Errors: ERR_INPUT (an id, an empty row), ERR_CLOSED.
+   */
+  async logits(
+    inputIds: number[][],
+    decoderInputIds: number[][],
+  ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
+    const { vocabSize } = this.config;
+    const input = pack('inputIds', inputIds, vocabSize);
+    const output = pack('decoderInputIds', decoderInputIds, vocabSize);
+    checkPairs(inputIds, decoderInputIds);
+    const packed = await this.nativeModel().logits(
+      input.ids,
+      input.lengths,
+      output.ids,
+      output.lengths,
+    );
+    return pad(packed, output.lengths, vocabSize);
+  }
+
+  /**
+   * Final encoder states: float32, [batch, longest input, dModel], zero past a shorter input's
+   * end. Errors: ERR_INPUT, ERR_CLOSED.
+   */
+  async encode(
+    inputIds: number[][],
+  ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
+    const input = pack('inputIds', inputIds, this.config.vocabSize);
+    const packed = await this.nativeModel().encode(input.ids, input.lengths);
+    return pad(packed, input.lengths, this.config.dModel);
+  }
+
+  /**
+   * Natural-logarithm probability of each given output token after its predecessors, at
+   * temperature 1, and the sum per pair. Output ids are without the start token.
+   * Errors: ERR_INPUT, ERR_CLOSED, ERR_NUMERIC.
+   */
+  async score(
+    inputIds: number[][],
+    outputIds: number[][],
+  ): Promise<{ tokens: Float32Array[]; total: number[] }> {
+    const { vocabSize, decoderStartTokenId } = this.config;
+    const input = pack('inputIds', inputIds, vocabSize);
+    const output = pack('outputIds', outputIds, vocabSize);
+    checkPairs(inputIds, outputIds);
+    const packed = await this.nativeModel().score(
+      input.ids,
+      input.lengths,
+      output.ids,
+      output.lengths,
+      decoderStartTokenId,
+    );
+    const tokens: Float32Array[] = [];
+    let at = 0;
+    for (const length of output.lengths) tokens.push(packed.slice(at, (at += length)));
+    return { tokens, total: tokens.map((row) => row.reduce((sum, value) => sum + value, 0)) };
+  }
+
+  /** The handle sessions are made from. Not part of the public surface. Throws ERR_CLOSED. */
+  nativeModel(): NativeModel {
+    if (this.#disposed) throw new SpeccascadeError('ERR_CLOSED', 'the model was disposed');
+    return this.#native;
+  }
+
+  /** Gives the model up. Its memory goes when the last session on it has closed. Idempotent. */
+  dispose(): Promise<void> {
+    if (!this.#disposed) {
+      this.#disposed = true;
+      this.#native.dispose();
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+const loadKeys = [
+  'device',
+  'dtype',
+  'threads',
+  'cacheDir',
+  'revision',
+  'signal',
+  'onProgress',
+] as const;
+
+function checkLoadOptions(options: LoadOptions): {
+  device: string;
+  dtype: string;
+  threads: number;
+} {
+  checkKeys('load options', checkObject('load options', options), loadKeys);
+  const device = options.device ?? 'auto';
+  if (typeof device !== 'string' || !/^(auto|cpu|cuda|cuda:\d{1,3})$/.test(device)) {
+    throw inputError('device', 'auto, cpu, cuda or cuda:N', device);
+  }
+  const dtypes = ['auto', 'f32', 'bf16', 'f16', 'int8'] as const;
+  const dtype = checkOneOf('dtype', options.dtype ?? 'auto', dtypes);
+  const threads = options.threads ?? 0;
+  if (options.threads !== undefined) checkInteger('threads', threads, 1, 4096);
+  return { device, dtype, threads };
+}
+
+async function locate(source: string, options: LoadOptions): Promise<Located> {
+  if (source.startsWith('random:')) {
+    const config = publishedConfig(source.slice('random:'.length));
+    const weights = { seed: randomSeed };
+    return { config, native: nativeConfig(config), weights, tokenizer: null, warnings: [] };
+  }
+  const folder = await resolveSource(source, {
+    cacheDir: options.cacheDir,
+    revision: options.revision,
+    signal: options.signal,
+    onProgress: options.onProgress,
+  });
+  const checkpoint = await readCheckpoint(folder);
+  const tokenizer = await Tokenizer.load(folder);
+  return { ...checkpoint, tokenizer };
+}
+
+function checkPairs(inputs: number[][], outputs: number[][]): void {
+  if (inputs.length === outputs.length) return;
+  throw new SpeccascadeError(
+    'ERR_INPUT',
+    `expected one output per input, received ${outputs.length} for ${inputs.length}`,
+  );
+}
+
+function abortError(signal: AbortSignal): SpeccascadeError {
+  return new SpeccascadeError('ERR_ABORTED', 'loading was aborted', { cause: signal.reason });
+}

@@ -1,0 +1,246 @@
+/** What a session may be created with, and a request called with: checked, defaults filled in. */
+import type { Drafter } from '../drafters.ts';
+import { SpeccascadeError } from '../errors.ts';
+import { T5Model } from '../model.ts';
+import type { Rule } from '../rules.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkTokens,
+  inputError,
+} from '../validate.ts';
+
+export interface SamplingOptions {
+  /** 0 (default): greedy. Otherwise logits are divided by it before the softmax. */
+  temperature?: number;
+  /** Keep the k most probable tokens; 0 (default): all. */
+  topK?: number;
+  /** Then keep the most probable tokens whose mass first reaches this, above 0, at most 1 (default: all). */
+  topP?: number;
+  /** 0 to 2^64 - 1; default: random. A result is a function of the request and its seed. */
+  seed?: number | bigint;
+}
+
+export interface SessionOptions {
+  /** The large model, whose distribution the output has. */
+  target: T5Model;
+  /** Who proposes; none: plain autoregressive decoding. */
+  draft?: Drafter;
+  rule?: Rule;
+  /** How proposals are tested. 'auto': token-wise. */
+  verifier?: 'auto' | 'token';
+  strategy?: 'speculative';
+  sampling?: SamplingOptions;
+  /** Most tokens a request may generate; default 128. Sizes the session's memory. */
+  maxNewTokens?: number;
+  /** End and stop tokens are suppressed before this many tokens; default 0. */
+  minNewTokens?: number;
+  /** Longest input in tokens; default 512. Sizes the session's memory. */
+  maxInputTokens?: number;
+  /** Cut longer inputs (the end token stays last) instead of ERR_INPUT; default false. */
+  truncate?: boolean;
+  /** Tokens that end an output, besides the model's end tokens. */
+  stopTokens?: number[];
+  /** Tokens that are never emitted. */
+  suppressTokens?: number[];
+  /**
+   * What the decoder has said already; the model's start token is put in front unless the prefix
+   * begins with it. Not part of `Result.tokens`.
+   */
+  decoderPrefix?: number[];
+  /** Sequences decoded together, 1 to 4096; default 16. Sizes the session's memory. */
+  maxBatch?: number;
+  /** Results do not depend on batch neighbours or load; default true. */
+  reproducible?: boolean;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  rule?: Rule;
+  maxNewTokens?: number;
+  minNewTokens?: number;
+  stopTokens?: number[];
+  suppressTokens?: number[];
+  /**
+   * Outputs per input, from one encoder pass; default 1. If given, `generate` of a single input
+   * resolves to a list; that of a list to a flat list, the samples of an input side by side.
+   */
+  numSamples?: number;
+  /** Whether results carry the target's log-probability of each token; default false. */
+  logprobs?: boolean;
+  signal?: AbortSignal;
+  /** What a failing request of an array call does: end the call (default), or stand in its place. */
+  onError?: 'throw' | 'return';
+}
+
+/** Settings of one request, complete. */
+export interface RequestSettings {
+  temperature: number;
+  topK: number;
+  topP: number;
+  seed: bigint | undefined;
+  maxNewTokens: number;
+  minNewTokens: number;
+  stopTokens: Int32Array;
+  suppressTokens: Int32Array;
+}
+
+/** Settings of a session, complete. */
+export interface SessionSettings {
+  target: T5Model;
+  draft: Drafter | null;
+  prefix: Int32Array;
+  eosTokens: Int32Array;
+  maxInputTokens: number;
+  truncate: boolean;
+  maxBatch: number;
+  defaults: RequestSettings;
+}
+
+const samplingKeys = ['temperature', 'topK', 'topP', 'seed'] as const;
+const requestKeys = ['maxNewTokens', 'minNewTokens', 'stopTokens', 'suppressTokens'] as const;
+const sessionKeys = [
+  ...requestKeys,
+  ...['target', 'draft', 'rule', 'verifier', 'strategy', 'sampling', 'maxInputTokens'],
+  ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible'],
+];
+const generateKeys = [
+  ...samplingKeys,
+  ...requestKeys,
+  ...['rule', 'numSamples', 'logprobs', 'signal', 'onError'],
+];
+
+/** Most tokens a session can be asked to plan for. */
+const maxTokens = 2 ** 20;
+
+export function checkSessionOptions(options: SessionOptions): SessionSettings {
+  checkKeys('session options', checkObject('session options', options), sessionKeys);
+  const { target } = options;
+  if (!(target instanceof T5Model)) throw inputError('target', 'a T5Model', target);
+  const draft = options.draft ?? null;
+  if (draft !== null) checkDrafter(target, draft);
+  checkRule(options.rule);
+  checkOneOf('verifier', options.verifier ?? 'auto', ['auto', 'token']);
+  checkOneOf('strategy', options.strategy ?? 'speculative', ['speculative']);
+  checkBoolean('reproducible', options.reproducible ?? true);
+  const sampling = options.sampling ?? {};
+  checkKeys('sampling', checkObject('sampling', sampling), samplingKeys);
+  const { vocabSize } = target.config;
+  const maxNewTokens = checkInteger('maxNewTokens', options.maxNewTokens ?? 128, 1, maxTokens);
+  return {
+    target,
+    draft,
+    prefix: decoderPrefix(target, options.decoderPrefix),
+    eosTokens: Int32Array.from(target.config.eosTokenIds),
+    maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
+    truncate: checkBoolean('truncate', options.truncate ?? false),
+    maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
+    defaults: {
+      ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
+      maxNewTokens,
+      minNewTokens: checkInteger('minNewTokens', options.minNewTokens ?? 0, 0, maxNewTokens),
+      stopTokens: checkTokens('stopTokens', options.stopTokens ?? [], vocabSize),
+      suppressTokens: checkSuppressed(options.suppressTokens ?? [], vocabSize),
+    },
+  };
+}
+
+/** The settings of one call: the session's, with the call's own in their place. */
+export function checkGenerateOptions(
+  options: GenerateOptions,
+  session: SessionSettings,
+): RequestSettings {
+  checkKeys('generate options', checkObject('generate options', options), generateKeys);
+  checkRule(options.rule);
+  checkOneOf('onError', options.onError ?? 'throw', ['throw', 'return']);
+  checkBoolean('logprobs', options.logprobs ?? false);
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw inputError('signal', 'an AbortSignal', options.signal);
+  }
+  const { defaults } = session;
+  const { vocabSize } = session.target.config;
+  const maxNewTokens = checkInteger(
+    'maxNewTokens',
+    options.maxNewTokens ?? defaults.maxNewTokens,
+    1,
+    defaults.maxNewTokens,
+  );
+  const minNewTokens = options.minNewTokens ?? Math.min(defaults.minNewTokens, maxNewTokens);
+  return {
+    ...checkSampling(options, defaults),
+    maxNewTokens,
+    minNewTokens: checkInteger('minNewTokens', minNewTokens, 0, maxNewTokens),
+    stopTokens: options.stopTokens
+      ? checkTokens('stopTokens', options.stopTokens, vocabSize)
+      : defaults.stopTokens,
+    suppressTokens: options.suppressTokens
+      ? checkSuppressed(options.suppressTokens, vocabSize)
+      : defaults.suppressTokens,
+  };
+}
+
+type Sampling = Pick<RequestSettings, 'temperature' | 'topK' | 'topP' | 'seed'>;
+
+function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
+  const topP = checkNumber('topP', options.topP ?? defaults.topP, 0, 1);
+  if (topP === 0) throw inputError('topP', 'a number above 0, at most 1', topP);
+  return {
+    temperature: checkNumber('temperature', options.temperature ?? defaults.temperature, 0, 1e6),
+    topK: checkInteger('topK', options.topK ?? defaults.topK, 0, 2 ** 30),
+    topP,
+    seed: options.seed === undefined ? defaults.seed : checkSeed(options.seed),
+  };
+}
+
+function checkSeed(seed: unknown): bigint {
+  const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
+  const value = isInteger ? BigInt(seed as bigint | number) : -1n;
+  if (value >= 0n && value < 2n ** 64n) return value;
+  throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
+}
+
+function checkSuppressed(tokens: number[], vocabSize: number): Int32Array {
+  const checked = checkTokens('suppressTokens', tokens, vocabSize);
+  if (new Set(checked).size < vocabSize) return checked;
+  throw inputError('suppressTokens', 'at least one token of the vocabulary left', tokens);
+}
+
+function checkRule(rule: Rule | undefined): void {
+  if (rule === undefined) return;
+  checkOneOf('rule', checkObject('rule', rule) && rule.rule, ['lossless']);
+}
+
+function checkDrafter(target: T5Model, draft: Drafter): void {
+  checkOneOf('draft', checkObject('draft', draft) && draft.drafter, ['chain']);
+  const { model } = draft;
+  if (model.device !== target.device) {
+    throw new SpeccascadeError(
+      'ERR_DEVICE',
+      `the drafter is on ${model.device}, the target on ${target.device}: expected one device`,
+    );
+  }
+  if (model.config.vocabSize !== target.config.vocabSize) {
+    throw new SpeccascadeError(
+      'ERR_VOCAB_MISMATCH',
+      `the drafter has a vocabulary of ${model.config.vocabSize} tokens, the target one of ` +
+        `${target.config.vocabSize}`,
+    );
+  }
+  const tables = [model.tokenizer?.fingerprint, target.tokenizer?.fingerprint];
+  if (tables[0] !== undefined && tables[1] !== undefined && tables[0] !== tables[1]) {
+    throw new SpeccascadeError(
+      'ERR_VOCAB_MISMATCH',
+      `the token tables of drafter and target differ (sha256 ${tables[0].slice(0, 12)} and ` +
+        `${tables[1].slice(0, 12)})`,
+    );
+  }
+}
+
+function decoderPrefix(target: T5Model, prefix: number[] | undefined): Int32Array {
+  const { decoderStartTokenId: start, vocabSize } = target.config;
+  const given = checkTokens('decoderPrefix', prefix ?? [], vocabSize);
+  return given[0] === start ? given : Int32Array.of(start, ...given);
+}

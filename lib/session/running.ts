@@ -1,0 +1,86 @@
+/** Requests under way: which events belong to which, and how each output ends. */
+import { SpeccascadeError } from '../errors.ts';
+import type { NativeEvent } from '../native.ts';
+import { ResultBuilder, type Result } from './result.ts';
+
+/** Called with each event of one output, before its end is acted upon. */
+export type OnEvent = (event: NativeEvent) => void;
+
+/** One output under way. */
+export class RunningOutput {
+  readonly promise: Promise<Result>;
+  readonly #builder: ResultBuilder;
+  readonly #onEvent: OnEvent | undefined;
+  #resolve!: (result: Result) => void;
+  #reject!: (error: SpeccascadeError) => void;
+
+  constructor(builder: ResultBuilder, onEvent?: OnEvent) {
+    this.#builder = builder;
+    this.#onEvent = onEvent;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever awaits it sees the error; that nobody does yet is no fault.
+    this.promise.catch(() => {});
+  }
+
+  /** True when the output has ended. `abortCause`: why it may have been aborted. */
+  accept(event: NativeEvent, abortCause: () => { message: string; cause: unknown }): boolean {
+    this.#builder.add(event);
+    this.#onEvent?.(event);
+    if (event.error !== null) {
+      this.#reject(event.error);
+    } else if (event.finish === 'aborted') {
+      const { message, cause } = abortCause();
+      const partial = this.#builder.build('aborted', event.stats);
+      this.#reject(new SpeccascadeError('ERR_ABORTED', message, { cause, partial }));
+    } else if (event.finish !== null) {
+      this.#resolve(this.#builder.build(event.finish, event.stats));
+    }
+    return event.error !== null || event.finish !== null;
+  }
+}
+
+interface RunningRequest {
+  outputs: RunningOutput[];
+  open: number;
+  signal: AbortSignal | undefined;
+}
+
+/** The requests of one session, by the engine's id. */
+export class RunningRequests {
+  readonly #byId = new Map<number, RunningRequest>();
+  #idle: (() => void)[] = [];
+
+  add(id: number, outputs: RunningOutput[], signal: AbortSignal | undefined): void {
+    this.#byId.set(id, { outputs, open: outputs.length, signal });
+  }
+
+  /** Hands events to the outputs they belong to. */
+  dispatch(events: NativeEvent[]): void {
+    for (const event of events) {
+      const request = this.#byId.get(event.request);
+      const output = request?.outputs[event.sample];
+      if (request === undefined || output === undefined) continue;
+      if (!output.accept(event, () => abortCause(request.signal))) continue;
+      request.open -= 1;
+      if (request.open === 0) this.#byId.delete(event.request);
+    }
+    if (this.#byId.size === 0) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  /** Resolves when no request is under way. */
+  idle(): Promise<void> {
+    if (this.#byId.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+}
+
+function abortCause(signal: AbortSignal | undefined): { message: string; cause: unknown } {
+  return signal?.aborted
+    ? { message: 'the request was aborted', cause: signal.reason }
+    : { message: 'the session was closed or the call ended', cause: undefined };
+}

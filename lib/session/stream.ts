@@ -1,0 +1,61 @@
+/** Tokens as they come, as text that never ends in half a character. */
+import type { SpeccascadeError } from '../errors.ts';
+import type { NativeEvent } from '../native.ts';
+import type { Tokenizer } from '../tokenizer.ts';
+import type { Result } from './result.ts';
+
+export interface StreamChunk {
+  /** What the tokens add to the text; '' where the target has no tokenizer. */
+  text: string;
+  /** The tokens of one step. */
+  tokens: number[];
+  /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
+  accepted: number;
+  done: boolean;
+  /** With `done`. */
+  result?: Result;
+}
+
+/** Turns the events of one output into chunks, handed over one at a time. */
+export class ChunkQueue {
+  readonly #text: { push(ids: Iterable<number>): string; end(): string } | null;
+  readonly #chunks: StreamChunk[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(tokenizer: Tokenizer | null) {
+    this.#text = tokenizer === null ? null : tokenizer.stream();
+  }
+
+  push(event: NativeEvent): void {
+    if (event.error !== null || event.finish === 'aborted') return;
+    const tokens = [...event.tokens];
+    const last = event.finish !== null;
+    let text = this.#text?.push(tokens) ?? '';
+    if (last) text += this.#text?.end() ?? '';
+    this.#chunks.push({ text, tokens, accepted: event.accepted, done: last });
+    this.#wake?.();
+  }
+
+  /** Yields chunks until the output ends; throws its error. */
+  async *read(result: Promise<Result>): AsyncGenerator<StreamChunk, void, undefined> {
+    let failure: SpeccascadeError | undefined;
+    let failed = false;
+    result.catch((error: SpeccascadeError) => {
+      failure = error;
+      failed = true;
+      this.#wake?.();
+    });
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk !== undefined) {
+        if (chunk.done) chunk.result = await result;
+        yield chunk;
+        if (chunk.done) return;
+      } else if (failed) {
+        throw failure as SpeccascadeError;
+      } else {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    }
+  }
+}

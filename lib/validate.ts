@@ -1,0 +1,76 @@
+/** Checks on what callers pass, with one shape of message: expected, where, received. */
+import { SpeccascadeError } from './errors.ts';
+
+/** A value as it should stand in an error message: short, and telling its type. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
+  if (typeof value === 'bigint') return `${value}n`;
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'object' && value !== null) {
+    return `an object (${value.constructor?.name ?? 'no class'})`;
+  }
+  return String(value);
+}
+
+export function inputError(name: string, expected: string, received: unknown): SpeccascadeError {
+  return new SpeccascadeError(
+    'ERR_INPUT',
+    `${name}: expected ${expected}, received ${show(received)}`,
+  );
+}
+
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
+    return value;
+  }
+  throw inputError(name, `an integer from ${min} to ${max}`, value);
+}
+
+/** A finite number with min <= value <= max. */
+export function checkNumber(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && value >= min && value <= max && Number.isFinite(value)) {
+    return value;
+  }
+  const range = max === Infinity ? `a finite number >= ${min}` : `a number from ${min} to ${max}`;
+  throw inputError(name, range, value);
+}
+
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw inputError(name, 'true or false', value);
+}
+
+export function checkOneOf<T extends string>(
+  name: string,
+  value: unknown,
+  allowed: readonly T[],
+): T {
+  if (allowed.includes(value as T)) return value as T;
+  throw inputError(name, `one of ${allowed.join(', ')}`, value);
+}
+
+/** Token ids inside a vocabulary, as the native side takes them. */
+export function checkTokens(name: string, value: unknown, vocabSize: number): Int32Array {
+  const isList = Array.isArray(value) || value instanceof Int32Array;
+  if (!isList) throw inputError(name, 'a list of token ids', value);
+  for (const id of value as ArrayLike<unknown> & Iterable<unknown>) {
+    const inside = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize;
+    if (!inside) throw inputError(name, `token ids from 0 to ${vocabSize - 1}`, id);
+  }
+  return Int32Array.from(value as ArrayLike<number>);
+}
+
+/** Refuses option names that mean nothing, so that a misspelt one is not silently ignored. */
+export function checkKeys(name: string, value: object, known: readonly string[]): void {
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) {
+      throw inputError(name, `only the options ${known.join(', ')}`, key);
+    }
+  }
+}
+
+export function checkObject(name: string, value: unknown): object {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw inputError(name, 'an object of options', value);
+}

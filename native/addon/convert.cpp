@@ -1,0 +1,234 @@
+#include "addon/convert.h"
+
+#include <cstring>
+
+namespace speccascade::addon {
+
+namespace {
+
+template <typename T = int>
+T number(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) fail(ErrorCode::kInput, key, ": expected a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if constexpr (std::is_integral_v<T>) {
+    if (!(number >= -2147483648.0 && number <= 2147483647.0)) {
+      fail(ErrorCode::kInput, key, ": expected a 32-bit integer, got ", number);
+    }
+  }
+  return static_cast<T>(number);
+}
+
+bool boolean(const Napi::Object& object, const char* key) {
+  return object.Get(key).ToBoolean().Value();
+}
+
+std::string text(const Napi::Object& object, const char* key) {
+  return object.Get(key).ToString().Utf8Value();
+}
+
+std::vector<int32_t> ints(const Napi::Value& value, const char* what) {
+  if (!value.IsTypedArray() ||
+      value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    fail(ErrorCode::kInput, what, ": expected an Int32Array");
+  }
+  const Napi::Int32Array array = value.As<Napi::Int32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<int32_t> ints(const Napi::Object& object, const char* key) {
+  return ints(object.Get(key), key);
+}
+
+// Byte offsets arrive as numbers: exact up to 2^53.
+uint64_t offset(const Napi::Object& object, const char* key) {
+  const double value = number<double>(object, key);
+  if (!(value >= 0 && value <= 9007199254740991.0)) {
+    fail(ErrorCode::kCheckpoint, key, ": not a byte offset: ", value);
+  }
+  return static_cast<uint64_t>(value);
+}
+
+Activation to_activation(const std::string& name) {
+  if (name == "relu") return Activation::kRelu;
+  if (name == "gelu") return Activation::kGelu;
+  if (name == "gelu_tanh") return Activation::kGeluTanh;
+  if (name == "silu") return Activation::kSilu;
+  fail(ErrorCode::kConfig, "activation: unknown name ", name);
+}
+
+DType to_dtype(const std::string& name) {
+  if (name == "F32") return DType::kF32;
+  if (name == "BF16") return DType::kBF16;
+  if (name == "F16") return DType::kF16;
+  fail(ErrorCode::kCheckpoint, "tensor dtype: expected F32, BF16 or F16, got ", name);
+}
+
+const char* end_name(Event::End end) {
+  switch (end) {
+    case Event::End::kEos: return "eos";
+    case Event::End::kStop: return "stop";
+    case Event::End::kLength: return "length";
+    default: return "aborted";
+  }
+}
+
+}  // namespace
+
+Instance& instance(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
+
+Napi::Value error_value(Napi::Env env, ErrorCode code, const std::string& message) {
+  const Napi::FunctionReference& error_class = instance(env).error_class;
+  if (error_class.IsEmpty()) return Napi::Error::New(env, message).Value();
+  return error_class.Value().New(
+      {Napi::String::New(env, error_name(code)), Napi::String::New(env, message)});
+}
+
+T5Config to_config(const Napi::Object& object) {
+  T5Config config;
+  config.vocab_size = number(object, "vocabSize");
+  config.d_model = number(object, "dModel");
+  config.d_kv = number(object, "dKv");
+  config.d_ff = number(object, "dFf");
+  config.num_heads = number(object, "numHeads");
+  config.num_layers = number(object, "numLayers");
+  config.num_decoder_layers = number(object, "numDecoderLayers");
+  config.num_buckets = number(object, "relativeAttentionNumBuckets");
+  config.max_distance = number(object, "relativeAttentionMaxDistance");
+  config.relative_bias_every_layer = boolean(object, "relativeBiasEveryLayer");
+  config.layer_norm_epsilon = number<float>(object, "layerNormEpsilon");
+  config.activation = to_activation(text(object, "activation"));
+  config.gated = boolean(object, "gated");
+  config.scale_decoder_outputs = boolean(object, "scaleDecoderOutputs");
+  config.tie_word_embeddings = boolean(object, "tieWordEmbeddings");
+  return config;
+}
+
+ModelSource to_model_source(const Napi::Object& object) {
+  ModelSource source;
+  if (object.Has("seed")) {
+    bool lossless = true;
+    source.seed = object.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
+    return source;
+  }
+  const Napi::Array files = object.Get("files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); ++i) {
+    source.files.push_back(files.Get(i).ToString().Utf8Value());
+  }
+  const Napi::Array tensors = object.Get("tensors").As<Napi::Array>();
+  for (uint32_t i = 0; i < tensors.Length(); ++i) {
+    const Napi::HandleScope scope(object.Env());
+    const Napi::Object from = tensors.Get(i).As<Napi::Object>();
+    TensorEntry entry;
+    entry.name = text(from, "name");
+    entry.file = number(from, "file");
+    entry.dtype = to_dtype(text(from, "dtype"));
+    const Napi::Array shape = from.Get("shape").As<Napi::Array>();
+    for (uint32_t d = 0; d < shape.Length(); ++d) {
+      entry.shape.push_back(shape.Get(d).ToNumber().Int64Value());
+    }
+    entry.begin = offset(from, "begin");
+    entry.end = offset(from, "end");
+    source.tensors.push_back(std::move(entry));
+  }
+  return source;
+}
+
+ModelOptions to_model_options(const Napi::Object& object) {
+  return {text(object, "device"), text(object, "dtype"), number(object, "threads")};
+}
+
+SessionLimits to_limits(const Napi::Object& object) {
+  SessionLimits limits;
+  limits.draft_length = number(object, "draftLength");
+  limits.max_batch = number(object, "maxBatch");
+  limits.max_input_tokens = number(object, "maxInputTokens");
+  limits.max_new_tokens = number(object, "maxNewTokens");
+  limits.max_prefix_tokens = number(object, "maxPrefixTokens");
+  return limits;
+}
+
+Request to_request(const Napi::Object& object) {
+  Request request;
+  request.input_ids = ints(object, "inputIds");
+  request.prefix = ints(object, "prefix");
+  request.eos_tokens = ints(object, "eosTokens");
+  request.stop_tokens = ints(object, "stopTokens");
+  request.suppress_tokens = ints(object, "suppressTokens");
+  request.max_new_tokens = number(object, "maxNewTokens");
+  request.min_new_tokens = number(object, "minNewTokens");
+  request.temperature = number<float>(object, "temperature");
+  request.top_k = number(object, "topK");
+  request.top_p = number<float>(object, "topP");
+  request.logprobs = boolean(object, "logprobs");
+  const Napi::Value seeds = object.Get("seeds");
+  if (!seeds.IsTypedArray() ||
+      seeds.As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array) {
+    fail(ErrorCode::kInput, "seeds: expected a BigUint64Array");
+  }
+  const auto array = seeds.As<Napi::BigUint64Array>();
+  request.seeds.assign(array.Data(), array.Data() + array.ElementLength());
+  return request;
+}
+
+Sequences to_sequences(const Napi::Value& ids, const Napi::Value& lengths) {
+  const std::vector<int32_t> packed = ints(ids, "ids");
+  size_t at = 0;
+  Sequences sequences;
+  for (const int32_t length : ints(lengths, "lengths")) {
+    if (length < 0 || packed.size() - at < static_cast<size_t>(length)) {
+      fail(ErrorCode::kInput, "lengths do not add up to ", packed.size(), " ids");
+    }
+    const auto begin = packed.begin() + static_cast<ptrdiff_t>(at);
+    sequences.emplace_back(begin, begin + length);
+    at += static_cast<size_t>(length);
+  }
+  if (at != packed.size()) fail(ErrorCode::kInput, "lengths add up to ", at, " ids");
+  return sequences;
+}
+
+Napi::Float32Array from_floats(Napi::Env env, const std::vector<float>& values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
+  return array;
+}
+
+Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, Napi::String::New(env, values[i]));
+  return array;
+}
+
+Napi::Object from_stats(Napi::Env env, const DecodeStats& stats) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("targetCalls", static_cast<double>(stats.target_calls));
+  object.Set("draftCalls", static_cast<double>(stats.draft_calls));
+  object.Set("proposed", static_cast<double>(stats.proposed));
+  object.Set("tested", static_cast<double>(stats.tested));
+  object.Set("accepted", static_cast<double>(stats.accepted));
+  object.Set("encodeMs", stats.encode_ms);
+  object.Set("decodeMs", stats.decode_ms);
+  return object;
+}
+
+Napi::Object from_event(Napi::Env env, const Event& event) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("request", static_cast<double>(event.request));
+  object.Set("sample", event.sample);
+  Napi::Int32Array tokens = Napi::Int32Array::New(env, event.tokens.size());
+  for (size_t i = 0; i < event.tokens.size(); ++i) tokens[i] = event.tokens[i];
+  object.Set("tokens", tokens);
+  object.Set("accepted", event.accepted);
+  object.Set("logprobs", event.logprobs.empty()
+                             ? env.Null()
+                             : Napi::Value(from_floats(env, event.logprobs)));
+  const bool failed = event.end == Event::End::kFailed;
+  const bool ended = event.end != Event::End::kNone;
+  object.Set("finish", ended && !failed ? Napi::Value(Napi::String::New(env, end_name(event.end)))
+                                        : env.Null());
+  object.Set("stats", ended ? Napi::Value(from_stats(env, event.stats)) : env.Null());
+  object.Set("error", failed ? error_value(env, event.error, event.message) : env.Null());
+  return object;
+}
+
+}  // namespace speccascade::addon

@@ -1,0 +1,102 @@
+#include "addon/session_object.h"
+
+#include "addon/async_work.h"
+#include "addon/convert.h"
+#include "addon/model_object.h"
+
+namespace speccascade::addon {
+
+namespace {
+
+// Ends the engine's thread before the environment goes, if nobody else did. The
+// plain C interface: node-addon-api's wrapper frees itself when it has run, and
+// must then not be removed, which only the environment could tell us.
+void close_at_exit(void* engine) { static_cast<Engine*>(engine)->close(); }
+
+}  // namespace
+
+Napi::Function SessionObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeSession",
+                     {InstanceMethod<&SessionObject::submit>("submit"),
+                      InstanceMethod<&SessionObject::cancel>("cancel"),
+                      InstanceMethod<&SessionObject::stats>("stats"),
+                      InstanceMethod<&SessionObject::close>("close")});
+}
+
+Napi::Value SessionObject::create(const Napi::CallbackInfo& info) {
+  return instance(info.Env()).session_class.Value().New({info[0], info[1], info[2], info[3]});
+}
+
+SessionObject::SessionObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<SessionObject>(info), env_(info.Env()) {
+  translate(env_, [&] {
+    const auto model_of = [](const Napi::Value& value) {
+      return ModelObject::Unwrap(value.As<Napi::Object>())->model();
+    };
+    const auto target = model_of(info[0]);
+    const auto drafter = info[1].IsObject() ? model_of(info[1]) : nullptr;
+    const SessionLimits limits = to_limits(info[2].As<Napi::Object>());
+    channel_ = EventChannel::open(env_, info[3].As<Napi::Function>());
+    try {
+      engine_ = std::make_shared<Engine>(
+          target, drafter, limits,
+          [channel = channel_](std::vector<Event>&& events) { channel->send(std::move(events)); });
+    } catch (...) {
+      channel_->release();
+      throw;
+    }
+    napi_add_env_cleanup_hook(env_, close_at_exit, engine_.get());
+  });
+}
+
+SessionObject::~SessionObject() {
+  if (engine_) {
+    napi_remove_env_cleanup_hook(env_, close_at_exit, engine_.get());
+    engine_->close();
+  }
+  if (channel_) channel_->release();
+}
+
+Napi::Value SessionObject::submit(const Napi::CallbackInfo& info) {
+  return translate(env_, [&]() -> Napi::Value {
+    Request request = to_request(info[0].As<Napi::Object>());
+    const int64_t samples = static_cast<int64_t>(request.seeds.size());
+    const uint64_t id = engine_->submit(std::move(request));
+    channel_->expect(env_, samples);
+    return Napi::Number::New(env_, static_cast<double>(id));
+  });
+}
+
+Napi::Value SessionObject::cancel(const Napi::CallbackInfo& info) {
+  engine_->cancel(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
+  return env_.Undefined();
+}
+
+Napi::Value SessionObject::stats(const Napi::CallbackInfo&) {
+  const SessionStats stats = engine_->stats();
+  Napi::Object object = Napi::Object::New(env_);
+  object.Set("queued", static_cast<double>(stats.queued));
+  object.Set("active", static_cast<double>(stats.active));
+  object.Set("steps", static_cast<double>(stats.steps));
+  object.Set("cacheBytes", static_cast<double>(stats.cache_bytes));
+  Napi::Object totals = from_stats(env_, stats.totals);
+  totals.Set("requests", static_cast<double>(stats.requests));
+  totals.Set("tokens", static_cast<double>(stats.tokens));
+  object.Set("totals", totals);
+  return object;
+}
+
+Napi::Value SessionObject::close(const Napi::CallbackInfo& info) {
+  const auto engine = engine_;
+  const auto channel = channel_;
+  return AsyncWork<bool>::start(
+      env_, info.This(),
+      [=] {
+        engine->close();
+        channel->release();
+        return true;
+      },
+      [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
+}
+
+}  // namespace speccascade::addon

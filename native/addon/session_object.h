@@ -1,0 +1,34 @@
+// NativeSession of lib/native.ts: an engine, and the way of its events to
+// JavaScript.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/event_channel.h"
+#include "engine/engine.h"
+
+namespace speccascade::addon {
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // createSession(target, drafter | null, options, onEvents)
+  static Napi::Value create(const Napi::CallbackInfo& info);
+
+  explicit SessionObject(const Napi::CallbackInfo& info);
+  ~SessionObject() override;
+
+ private:
+  Napi::Value submit(const Napi::CallbackInfo& info);
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+  Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  Napi::Env env_;
+  std::shared_ptr<EventChannel> channel_;
+  std::shared_ptr<Engine> engine_;
+};
+
+}  // namespace speccascade::addon

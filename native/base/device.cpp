@@ -1,0 +1,26 @@
+#include "base/device.h"
+
+#include "base/buffer.h"
+#include "base/cpu_features.h"
+#include "base/cuda_device.h"
+
+namespace speccascade {
+
+std::vector<DeviceInfo> list_devices() {
+  DeviceInfo cpu;
+  cpu.name = cpu_name();
+  cpu.kind = "cpu";
+  cpu.memory_bytes = total_memory_bytes();
+  cpu.features = cpu_feature_names();
+  std::vector<DeviceInfo> devices = {cpu};
+#ifdef SPECCASCADE_HAVE_CUDA
+  std::string note;
+  for (DeviceInfo& device : cuda_devices(&note)) devices.push_back(std::move(device));
+  devices[0].note = note;
+#else
+  devices[0].note = "no CUDA: this build was made without nvcc";
+#endif
+  return devices;
+}
+
+}  // namespace speccascade

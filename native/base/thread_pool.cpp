@@ -1,0 +1,141 @@
+#include "base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace speccascade {
+
+namespace {
+
+// How long an idle thread looks for work before it sleeps. Operations of one
+// forward pass follow each other within a few microseconds.
+constexpr std::chrono::microseconds kSpin{50};
+
+inline void cpu_relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+thread_local bool inside_task = false;
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int workers) {
+    for (int i = 0; i < workers; ++i) {
+      threads_.emplace_back([this, i] { work(i); });
+    }
+  }
+
+  int workers() const { return static_cast<int>(threads_.size()); }
+
+  void run(int64_t count, int helpers, const std::function<void(int64_t)>& task) {
+    std::lock_guard<std::mutex> turn(turn_);
+    task_ = &task;
+    count_ = count;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(helpers, std::memory_order_relaxed);
+    // Sequentially consistent with the sleeper count: either the sleeper sees
+    // the new round or we see the sleeper.
+    const uint64_t round = (round_.load(std::memory_order_relaxed) / kRoundStep + 1) * kRoundStep;
+    round_.store(round + static_cast<uint64_t>(helpers), std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+      std::lock_guard<std::mutex> lock(sleep_);
+      wake_.notify_all();
+    }
+    take_tasks();
+    while (busy_.load(std::memory_order_acquire) > 0) cpu_relax();
+  }
+
+ private:
+  // A round's number and its count of helpers travel in one word, so that a
+  // thread which wakes late never mixes the one with the other's fields.
+  static constexpr uint64_t kRoundStep = 1u << 16;
+
+  void take_tasks() {
+    inside_task = true;
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+    inside_task = false;
+  }
+
+  [[noreturn]] void work(int index) {
+    uint64_t seen = 0;
+    for (;;) {
+      seen = wait_for_round(seen);
+      // A round ends only when each of its helpers has reported; any other
+      // thread must not touch its fields.
+      if (static_cast<uint64_t>(index) < seen % kRoundStep) {
+        take_tasks();
+        busy_.fetch_sub(1, std::memory_order_release);
+      }
+    }
+  }
+
+  uint64_t wait_for_round(uint64_t seen) {
+    const auto until = std::chrono::steady_clock::now() + kSpin;
+    for (int turn = 0;; ++turn) {
+      const uint64_t now = round_.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      cpu_relax();
+      if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) break;
+    }
+    std::unique_lock<std::mutex> lock(sleep_);
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != seen; });
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    return round_.load(std::memory_order_acquire);
+  }
+
+  std::vector<std::thread> threads_;
+  std::mutex turn_;
+  const std::function<void(int64_t)>* task_ = nullptr;
+  int64_t count_ = 0;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<uint64_t> round_{0};
+  std::mutex sleep_;
+  std::condition_variable wake_;
+  std::atomic<int> sleepers_{0};
+};
+
+// Never destroyed: its threads may outlive every static object.
+ThreadPool& pool() {
+  static ThreadPool* instance = new ThreadPool(available_cores() - 1);
+  return *instance;
+}
+
+}  // namespace
+
+int available_cores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+  const unsigned cores = std::thread::hardware_concurrency();
+  return cores == 0 ? 1 : static_cast<int>(cores);
+}
+
+void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task) {
+  if (count <= 0) return;
+  int helpers = 0;
+  if (count > 1 && max_threads > 1 && !inside_task) {
+    helpers = std::min({max_threads - 1, pool().workers(), static_cast<int>(std::min<int64_t>(
+                                                               count - 1, 1 << 15))});
+  }
+  if (helpers == 0) {
+    for (int64_t i = 0; i < count; ++i) task(i);
+    return;
+  }
+  pool().run(count, helpers, task);
+}
+
+}  // namespace speccascade

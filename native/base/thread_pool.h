@@ -1,0 +1,19 @@
+// The one pool of compute threads of the process. Operations split their work
+// into tasks; which thread runs a task never changes a result.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace speccascade {
+
+// Cores this process may run on.
+int available_cores();
+
+// Runs task(0) ... task(count - 1), each once, on at most `max_threads` threads
+// (the caller is one of them), and returns when all are done. Calls from
+// several threads take turns; a call from within a task runs in that thread.
+// `task` must not throw.
+void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task);
+
+}  // namespace speccascade

@@ -1,0 +1,97 @@
+// A session's engine: a queue, a set of slots, and one control thread that admits
+// requests, steps all slots together, and hands out what they produced. Slots
+// that end are refilled at once.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "engine/request.h"
+#include "engine/stepper.h"
+
+namespace speccascade {
+
+// Receives the events of one step; called on the engine's thread, must not throw.
+using EventSink = std::function<void(std::vector<Event>&&)>;
+
+class Engine {
+ public:
+  // Takes the session's memory and starts the thread. Throws ERR_INPUT,
+  // ERR_VOCAB_MISMATCH or ERR_OUT_OF_MEMORY.
+  Engine(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
+         const SessionLimits& limits, EventSink sink);
+  // Aborts what is under way and joins the thread.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Queues a request and returns its id; its events follow through the sink. Every
+  // sample ends in exactly one event with `end` set. Throws ERR_INPUT or ERR_CLOSED.
+  uint64_t submit(Request request);
+  // Ends a request's samples within one step, as aborted. Unknown ids are ignored.
+  void cancel(uint64_t id);
+  SessionStats stats() const;
+  // Aborts all requests and ends the thread; waits for it. Idempotent.
+  void close();
+
+ private:
+  // A request from submission to the end of its last sample.
+  struct Job {
+    uint64_t id = 0;
+    Request request;
+    int next_sample = 0;  // samples before it have been started
+    int unfinished = 0;
+    int source = -1;
+    double encode_ms = 0.0;
+  };
+  struct Slot {
+    std::shared_ptr<Job> job;
+    int sample = 0;
+    DecodeStats stats;
+  };
+
+  void run();
+  bool wait_for_work();
+  void abort_cancelled(std::vector<Event>& events);
+  void admit();
+  std::vector<std::shared_ptr<Job>> choose_jobs_to_encode();
+  void encode(const std::vector<std::shared_ptr<Job>>& jobs);
+  void start_samples();
+  void step(std::vector<Event>& events);
+  Event outcome_of(int slot, double step_ms);
+  void finish(int slot, const Event& event);
+  void end_job_sample(Job& job);
+  void abort_all(std::vector<Event>& events);
+  void abort_job_queue(Job& job, std::vector<Event>& events);
+  void fail_all(const Error& error, std::vector<Event>& events);
+  void deliver(std::vector<Event>& events);
+
+  std::shared_ptr<const Model> target_;
+  std::shared_ptr<const Model> drafter_;
+  SessionLimits limits_;
+  EventSink sink_;
+
+  // Owned by the engine's thread.
+  Stepper stepper_;
+  std::vector<Slot> slots_;
+  std::vector<bool> source_used_;
+  std::deque<std::shared_ptr<Job>> waiting_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Job>> submitted_;
+  std::unordered_set<uint64_t> cancelled_;
+  SessionStats stats_;
+  uint64_t next_id_ = 1;
+  bool closing_ = false;
+  std::mutex close_mutex_;
+  std::thread thread_;
+};
+
+}  // namespace speccascade

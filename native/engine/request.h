@@ -1,0 +1,84 @@
+// What goes into the engine and what comes out of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace speccascade {
+
+// Upper bounds and fixed properties of a session; its memory is planned from them.
+struct SessionLimits {
+  int draft_length = 0;  // gamma; 0: no drafter
+  int max_batch = 16;
+  int max_input_tokens = 512;
+  int max_new_tokens = 128;
+  int max_prefix_tokens = 1;
+};
+
+// One input to decode, once per seed; the samples share one encoder pass.
+struct Request {
+  std::vector<int32_t> input_ids;
+  std::vector<int32_t> prefix;  // what the decoder starts from
+  std::vector<int32_t> eos_tokens;
+  std::vector<int32_t> stop_tokens;
+  std::vector<int32_t> suppress_tokens;
+  int max_new_tokens = 128;
+  int min_new_tokens = 0;
+  float temperature = 0.0f;  // 0: greedy
+  int top_k = 0;             // 0: off
+  float top_p = 1.0f;        // 1: off
+  std::vector<uint64_t> seeds;
+  bool logprobs = false;
+};
+
+// Counters of one sample, or of a session. proposed = accepted + rejected + never
+// reached; tested = accepted + rejected.
+struct DecodeStats {
+  int64_t target_calls = 0;
+  int64_t draft_calls = 0;
+  int64_t proposed = 0;
+  int64_t tested = 0;
+  int64_t accepted = 0;
+  double encode_ms = 0.0;
+  double decode_ms = 0.0;
+
+  void add(const DecodeStats& other) {
+    target_calls += other.target_calls;
+    draft_calls += other.draft_calls;
+    proposed += other.proposed;
+    tested += other.tested;
+    accepted += other.accepted;
+    encode_ms += other.encode_ms;
+    decode_ms += other.decode_ms;
+  }
+};
+
+// What one step of one sample produced.
+struct Event {
+  enum class End { kNone, kEos, kStop, kLength, kAborted, kFailed };
+
+  uint64_t request = 0;
+  int sample = 0;
+  std::vector<int32_t> tokens;
+  int accepted = 0;  // how many of `tokens`, from the front, are accepted drafts
+  std::vector<float> logprobs;
+  End end = End::kNone;
+  DecodeStats stats;                         // with the end
+  ErrorCode error = ErrorCode::kNumeric;     // with kFailed
+  std::string message;
+};
+
+struct SessionStats {
+  int64_t queued = 0;
+  int64_t active = 0;
+  int64_t steps = 0;
+  int64_t requests = 0;  // samples finished
+  int64_t tokens = 0;    // emitted
+  DecodeStats totals;
+  size_t cache_bytes = 0;
+};
+
+}  // namespace speccascade

@@ -1,0 +1,64 @@
+#include "engine/request_check.h"
+
+#include <cmath>
+
+namespace speccascade {
+
+namespace {
+
+void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high) {
+    fail(ErrorCode::kInput, name, ": expected an integer from ", low, " to ", high, ", got ",
+         value);
+  }
+}
+
+void check_tokens(const char* name, const std::vector<int32_t>& tokens, int vocabulary) {
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= vocabulary) {
+      fail(ErrorCode::kInput, name, ": id ", token, " is outside the vocabulary of ", vocabulary);
+    }
+  }
+}
+
+}  // namespace
+
+SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
+                             const Model* drafter) {
+  check_range("maxBatch", limits.max_batch, 1, 4096);
+  check_range("maxInputTokens", limits.max_input_tokens, 1, 1 << 20);
+  check_range("maxNewTokens", limits.max_new_tokens, 1, 1 << 20);
+  check_range("decoder prefix length", limits.max_prefix_tokens, 1, 1 << 20);
+  // At most 256 candidate positions a sequence and step, the last token included.
+  check_range("draft length", limits.draft_length, drafter ? 1 : 0, drafter ? 255 : 0);
+  if (drafter != nullptr && drafter->config.vocab_size != target.config.vocab_size) {
+    fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ",
+         drafter->config.vocab_size, ", the target one of ", target.config.vocab_size);
+  }
+  return limits;
+}
+
+void check_request(const Request& request, const SessionLimits& limits, int vocabulary) {
+  check_range("input length", static_cast<int64_t>(request.input_ids.size()), 1,
+              limits.max_input_tokens);
+  check_range("decoder prefix length", static_cast<int64_t>(request.prefix.size()), 1,
+              limits.max_prefix_tokens);
+  check_range("maxNewTokens", request.max_new_tokens, 1, limits.max_new_tokens);
+  check_range("minNewTokens", request.min_new_tokens, 0, request.max_new_tokens);
+  check_range("number of samples", static_cast<int64_t>(request.seeds.size()), 1, 1 << 16);
+  check_range("topK", request.top_k, 0, 1 << 30);
+  check_tokens("input", request.input_ids, vocabulary);
+  check_tokens("decoder prefix", request.prefix, vocabulary);
+  check_tokens("end tokens", request.eos_tokens, vocabulary);
+  check_tokens("stopTokens", request.stop_tokens, vocabulary);
+  check_tokens("suppressTokens", request.suppress_tokens, vocabulary);
+  if (!(request.temperature >= 0.0f) || !std::isfinite(request.temperature)) {
+    fail(ErrorCode::kInput, "temperature: expected a finite number >= 0, got ",
+         request.temperature);
+  }
+  if (!(request.top_p > 0.0f && request.top_p <= 1.0f)) {
+    fail(ErrorCode::kInput, "topP: expected a number above 0 and at most 1, got ", request.top_p);
+  }
+}
+
+}  // namespace speccascade

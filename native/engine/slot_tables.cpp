@@ -1,0 +1,92 @@
+#include "engine/slot_tables.h"
+
+#include <algorithm>
+
+namespace speccascade {
+
+namespace {
+
+constexpr size_t kIntFields = 16;
+
+size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
+
+size_t capacity_of(const SessionLimits& limits) {
+  return static_cast<size_t>(limits.max_prefix_tokens + limits.max_new_tokens);
+}
+
+}  // namespace
+
+int SlotTables::cache_rows(const SessionLimits& limits) {
+  return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft_length;
+}
+
+SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
+    : ints_(kIntFields * slots_of(limits)),
+      tokens_(slots_of(limits) * capacity_of(limits)),
+      draft_tokens_(slots_of(limits) * static_cast<size_t>(std::max(limits.draft_length, 1))),
+      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft_length + 1)),
+      temperature_(slots_of(limits)),
+      top_p_(slots_of(limits)),
+      seed_(slots_of(limits)),
+      step_(slots_of(limits)),
+      bits_(3 * slots_of(limits) * static_cast<size_t>(bit_words_for(vocabulary))) {
+  size_t next = 0;
+  const auto field = [&] { return ints_.data() + slots_of(limits) * next++; };
+  sequences_.slots = limits.max_batch;
+  sequences_.capacity = static_cast<int>(capacity_of(limits));
+  sequences_.max_draft = limits.draft_length;
+  sequences_.tokens = tokens_.data();
+  sequences_.draft_tokens = draft_tokens_.data();
+  sequences_.token_logprobs = logprobs_.data();
+  sequences_.seed = seed_.data();
+  sequences_.step = step_.data();
+  for (int32_t** pointer :
+       {&sequences_.active, &sequences_.length, &sequences_.prefix_length, &sequences_.max_length,
+        &sequences_.draft_count, &sequences_.draft_limit, &sequences_.draft_open,
+        &sequences_.tested, &sequences_.accepted, &sequences_.emitted, &sequences_.finish,
+        &sequences_.failure, &sampling_.top_k, &sampling_.suppresses,
+        &sampling_.wants_logprobs, &sampling_.min_new}) {
+    *pointer = field();
+  }
+  sampling_.temperature = temperature_.data();
+  sampling_.top_p = top_p_.data();
+  sampling_.bit_words = bit_words_for(vocabulary);
+  const size_t table = slots_of(limits) * static_cast<size_t>(sampling_.bit_words);
+  sampling_.suppress_bits = bits_.data();
+  sampling_.eos_bits = bits_.data() + table;
+  sampling_.stop_bits = bits_.data() + 2 * table;
+}
+
+void SlotTables::set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const {
+  uint32_t* bits = table + static_cast<int64_t>(slot) * sampling_.bit_words;
+  std::fill(bits, bits + sampling_.bit_words, 0u);
+  for (const int32_t token : tokens) bits[token / 32] |= 1u << (token % 32);
+}
+
+void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
+  const size_t s = static_cast<size_t>(slot);
+  const int prefix = static_cast<int>(request.prefix.size());
+  std::copy(request.prefix.begin(), request.prefix.end(),
+            sequences_.tokens + static_cast<int64_t>(slot) * sequences_.capacity);
+  sequences_.active[s] = 1;
+  sequences_.length[s] = prefix;
+  sequences_.prefix_length[s] = prefix;
+  sequences_.max_length[s] = prefix + request.max_new_tokens;
+  sequences_.seed[s] = seed;
+  sequences_.step[s] = 0;
+  sequences_.finish[s] = static_cast<int32_t>(Finish::kNone);
+  sequences_.failure[s] = static_cast<int32_t>(Failure::kNone);
+  sampling_.temperature[s] = request.temperature;
+  sampling_.top_k[s] = request.top_k;
+  sampling_.top_p[s] = request.top_p;
+  sampling_.min_new[s] = request.min_new_tokens;
+  sampling_.suppresses[s] = request.suppress_tokens.empty() ? 0 : 1;
+  sampling_.wants_logprobs[s] = request.logprobs ? 1 : 0;
+  set_bits(sampling_.suppress_bits, slot, request.suppress_tokens);
+  set_bits(sampling_.eos_bits, slot, request.eos_tokens);
+  set_bits(sampling_.stop_bits, slot, request.stop_tokens);
+}
+
+void SlotTables::clear(int slot) { sequences_.active[static_cast<size_t>(slot)] = 0; }
+
+}  // namespace speccascade

@@ -1,0 +1,41 @@
+// The parts that encoder and decoder layers share, as op descriptors.
+#pragma once
+
+#include "model/config.h"
+#include "model/weights.h"
+#include "ops/program.h"
+
+namespace speccascade {
+
+// Where an op reads how many rows there are, and their bound.
+struct RowCount {
+  const int32_t* count;
+  int max;
+};
+
+inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T5Config& config,
+                        RowCount rows) {
+  return {x, weight, out, config.d_model, config.layer_norm_epsilon, 1.0f, rows.count, rows.max,
+          nullptr};
+}
+
+// x [rows, k] times weight [n, k], both dense; out has the weight's n columns.
+inline GemmArgs multiply(const float* x, const Matrix& weight, float* out, Epilogue epilogue,
+                         RowCount rows) {
+  return {x,        weight.k, weight, out, weight.n, epilogue, Activation::kNone, rows.count,
+          rows.max, nullptr,  nullptr};
+}
+
+// hidden += wo act(wi norm(hidden)), gated or not.
+inline void add_feed_forward(Program& program, const FeedForwardWeights& weights,
+                             const T5Config& config, float* hidden, float* normed, float* inner,
+                             RowCount rows) {
+  program.add(norm(hidden, weights.norm, normed, config, rows));
+  GemmArgs in = multiply(normed, weights.in, inner,
+                         config.gated ? Epilogue::kGate : Epilogue::kActivate, rows);
+  in.activation = config.activation;
+  program.add(in);
+  program.add(multiply(inner, weights.out, hidden, Epilogue::kAdd, rows));
+}
+
+}  // namespace speccascade

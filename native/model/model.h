@@ -1,0 +1,41 @@
+// A loaded model: its shape, its weights, and how it computes. Shared by the
+// sessions that use it; immutable once loaded.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace speccascade {
+
+struct Model {
+  T5Config config;
+  T5Weights weights;
+  DType dtype = DType::kF32;
+  int threads = 1;  // upper bound of pool threads one operation uses
+  LoadReport report;
+
+  size_t memory_bytes() const { return weights.arena.bytes(); }
+};
+
+// Where a model's weights come from.
+struct ModelSource {
+  std::vector<std::string> files;    // empty: random weights
+  std::vector<TensorEntry> tensors;
+  uint64_t seed = 0;
+};
+
+struct ModelOptions {
+  std::string device = "auto";  // "auto", "cpu"; "cuda..." where that executor exists
+  std::string dtype = "auto";   // "auto", "f32", "bf16"
+  int threads = 0;              // 0: all cores
+};
+
+// Loads and converts once. Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_DEVICE,
+// ERR_IO or ERR_OUT_OF_MEMORY.
+std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSource& source,
+                                        const ModelOptions& options, const LoadProgress& progress);
+
+}  // namespace speccascade

@@ -1,0 +1,261 @@
+#include "model/weights.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "ops/relative_bias.h"
+
+namespace speccascade {
+
+namespace {
+
+constexpr size_t kAlign = 64;
+
+// The tensor that holds the token embeddings: files that keep one copy of tied
+// tensors do not agree on its name.
+std::string embedding_name(const WeightSource& source) {
+  for (const char* name : {"shared.weight", "encoder.embed_tokens.weight",
+                           "decoder.embed_tokens.weight"}) {
+    if (source.has(name)) return name;
+  }
+  return "shared.weight";  // require() will name it as missing
+}
+
+// Lays the weights out from `base` on, as a list of jobs, each one tensor. Run
+// once without memory it checks every tensor and tells the size; run again over
+// an arena of that size it gives the weights, and fill() does the jobs.
+class Loader {
+ public:
+  Loader(const T5Config& config, WeightSource& source, DType dtype, void* base)
+      : config_(config), source_(source), dtype_(dtype), base_(base) {}
+
+  T5Weights plan();
+  size_t bytes() const { return bytes_; }
+  void fill(int threads, const LoadProgress& progress) const;
+
+ private:
+  struct Job {
+    std::string name;
+    int rows, columns;
+    void* out;
+    enum { kMatrix, kVector, kEncoderBias, kDecoderBias } kind;
+    int row_begin, which, matrices;  // of a packed matrix
+  };
+
+  struct Part {
+    std::string name;
+    int rows;
+  };
+
+  // The parts stacked into one packed matrix.
+  Matrix matrix(const std::vector<Part>& parts, int columns);
+  Matrix gated_matrix(const std::string& first, const std::string& second, int rows, int columns);
+  const float* vector(const std::string& name, int size);
+  const float* bias(const std::string& stem, bool bidirectional);
+  FeedForwardWeights feed_forward(const std::string& stem);
+  EncoderLayerWeights encoder_layer(int i);
+  DecoderLayerWeights decoder_layer(int i);
+  void* reserve(size_t bytes);
+  void require(const std::string& name, int64_t rows, int64_t columns);
+  void run(const Job& job, int threads) const;
+
+  const T5Config& config_;
+  WeightSource& source_;
+  DType dtype_;
+  void* base_;
+  std::vector<Job> jobs_;
+  size_t bytes_ = 0;
+  int64_t parameters_ = 0;
+  const float* encoder_bias_ = nullptr;  // of layer 0, shared by the others
+  const float* decoder_bias_ = nullptr;
+};
+
+void* Loader::reserve(size_t bytes) {
+  // Through an integer: without memory there is no array to point into.
+  void* at = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(base_) + bytes_);
+  bytes_ += (bytes + kAlign - 1) / kAlign * kAlign;
+  return at;
+}
+
+void Loader::require(const std::string& name, int64_t rows, int64_t columns) {
+  source_.require(name, rows, columns);
+  parameters_ += rows * std::max<int64_t>(columns, 1);
+}
+
+Matrix Loader::matrix(const std::vector<Part>& parts, int columns) {
+  int rows = 0;
+  for (const Part& part : parts) rows += part.rows;
+  void* out = reserve(packed_bytes(rows, columns, dtype_, 1));
+  int row_begin = 0;
+  for (const Part& part : parts) {
+    require(part.name, part.rows, columns);
+    jobs_.push_back({part.name, part.rows, columns, out, Job::kMatrix, row_begin, 0, 1});
+    row_begin += part.rows;
+  }
+  return {out, dtype_, rows, columns, false};
+}
+
+Matrix Loader::gated_matrix(const std::string& first, const std::string& second, int rows,
+                            int columns) {
+  void* out = reserve(packed_bytes(rows, columns, dtype_, 2));
+  require(first, rows, columns);
+  require(second, rows, columns);
+  jobs_.push_back({first, rows, columns, out, Job::kMatrix, 0, 0, 2});
+  jobs_.push_back({second, rows, columns, out, Job::kMatrix, 0, 1, 2});
+  return {out, dtype_, rows, columns, true};
+}
+
+const float* Loader::vector(const std::string& name, int size) {
+  require(name, size, 0);
+  void* out = reserve(static_cast<size_t>(size) * sizeof(float));
+  jobs_.push_back({name, size, 0, out, Job::kVector, 0, 0, 0});
+  return static_cast<const float*>(out);
+}
+
+const float* Loader::bias(const std::string& stem, bool bidirectional) {
+  const std::string name = stem + ".relative_attention_bias.weight";
+  require(name, config_.num_buckets, config_.num_heads);
+  const size_t columns = static_cast<size_t>(bias_columns(config_.max_distance));
+  void* out = reserve(static_cast<size_t>(config_.num_heads) * columns * sizeof(float));
+  jobs_.push_back({name, config_.num_buckets, config_.num_heads, out,
+                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, 0});
+  return static_cast<const float*>(out);
+}
+
+FeedForwardWeights Loader::feed_forward(const std::string& stem) {
+  const std::string dense = stem + ".DenseReluDense.";
+  FeedForwardWeights weights;
+  weights.norm = vector(stem + ".layer_norm.weight", config_.d_model);
+  weights.in = config_.gated ? gated_matrix(dense + "wi_0.weight", dense + "wi_1.weight",
+                                            config_.d_ff, config_.d_model)
+                             : matrix({{dense + "wi.weight", config_.d_ff}}, config_.d_model);
+  weights.out = matrix({{dense + "wo.weight", config_.d_model}}, config_.d_ff);
+  return weights;
+}
+
+EncoderLayerWeights Loader::encoder_layer(int i) {
+  const std::string block = "encoder.block." + std::to_string(i) + ".layer.";
+  const std::string attention = block + "0.SelfAttention";
+  const int inner = config_.inner();
+  EncoderLayerWeights layer;
+  layer.norm = vector(block + "0.layer_norm.weight", config_.d_model);
+  layer.qkv = matrix({{attention + ".q.weight", inner},
+                      {attention + ".k.weight", inner},
+                      {attention + ".v.weight", inner}},
+                     config_.d_model);
+  layer.out = matrix({{attention + ".o.weight", config_.d_model}}, inner);
+  if (i == 0 || config_.relative_bias_every_layer) encoder_bias_ = bias(attention, true);
+  layer.bias = encoder_bias_;
+  layer.feed_forward = feed_forward(block + "1");
+  return layer;
+}
+
+DecoderLayerWeights Loader::decoder_layer(int i) {
+  const std::string block = "decoder.block." + std::to_string(i) + ".layer.";
+  const std::string self = block + "0.SelfAttention";
+  const std::string cross = block + "1.EncDecAttention";
+  const int inner = config_.inner();
+  DecoderLayerWeights layer;
+  layer.self_norm = vector(block + "0.layer_norm.weight", config_.d_model);
+  layer.self_query = matrix({{self + ".q.weight", inner}}, config_.d_model);
+  layer.self_key_value =
+      matrix({{self + ".k.weight", inner}, {self + ".v.weight", inner}}, config_.d_model);
+  layer.self_out = matrix({{self + ".o.weight", config_.d_model}}, inner);
+  if (i == 0 || config_.relative_bias_every_layer) decoder_bias_ = bias(self, false);
+  layer.bias = decoder_bias_;
+  layer.cross_norm = vector(block + "1.layer_norm.weight", config_.d_model);
+  layer.cross_query = matrix({{cross + ".q.weight", inner}}, config_.d_model);
+  layer.cross_key_value =
+      matrix({{cross + ".k.weight", inner}, {cross + ".v.weight", inner}}, config_.d_model);
+  layer.cross_out = matrix({{cross + ".o.weight", config_.d_model}}, inner);
+  layer.feed_forward = feed_forward(block + "2");
+  return layer;
+}
+
+T5Weights Loader::plan() {
+  T5Weights weights;
+  weights.shared = matrix({{embedding_name(source_), config_.vocab_size}}, config_.d_model);
+  weights.head = source_.has("lm_head.weight")
+                     ? matrix({{"lm_head.weight", config_.vocab_size}}, config_.d_model)
+                     : weights.shared;
+  for (int i = 0; i < config_.num_layers; ++i) weights.encoder.push_back(encoder_layer(i));
+  for (int i = 0; i < config_.num_decoder_layers; ++i) weights.decoder.push_back(decoder_layer(i));
+  weights.encoder_final_norm = vector("encoder.final_layer_norm.weight", config_.d_model);
+  weights.decoder_final_norm = vector("decoder.final_layer_norm.weight", config_.d_model);
+  weights.parameters = parameters_;
+  return weights;
+}
+
+void Loader::run(const Job& job, int threads) const {
+  if (job.kind == Job::kVector) {
+    source_.read(job.name, 0, job.rows, 0, static_cast<float*>(job.out));
+  } else if (job.kind == Job::kMatrix) {
+    constexpr int kBlock = 64;
+    parallel_for((job.rows + kBlock - 1) / kBlock, threads, [&](int64_t task) {
+      const int begin = static_cast<int>(task) * kBlock;
+      const int count = std::min(kBlock, job.rows - begin);
+      static thread_local std::vector<float> rows;
+      rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
+      source_.read(job.name, begin, count, job.columns, rows.data());
+      pack_rows(rows.data(), job.row_begin + begin, count, job.columns, dtype_, job.which,
+                job.matrices, job.out);
+    });
+  } else {
+    std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));
+    source_.read(job.name, 0, job.rows, job.columns, learned.data());
+    expand_relative_bias(learned.data(), job.columns, job.kind == Job::kEncoderBias, job.rows,
+                         config_.max_distance, static_cast<float*>(job.out));
+  }
+  source_.release(job.name);
+}
+
+void Loader::fill(int threads, const LoadProgress& progress) const {
+  uint64_t total = 0, done = 0;
+  const auto size = [&](const Job& job) {
+    return static_cast<uint64_t>(job.rows) * static_cast<uint64_t>(std::max(job.columns, 1)) *
+           dtype_bytes(dtype_);
+  };
+  for (const Job& job : jobs_) total += size(job);
+  for (const Job& job : jobs_) {
+    run(job, threads);
+    done += size(job);
+    if (progress) progress(done, total);
+  }
+}
+
+}  // namespace
+
+T5Weights load_weights(const T5Config& config, WeightSource& source, DType dtype, int threads,
+                       const LoadProgress& progress) {
+  Loader dry_run(config, source, dtype, nullptr);
+  dry_run.plan();
+  Buffer arena(dry_run.bytes());
+  Loader loader(config, source, dtype, arena.data());
+  T5Weights weights = loader.plan();
+  weights.arena = std::move(arena);
+  loader.fill(threads, progress);
+  return weights;
+}
+
+LoadReport report_rest(CheckpointSource& source) {
+  LoadReport report;
+  const std::string original = embedding_name(source);
+  for (const char* name : {"shared.weight", "encoder.embed_tokens.weight",
+                           "decoder.embed_tokens.weight"}) {
+    if (name == original || !source.has(name)) continue;
+    source.require_equal(name, original);
+    report.duplicates.push_back(name);
+  }
+  // Written by early exports; the reference ignores it too.
+  const std::string leftover =
+      "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+  if (source.has(leftover)) {
+    source.ignore(leftover);
+    report.leftovers.push_back(leftover);
+  }
+  report.unused = source.unused();
+  return report;
+}
+
+}  // namespace speccascade

@@ -1,0 +1,62 @@
+// attention: out[r, h, :] = sum_j softmax_j( q[r,h,:] . k[j,h,:] + bias[h, j - pos(r)] ) v[j,h,:]
+//
+// T5 does not scale the products and keys carry no position. Three forms, by
+// what a row's keys are:
+//
+//   encoder  all rows of the row's own sequence, bias bidirectional
+//   self     the decoder's cache: the sequence's committed positions 0 .. length-1
+//            and then the row's ancestors in this pass, itself included
+//   cross    the encoder keys of the row's source, no bias
+//
+// Keys are visited by position, and a key has the same value whether it was
+// committed earlier or computed in this pass: a row has the same bits when it is
+// decoded alone, verified in a chain, or verified in a tree.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/decoder_rows.h"
+
+namespace speccascade {
+
+struct EncoderAttentionArgs {
+  const float* qkv;            // [rows, 3 * heads * head_dim]: queries, keys, values
+  float* out;                  // [rows, heads * head_dim]
+  const float* bias;           // [heads, bias_columns(max_distance)]
+  int max_distance;
+  int heads;
+  int head_dim;
+  const int32_t* num_rows;
+  const int32_t* row_sequence; // [rows]
+  const int32_t* offsets;      // [sequences + 1] first row of each sequence
+};
+
+struct SelfAttentionArgs {
+  const float* query;          // [rows, heads * head_dim]
+  const float* cache;          // [slots * cache_rows, 2 * heads * head_dim]: key, value
+  float* out;                  // [rows, heads * head_dim]
+  const float* bias;           // [heads, bias_columns(max_distance)]
+  int max_distance;
+  int heads;
+  int head_dim;
+  DecoderRows rows;
+  CacheTable table;
+};
+
+struct CrossAttentionArgs {
+  const float* query;          // [rows, heads * head_dim]
+  const float* cache;          // [sources * max_source, 2 * heads * head_dim]: key, value
+  float* out;                  // [rows, heads * head_dim]
+  int heads;
+  int head_dim;
+  int max_source;
+  DecoderRows rows;
+  const int32_t* slot_source;    // [slots] which encoder pass a slot reads
+  const int32_t* source_length;  // [sources]
+};
+
+void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads);
+void self_attention_cpu(const SelfAttentionArgs& args, int threads);
+void cross_attention_cpu(const CrossAttentionArgs& args, int threads);
+
+}  // namespace speccascade

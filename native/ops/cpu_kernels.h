@@ -1,0 +1,47 @@
+// The table of vector kernels of one instruction set, filled by *_simd.cpp.
+// Everything here is single-threaded; *_cpu.cpp splits the work.
+#pragma once
+
+#include <cstdint>
+
+#include "base/cpu_features.h"
+#include "ops/gemm.h"
+
+namespace speccascade {
+
+// One head of one query over its keys (contract in attention.h).
+struct AttendHead {
+  const float* query;      // [head_dim]
+  const float* keys;       // key j starts at keys + key_rows[j] * row_stride
+  const float* values;     // likewise
+  const int32_t* key_rows; // null: 0, 1, 2, ...
+  int64_t row_stride;
+  int num_keys;
+  int head_dim;
+  const float* bias;       // [num_keys], or null
+  float* scores;           // scratch, [num_keys rounded up to 16]
+  float* out;              // [head_dim]
+};
+
+struct CpuKernels {
+  // Output columns of panels [panel_begin, panel_end) for all rows.
+  void (*gemm_panels)(const GemmArgs& args, int rows, int panel_begin, int panel_end);
+  // out = x * rsqrt(mean(x^2) + epsilon) * weight * scale
+  void (*rms_norm_row)(const float* x, const float* weight, int width, float epsilon, float scale,
+                       float* out);
+  void (*attend_head)(const AttendHead& args);
+  // Index of the largest entry, the lowest one of equals; *finite is false if any
+  // entry is NaN or +infinity (minus infinity is a masked entry).
+  int (*argmax)(const float* row, int count, bool* finite);
+  // out = e^((x - max) * inverse_temperature) per entry; returns their sum.
+  float (*exp_row)(const float* row, int count, float max, float inverse_temperature, float* out);
+  float (*sum_row)(const float* row, int count);
+  // out = max(0, a - b); returns the sum of out. out may be a or b.
+  float (*positive_difference)(const float* a, const float* b, int count, float* out);
+  void (*scale_row)(float* row, int count, float factor);
+};
+
+// The kernels of active_isa().
+const CpuKernels& cpu_kernels();
+
+}  // namespace speccascade

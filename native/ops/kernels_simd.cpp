@@ -1,0 +1,15 @@
+// Compiled once per instruction set (CMakeLists.txt); see simd.h.
+#include "ops/gemm_simd.h"
+#include "ops/rows_simd.h"
+
+namespace speccascade {
+namespace SC_SIMD_NAMESPACE {
+
+extern const CpuKernels kernels;
+const CpuKernels kernels = {
+    gemm_panels, rms_norm_row, attend_head, argmax, exp_row, sum_row, positive_difference,
+    scale_row,
+};
+
+}  // namespace SC_SIMD_NAMESPACE
+}  // namespace speccascade

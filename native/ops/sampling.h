@@ -1,0 +1,72 @@
+// From logits to the distribution that tokens are drawn from.
+//
+//   edits        suppressed tokens, and end tokens before the minimum length, are
+//                set to minus infinity, in target and drafter rows alike
+//   temperature  softmax(logits / T); T = 0: one-hot at the lowest-index maximum
+//   top-k        the k most probable tokens stay, equals by lowest index
+//   top-p        then the most probable ones whose mass first reaches p stay
+#pragma once
+
+#include <cstdint>
+
+namespace speccascade {
+
+// Sampling settings of each slot, as device data: requests with different
+// settings share a batch.
+struct SlotSampling {
+  float* temperature;      // [slots] 0: greedy
+  int32_t* top_k;          // [slots] 0: off
+  float* top_p;            // [slots] 1: off
+  int32_t* suppresses;     // [slots] whether suppress_bits has any bit set
+  int32_t* wants_logprobs; // [slots]
+  int32_t* min_new;        // [slots] end tokens are suppressed before this many tokens
+  uint32_t* suppress_bits; // [slots, bit_words] one bit a token
+  uint32_t* eos_bits;      // [slots, bit_words]
+  uint32_t* stop_bits;     // [slots, bit_words]
+  int bit_words;           // words per slot: ceil(vocabulary / 32)
+};
+
+constexpr int bit_words_for(int vocabulary) { return (vocabulary + 31) / 32; }
+
+inline bool has_bit(const uint32_t* bits, int token) {
+  return ((bits[token / 32] >> (token % 32)) & 1u) != 0;
+}
+
+// Whether a token ends the slot's sequence.
+inline bool ends_sequence(const SlotSampling& table, int slot, int token) {
+  const int64_t at = static_cast<int64_t>(slot) * table.bit_words;
+  return has_bit(table.eos_bits + at, token) || has_bit(table.stop_bits + at, token);
+}
+
+enum class RowStatus : int32_t { kOk = 0, kNotFinite = 1, kNoTokenLeft = 2 };
+
+// logits [rows, V] are edited in place. For each row: best = lowest-index maximum;
+// where temperature > 0, probs[out_rows[r], :] (or [r, :]) = the distribution;
+// where the slot wants log-probabilities, log_sum[r] = log sum e^logit of the
+// row as the model gave it, before edits.
+struct DistributionArgs {
+  float* logits;
+  int vocabulary;
+  const int32_t* num_rows;
+  int max_rows;
+  const int32_t* row_slot;    // [rows]
+  const int32_t* row_output;  // [rows] index in the output of the token this row predicts
+  const int32_t* out_rows;    // [rows] or null
+  SlotSampling slots;
+  float* probs;
+  int32_t* best;        // [rows]
+  float* log_sum;       // [rows]
+  int32_t* row_status;  // [rows] RowStatus
+};
+
+void distribution_cpu(const DistributionArgs& args, int threads);
+
+// log sum e^logit over a row whose maximum is `max`.
+float log_sum_exp(const float* logits, int count, float max, float* scratch);
+
+// Keeps the k largest entries of a distribution, then the most probable ones that
+// first reach mass p, and renormalises. k = 0 and p = 1 switch the filters off.
+template <typename Real>
+void filter_top(Real* probs, int count, int top_k, Real top_p);
+
+}  // namespace speccascade

@@ -1,0 +1,114 @@
+// The vector of the instruction set this file is compiled for, and the few
+// functions kernels need on it. Included by *_simd.cpp alone: those are compiled
+// once per instruction set, each into a namespace of its own, and use neither
+// the standard library's templates nor other inline functions, so that no code
+// of one instruction set is ever linked into another.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(SPECCASCADE_ISA_AVX512) || defined(SPECCASCADE_ISA_AVX2)
+#include <immintrin.h>
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 takes the deliberately undefined operand inside its own intrinsics for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#define SC_CONCAT_(a, b) a##b
+#define SC_CONCAT(a, b) SC_CONCAT_(a, b)
+#define SC_SIMD_NAMESPACE SC_CONCAT(simd_, SPECCASCADE_ISA)
+#define SC_INLINE inline __attribute__((always_inline))
+
+namespace speccascade {
+namespace SC_SIMD_NAMESPACE {
+
+#if defined(SPECCASCADE_ISA_AVX512)
+constexpr int kLanes = 16;
+#elif defined(SPECCASCADE_ISA_AVX2)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfBits __attribute__((vector_size(kLanes * 2)));
+
+SC_INLINE Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+SC_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof(v)); }
+
+// bfloat16 is the upper half of a float. Intrinsics where the compiler's own
+// widening of vectors takes several instructions.
+#if defined(SPECCASCADE_ISA_AVX512)
+SC_INLINE Vec splat(float x) { return (Vec)_mm512_set1_ps(x); }
+SC_INLINE Vec load_bf16(const uint16_t* p) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
+}
+#elif defined(SPECCASCADE_ISA_AVX2)
+SC_INLINE Vec splat(float x) { return (Vec)_mm256_set1_ps(x); }
+SC_INLINE Vec load_bf16(const uint16_t* p) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16);
+}
+#else
+SC_INLINE Vec splat(float x) { return Vec{x, x, x, x}; }
+SC_INLINE Vec load_bf16(const uint16_t* p) {
+  HalfBits bits;
+  memcpy(&bits, p, sizeof(bits));
+  return (Vec)(__builtin_convertvector(bits, IntVec) << 16);
+}
+#endif
+
+SC_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+
+// Pairwise, so the order depends on the vector's width alone.
+SC_INLINE float reduce_add(Vec v) {
+  float lane[kLanes];
+  memcpy(lane, &v, sizeof(v));
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
+  }
+  return lane[0];
+}
+
+SC_INLINE float reduce_max(Vec v) {
+  float lane[kLanes];
+  memcpy(lane, &v, sizeof(v));
+  float best = lane[0];
+  for (int i = 1; i < kLanes; ++i) best = lane[i] > best ? lane[i] : best;
+  return best;
+}
+
+// e^x to about 1 ulp; 0 below -87.3 (minus infinity included), e^88 above 88.
+// Range reduction by ln 2 in two parts, then a polynomial on [-ln2/2, ln2/2];
+// the coefficients are those of Moshier's Cephes library (expf).
+SC_INLINE Vec exp(Vec input) {
+  const Vec x = input > 88.0f ? splat(88.0f) : input;
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec whole = (x * 1.44269504088896341f + magic) - magic;
+  const Vec r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+  Vec p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const Vec clamped = whole < -126.0f ? splat(-126.0f) : whole;
+  const IntVec power = (__builtin_convertvector(clamped, IntVec) + 127) << 23;
+  const Vec value = p * (Vec)power;
+  // A NaN fails both comparisons and comes out as NaN.
+  return x < -87.3f ? Vec{} : value;
+}
+
+}  // namespace SC_SIMD_NAMESPACE
+}  // namespace speccascade

@@ -1,0 +1,65 @@
+// The one entry for every build of the addon: npm scripts, the install script, node-gyp and
+// prebuildify (through binding.gyp) all end here, and this ends in CMakeLists.txt. It configures
+// every time, because cmake-js never reconfigures an existing cache.
+//
+//   node scripts/build-native.mjs [--config Release|Debug] [--dest DIR] [--name NAME] [--tests]
+//
+// --name gives the CMake directory (build-cmake/NAME) another name than the configuration's;
+// --tests builds the C++ tests too. SPECCASCADE_CMAKE_ARGS holds further -DNAME=VALUE, space
+// separated.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+const root = path.resolve(import.meta.dirname, '..');
+const { values: options } = parseArgs({
+  options: {
+    config: { type: 'string', default: 'Release' },
+    dest: { type: 'string' },
+    name: { type: 'string' },
+    tests: { type: 'boolean', default: false },
+  },
+});
+
+// Outside build/, which node-gyp empties on every rebuild.
+const out = path.join(root, 'build-cmake', options.name ?? options.config);
+const cmakeJs = path.join(
+  path.dirname(createRequire(import.meta.url).resolve('cmake-js/package.json')),
+  'bin',
+  'cmake-js',
+);
+
+function cmake(verb, args) {
+  const common = ['-d', root, '-O', out, '-B', options.config];
+  const { status, error } = spawnSync(process.execPath, [cmakeJs, verb, ...common, ...args], {
+    stdio: 'inherit',
+    cwd: root,
+  });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const definitions = (process.env.SPECCASCADE_CMAKE_ARGS ?? '')
+  .split(' ')
+  .filter(Boolean)
+  .map((argument) => argument.replace(/^-D/, '--CD'));
+if (options.tests) definitions.push('--CDSPECCASCADE_TESTS=ON');
+// cmake-js would choose build-cmake/NAME/CONFIG for a NAME of our own.
+definitions.push(`--CDCMAKE_LIBRARY_OUTPUT_DIRECTORY=${out}`);
+
+cmake('configure', definitions);
+cmake('build', [
+  ...['--parallel', String(availableParallelism())],
+  ...(options.tests ? [] : ['--target', 'speccascade']),
+]);
+
+// Renaming replaces the file in one step: a process that has the old addon mapped keeps it.
+const built = path.join(out, 'speccascade.node');
+if (!existsSync(built)) throw new Error(`the build left no ${built}`);
+const dest = path.resolve(root, options.dest ?? path.join('build', options.config));
+mkdirSync(dest, { recursive: true });
+copyFileSync(built, path.join(dest, 'speccascade.node.new'));
+renameSync(path.join(dest, 'speccascade.node.new'), path.join(dest, 'speccascade.node'));

@@ -1,0 +1,182 @@
+/** Downloads that are cut, aborted, damaged or changed on the way. */
+import { createHash } from 'node:crypto';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { contentKey, partialPath } from '../lib/checkpoint/hub-partial.ts';
+import { expectError, tempFolder } from './support/checkpoint-builder.ts';
+import { download, isolateHub, model, startHub, weights } from './support/checkpoint-hub.ts';
+import type { HubFile } from './support/checkpoint-server.ts';
+
+isolateHub();
+
+const name = 'model.safetensors';
+const sha256OfWeights = createHash('sha256').update(weights).digest('hex');
+
+function withWeights(change: Partial<HubFile>): Record<string, HubFile> {
+  return { ...model(), [name]: { content: weights, stored: true, ...change } };
+}
+
+/** Compared as one block: element by element takes a second. */
+async function expectWeights(folder: string, content = weights): Promise<void> {
+  const bytes = await readFile(path.join(folder, name));
+  expect(bytes.length).toBe(content.length);
+  expect(bytes.equals(content)).toBe(true);
+}
+
+async function parts(cacheDir: string): Promise<string[]> {
+  const names = await readdir(path.join(cacheDir, 'owner--name', 'main'));
+  return names.filter((entry) => entry.endsWith('.part'));
+}
+
+describe('a cut connection', () => {
+  it('is resumed where it broke', async () => {
+    const hub = await startHub(withWeights({ cuts: [100_000, 50_000] }));
+    const folder = await download();
+    await expectWeights(folder);
+    const ranges = hub.requests(name).map(({ range }) => range);
+    expect(ranges).toHaveLength(3);
+    expect(ranges.slice(1)).toEqual(['bytes=100000-', 'bytes=150000-']);
+  });
+
+  it('is resumed without a checksum too, by the etag', async () => {
+    const hub = await startHub(withWeights({ stored: false, cuts: [100_000] }));
+    await expectWeights(await download());
+    expect(hub.requests(name)[1]?.range).toBe('bytes=100000-');
+  });
+
+  it('starts again where the server knows no ranges', async () => {
+    await startHub(withWeights({ ignoresRange: true, cuts: [100_000] }));
+    await expectWeights(await download());
+  });
+
+  it('starts again where the server sends another range', async () => {
+    const hub = await startHub(withWeights({ stored: false, shiftsRange: true, cuts: [100_000] }));
+    await expectWeights(await download());
+    const ranges = hub.requests(name).map(({ range }) => range);
+    expect(ranges).toEqual([undefined, 'bytes=100000-', undefined]);
+  });
+
+  it('that keeps breaking at once is given up', async () => {
+    const hub = await startHub(withWeights({ cuts: [0, 0, 0, 0, 0, 0] }));
+    await expectError(download(), 'ERR_DOWNLOAD', name);
+    expect(hub.requests(name)).toHaveLength(4);
+  });
+
+  it('goes on in the next run, after the small files of the first', async () => {
+    const cacheDir = await tempFolder();
+    await startHub(withWeights({ cuts: [100_000, 0, 0, 0, 0] }));
+    await expectError(download({ cacheDir }), 'ERR_DOWNLOAD', name);
+    const hub = await startHub();
+    await expectWeights(await download({ cacheDir }));
+    expect(hub.requests(name)[0]?.range).toBe('bytes=100000-');
+    expect(hub.requests('config.json')).toHaveLength(0);
+    expect(await parts(cacheDir)).toEqual([]);
+  });
+});
+
+describe('a busy server', () => {
+  it.each([429, 500, 503])('status %i is tried again', async (status) => {
+    await startHub(withWeights({ statuses: [status] }));
+    await expectWeights(await download());
+  });
+
+  it('is named in the end', async () => {
+    await startHub(withWeights({ statuses: [503, 503, 503, 503] }));
+    await expectError(download(), 'ERR_DOWNLOAD', name, '503 Service Unavailable');
+  });
+});
+
+describe('wrong content', () => {
+  it('a wrong checksum is refused and leaves nothing', async () => {
+    const cacheDir = await tempFolder();
+    const sha256 = 'ab'.repeat(32);
+    await startHub(withWeights({ sha256 }));
+    await expectError(download({ cacheDir }), 'ERR_DOWNLOAD', name, 'checksum', sha256);
+    const left = await readdir(path.join(cacheDir, 'owner--name', 'main'));
+    expect(left.filter((entry) => entry.startsWith(name))).toEqual([]);
+  });
+
+  it('a part left by a process that has gone is taken over; a damaged one is replaced', async () => {
+    for (const damaged of [false, true]) {
+      const cacheDir = await tempFolder();
+      await startHub({ 'config.json': model()['config.json'] as HubFile });
+      await expectError(download({ cacheDir }), 'ERR_DOWNLOAD', name);
+      const folder = path.join(cacheDir, 'owner--name', 'main');
+      const hub = await startHub();
+      const part = partialPath(folder, name, contentKey(sha256OfWeights));
+      // No process has this id: Linux stops at 2^22.
+      const orphan = part.replace(/\.\d+-\d+\.part$/, '.99999999-0.part');
+      const bytes = weights.slice(0, 70_000);
+      if (damaged) bytes[60_000] = 255;
+      await writeFile(orphan, bytes);
+      await expectWeights(await download({ cacheDir }));
+      const ranges = hub.requests(name).map(({ range }) => range);
+      expect(ranges).toEqual(damaged ? ['bytes=70000-', undefined] : ['bytes=70000-']);
+      expect(await parts(cacheDir)).toEqual([]);
+    }
+  });
+
+  it.each([true, false])(
+    'a part of an older file is not continued (checksum: %s)',
+    async (stored) => {
+      const cacheDir = await tempFolder();
+      await startHub(withWeights({ stored, cuts: [100_000, 0, 0, 0, 0] }));
+      await expectError(download({ cacheDir }), 'ERR_DOWNLOAD', name);
+      const newer = Uint8Array.from(weights, (byte, i) => (i > 1000 ? byte ^ 1 : byte));
+      await startHub(withWeights({ stored, content: newer }));
+      await expectWeights(await download({ cacheDir }), newer);
+      expect(await parts(cacheDir)).toEqual([]);
+    },
+  );
+
+  it('more bytes than announced are refused', async () => {
+    const files = withWeights({ sha256: 'an etag that is no checksum' });
+    const hub = await startHub(files);
+    hub.onRequest = ({ path }) => {
+      // The hub has told the old size when the storage serves something longer.
+      if (path.startsWith('/store/')) {
+        hub.files[name] = { content: new Uint8Array(weights.length + 5) };
+      }
+    };
+    await expectError(download(), 'ERR_DOWNLOAD', name, `expected ${weights.length} bytes`);
+  });
+});
+
+describe('abort', () => {
+  it('before the start', async () => {
+    const hub = await startHub();
+    const signal = AbortSignal.abort('reason');
+    const error = await expectError(download({ signal }), 'ERR_ABORTED');
+    expect(error.cause).toBe('reason');
+    expect(hub.seen).toEqual([]);
+  });
+
+  it('in the middle of a file, which is resumed later', async () => {
+    const cacheDir = await tempFolder();
+    const hub = await startHub(withWeights({ stalls: true }));
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    hub.onRequest = ({ path }) => {
+      if (path.startsWith('/store/')) setTimeout(() => controller.abort(reason), 200);
+    };
+    const promise = download({ cacheDir, signal: controller.signal });
+    const error = await expectError(promise, 'ERR_ABORTED');
+    expect(error.cause).toBe(reason);
+    expect(await parts(cacheDir)).toHaveLength(1);
+    const next = await startHub();
+    await expectWeights(await download({ cacheDir }));
+    expect(next.requests(name)[0]?.range).toBe('bytes=1000-');
+  });
+
+  it('while waiting for another caller leaves that one alone', async () => {
+    const cacheDir = await tempFolder();
+    const hub = await startHub();
+    const controller = new AbortController();
+    hub.onRequest = () => controller.abort();
+    const first = download({ cacheDir });
+    const second = download({ cacheDir, signal: controller.signal });
+    await expectError(second, 'ERR_ABORTED');
+    await expectWeights(await first);
+  });
+});
