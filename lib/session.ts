@@ -1,6 +1,7 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
 import { SpeccascadeError } from './errors.ts';
 import { native, type NativeSession } from './native.ts';
+import { AbortFanout } from './session/abort.ts';
 import { inputTokens, type Input } from './session/inputs.ts';
 import {
   checkGenerateOptions,
@@ -60,6 +61,7 @@ export class DecodeSession {
   readonly #settings: SessionSettings;
   readonly #native: NativeSession;
   readonly #running = new RunningRequests();
+  readonly #aborts = new AbortFanout();
   #closing: Promise<void> | undefined;
 
   /** Use createSession(). */
@@ -227,15 +229,10 @@ export class DecodeSession {
         cause: signal.reason,
       });
     }
-    const submitted = requests.map((request) =>
-      this.#submit(request, settings, options, onEvent),
-    );
+    const submitted = requests.map((request) => this.#submit(request, settings, options, onEvent));
     const cancel = (): void => submitted.forEach(({ id }) => this.#native.cancel(id));
     const results = submitted.flatMap(({ outputs }) => outputs.map(({ promise }) => promise));
-    if (signal !== undefined) {
-      signal.addEventListener('abort', cancel, { once: true });
-      void Promise.allSettled(results).then(() => signal.removeEventListener('abort', cancel));
-    }
+    if (signal !== undefined) this.#aborts.watch(signal, cancel, Promise.allSettled(results));
     return { results, cancel };
   }
 

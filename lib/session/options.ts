@@ -188,7 +188,12 @@ function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
   const topP = checkNumber('topP', options.topP ?? defaults.topP, 0, 1);
   if (topP === 0) throw inputError('topP', 'a number above 0, at most 1', topP);
   return {
-    temperature: checkNumber('temperature', options.temperature ?? defaults.temperature, 0, 1e6),
+    temperature: checkNumber(
+      'temperature',
+      options.temperature ?? defaults.temperature,
+      0,
+      Infinity,
+    ),
     topK: checkInteger('topK', options.topK ?? defaults.topK, 0, 2 ** 30),
     topP,
     seed: options.seed === undefined ? defaults.seed : checkSeed(options.seed),

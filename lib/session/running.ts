@@ -1,7 +1,7 @@
 /** Requests under way: which events belong to which, and how each output ends. */
 import { SpeccascadeError } from '../errors.ts';
 import type { NativeEvent } from '../native.ts';
-import { ResultBuilder, type Result } from './result.ts';
+import { type ResultBuilder, type Result } from './result.ts';
 
 /** Called with each event of one output, before its end is acted upon. */
 export type OnEvent = (event: NativeEvent) => void;

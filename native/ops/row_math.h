@@ -15,11 +15,13 @@ struct RowMath {
   using Real = RealType;
   static constexpr bool kFloat = std::is_same_v<Real, float>;
 
-  // out = e^((x - max) / temperature) / sum of these
+  // out = e^((x - max) / temperature) / sum of these, temperature > 0
   static void softmax(const Real* logits, int count, Real max, Real temperature, Real* out) {
     Real total = 0;
     if constexpr (kFloat) {
-      total = cpu_kernels().exp_row(logits, count, max, 1.0f / temperature, out);
+      // The inverse must stay finite: 0 x infinity at the maximum would be NaN.
+      const float inverse = temperature > 1e-30f ? 1.0f / temperature : 1e30f;
+      total = cpu_kernels().exp_row(logits, count, max, inverse, out);
     } else {
       for (int i = 0; i < count; ++i) {
         out[i] = std::exp((logits[i] - max) / temperature);

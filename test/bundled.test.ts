@@ -1,0 +1,72 @@
+/** Bundled models: the reference's token ids on 64 real texts, in f32 and bf16. */
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createSession, type T5Model } from '../lib/index.ts';
+import { bundledFolder, bundledNames, loadBundled, readJson } from './support/models.ts';
+
+interface Golden {
+  prefix: string;
+  maxNewTokens: number;
+  cases: { text: string; inputIds: number[]; tokens: number[]; output: string }[];
+}
+
+/** f32 margin below which two logits count as a near tie (README of the models: bf16 weights). */
+const nearTie = 0.3;
+
+function readGolden(name: string): Golden {
+  return readJson(path.join(bundledFolder(name), 'golden.json')) as Golden;
+}
+
+/** f32 logit distance between the reference's token and the one given, where they first differ. */
+async function marginAtDifference(
+  model: T5Model,
+  inputIds: number[],
+  reference: number[],
+  tokens: number[],
+): Promise<number> {
+  const at = reference.findIndex((token, i) => token !== tokens[i]);
+  const decoderIds = [model.config.decoderStartTokenId, ...reference.slice(0, at)];
+  const { data, shape } = await model.logits([inputIds], [decoderIds]);
+  const row = data.subarray(at * shape[2], (at + 1) * shape[2]);
+  return Math.abs(row[reference[at]!]! - row[tokens[at]!]!);
+}
+
+describe.each(bundledNames)('bundled model %s', (name) => {
+  const golden = readGolden(name);
+
+  it('tokenizes as the reference does', async () => {
+    await using model = await loadBundled(name);
+    for (const one of golden.cases) {
+      expect(model.tokenizer?.encode(golden.prefix + one.text)).toEqual(one.inputIds);
+      expect(model.tokenizer?.decode(one.tokens)).toBe(one.output);
+    }
+  });
+
+  it('gives the reference tokens in f32', async () => {
+    await using model = await loadBundled(name);
+    await using session = await createSession({
+      target: model,
+      maxNewTokens: golden.maxNewTokens,
+    });
+    const results = await session.generate(golden.cases.map(({ inputIds }) => inputIds));
+    expect(results.map(({ tokens }) => tokens)).toEqual(golden.cases.map(({ tokens }) => tokens));
+  });
+
+  it('gives them in bf16 but for near ties', async () => {
+    await using model = await loadBundled(name, { dtype: 'bf16' });
+    await using exact = await loadBundled(name);
+    await using session = await createSession({
+      target: model,
+      maxNewTokens: golden.maxNewTokens,
+    });
+    const results = await session.generate(golden.cases.map(({ inputIds }) => inputIds));
+    let equal = 0;
+    for (const [i, { tokens }] of results.entries()) {
+      const { inputIds, tokens: reference } = golden.cases[i]!;
+      if (JSON.stringify(tokens) === JSON.stringify(reference)) equal += 1;
+      else
+        expect(await marginAtDifference(exact, inputIds, reference, tokens)).toBeLessThan(nearTie);
+    }
+    expect(equal).toBeGreaterThanOrEqual(60);
+  });
+});

@@ -1,0 +1,39 @@
+/** Checkpoints that tests run on, and the sentences they translate. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { T5Model, type LoadOptions } from '../../lib/index.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export const goldenNames = ['relu-tied', 'gated-untied', 'umt5', 'odd-sizes'] as const;
+export const bundledNames = ['large', 'base', 'small'] as const;
+export const prefix = 'translate English to German: ';
+
+export function goldenFolder(name: string): string {
+  return path.join(root, 'test', 'golden', name);
+}
+
+export function bundledFolder(name: string): string {
+  return path.join(root, 'models', name);
+}
+
+/** float32, so that results can be compared with float32 references. */
+export function loadGolden(name: string, options: LoadOptions = {}): Promise<T5Model> {
+  return T5Model.load(goldenFolder(name), { dtype: 'f32', ...options });
+}
+
+export function loadBundled(name: string, options: LoadOptions = {}): Promise<T5Model> {
+  return T5Model.load(bundledFolder(name), { dtype: 'f32', ...options });
+}
+
+export function readJson(file: string): unknown {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+/** Lines of the captions' test file, with the models' prefix. */
+export function captions(count: number): string[] {
+  const file = path.join(root, 'examples', 'captions', 'test_2016.en');
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  return lines.slice(0, count).map((line) => prefix + line);
+}
