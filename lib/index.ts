@@ -5,8 +5,16 @@ export type { T5Config } from './checkpoint.ts';
 export { Tokenizer, TokenStream } from './tokenizer.ts';
 export { chain } from './drafters.ts';
 export type { ChainDrafter, Drafter } from './drafters.ts';
-export { lossless } from './rules.ts';
-export type { LosslessRule, Rule } from './rules.ts';
+export { bild, chow, diff, lossless, lossy, opt, tokenV1, tokenV2, tokenV3 } from './rules.ts';
+export type {
+  BildRule,
+  Loss,
+  LosslessRule,
+  LossyRule,
+  PositionRule,
+  Rule,
+  TokenRule,
+} from './rules.ts';
 export { createSession, DecodeSession } from './session.ts';
 export type { SessionStats } from './session.ts';
 export type { Input } from './session/inputs.ts';

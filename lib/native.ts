@@ -118,6 +118,31 @@ export interface NativeRequest {
   /** One seed per sample; the samples share one encoder pass. */
   seeds: BigUint64Array;
   logprobs: boolean;
+  rule: NativeRule;
+  /** Block verification instead of token-wise. */
+  block: boolean;
+  /** Drafting stops before a position where the drafter's largest probability is below this; 0: off. */
+  confidenceStop: number;
+}
+
+/** A deferral rule; `alpha` is BiLD's rollback, `beta` counts for lossy alone. */
+export interface NativeRule {
+  kind:
+    | 'lossless'
+    | 'lossy'
+    | 'lossyMatched'
+    | 'chow'
+    | 'diff'
+    | 'opt'
+    | 'chowLog'
+    | 'diffLog'
+    | 'optLog'
+    | 'tokenV1'
+    | 'tokenV2'
+    | 'tokenV3'
+    | 'bild';
+  alpha: number;
+  beta: number;
 }
 
 export interface NativeStats {
@@ -126,6 +151,8 @@ export interface NativeStats {
   proposed: number;
   tested: number;
   accepted: number;
+  /** Deferral summed over the tested positions. */
+  deferred: number;
   encodeMs: number;
   decodeMs: number;
 }

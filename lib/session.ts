@@ -1,6 +1,6 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
 import { SpeccascadeError } from './errors.ts';
-import { native, type NativeSession } from './native.ts';
+import { native, type NativeRule, type NativeSession } from './native.ts';
 import { AbortFanout } from './session/abort.ts';
 import { inputTokens, type Input } from './session/inputs.ts';
 import {
@@ -150,7 +150,7 @@ export class DecodeSession {
       steps,
       outputs: requests,
       tokens,
-      totals: resultStats(counters, tokens, drafters),
+      totals: resultStats(counters, tokens, drafters, defers(this.#settings.defaults.rule)),
       cacheBytes,
     };
   }
@@ -251,12 +251,17 @@ export class DecodeSession {
       eosTokens,
       seeds: BigUint64Array.from(request.seeds),
       logprobs,
+      block: this.#settings.block,
     });
     const drafters = draft === null ? 0 : 1;
     const outputs = request.seeds.map(
       (seed) =>
         new RunningOutput(
-          new ResultBuilder(seed, target.tokenizer, { drafters, logprobs }),
+          new ResultBuilder(seed, target.tokenizer, {
+            drafters,
+            logprobs,
+            defers: defers(settings.rule),
+          }),
           onEvent,
         ),
     );
@@ -268,6 +273,10 @@ export class DecodeSession {
 /** A list of inputs, as against the ids of one: [] is a list, [1, 2] are ids. */
 function isList(input: Input | Input[]): input is Input[] {
   return Array.isArray(input) && typeof input[0] !== 'number';
+}
+
+function defers({ kind }: NativeRule): boolean {
+  return kind !== 'lossless' && kind !== 'lossy' && kind !== 'lossyMatched';
 }
 
 function sampleCount(options: GenerateOptions): number {

@@ -42,15 +42,22 @@ function cmake(verb, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const definitions = (process.env.SPECCASCADE_CMAKE_ARGS ?? '')
-  .split(' ')
-  .filter(Boolean)
-  .map((argument) => argument.replace(/^-D/, '--CD'));
-if (options.tests) definitions.push('--CDSPECCASCADE_TESTS=ON');
-// cmake-js would choose build-cmake/NAME/CONFIG for a NAME of our own.
-definitions.push(`--CDCMAKE_LIBRARY_OUTPUT_DIRECTORY=${out}`);
+const definitions = [
+  // Said every time, or the cache would keep what an earlier build was asked for.
+  'SPECCASCADE_CUDA=AUTO',
+  'SPECCASCADE_SANITIZE=OFF',
+  'SPECCASCADE_WERROR=OFF',
+  // cmake-js would choose build-cmake/NAME/CONFIG for a NAME of our own.
+  `CMAKE_LIBRARY_OUTPUT_DIRECTORY=${out}`,
+];
+if (options.tests) definitions.push('SPECCASCADE_TESTS=ON');
+const given = (process.env.SPECCASCADE_CMAKE_ARGS ?? '').split(' ').filter(Boolean);
+for (const argument of given) definitions.push(argument.replace(/^-D/, ''));
 
-cmake('configure', definitions);
+cmake(
+  'configure',
+  definitions.map((definition) => `--CD${definition}`),
+);
 cmake('build', [
   ...['--parallel', String(availableParallelism())],
   ...(options.tests ? [] : ['--target', 'speccascade']),

@@ -8,7 +8,6 @@ import {
   T5Model,
   type DecodeSession,
   type GenerateOptions,
-  type SessionOptions,
 } from '../lib/index.ts';
 import { philox } from '../lib/lowlevel.ts';
 import { bundledFolder, loadBundled, loadGolden } from './support/models.ts';

@@ -2,7 +2,8 @@
 import type { Drafter } from '../drafters.ts';
 import { SpeccascadeError } from '../errors.ts';
 import { T5Model } from '../model.ts';
-import type { Rule } from '../rules.ts';
+import type { NativeRule } from '../native.ts';
+import { lossless, nativeRule, type Rule } from '../rules.ts';
 import {
   checkBoolean,
   checkInteger,
@@ -30,9 +31,13 @@ export interface SessionOptions {
   target: T5Model;
   /** Who proposes; none: plain autoregressive decoding. */
   draft?: Drafter;
+  /** Whom to trust where drafter and target differ; default lossless(). Others need a drafter. */
   rule?: Rule;
-  /** How proposals are tested. 'auto': token-wise. */
-  verifier?: 'auto' | 'token';
+  /**
+   * How drafts are tested: token by token, or as a block, which accepts more. 'auto' (default):
+   * block on chains. At temperature 0 they are the same.
+   */
+  verifier?: 'auto' | 'token' | 'block';
   strategy?: 'speculative';
   sampling?: SamplingOptions;
   /** Most tokens a request may generate; default 128. Sizes the session's memory. */
@@ -86,6 +91,9 @@ export interface RequestSettings {
   minNewTokens: number;
   stopTokens: Int32Array;
   suppressTokens: Int32Array;
+  rule: NativeRule;
+  /** Drafting stops before a position where the drafter is less confident; 0: never. */
+  confidenceStop: number;
 }
 
 /** Settings of a session, complete. */
@@ -97,6 +105,8 @@ export interface SessionSettings {
   maxInputTokens: number;
   truncate: boolean;
   maxBatch: number;
+  /** Block verification. */
+  block: boolean;
   defaults: RequestSettings;
 }
 
@@ -122,8 +132,7 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   if (!(target instanceof T5Model)) throw inputError('target', 'a T5Model', target);
   const draft = options.draft ?? null;
   if (draft !== null) checkDrafter(target, draft);
-  checkRule(options.rule);
-  checkOneOf('verifier', options.verifier ?? 'auto', ['auto', 'token']);
+  const verifier = checkOneOf('verifier', options.verifier ?? 'auto', ['auto', 'token', 'block']);
   checkOneOf('strategy', options.strategy ?? 'speculative', ['speculative']);
   checkBoolean('reproducible', options.reproducible ?? true);
   const sampling = options.sampling ?? {};
@@ -138,7 +147,9 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
     maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
+    block: verifier !== 'token',
     defaults: {
+      ...checkRule(options.rule ?? lossless(), draft),
       ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
       maxNewTokens,
       minNewTokens: checkInteger('minNewTokens', options.minNewTokens ?? 0, 0, maxNewTokens),
@@ -154,7 +165,6 @@ export function checkGenerateOptions(
   session: SessionSettings,
 ): RequestSettings {
   checkKeys('generate options', checkObject('generate options', options), generateKeys);
-  checkRule(options.rule);
   checkOneOf('onError', options.onError ?? 'throw', ['throw', 'return']);
   checkBoolean('logprobs', options.logprobs ?? false);
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
@@ -169,7 +179,9 @@ export function checkGenerateOptions(
     defaults.maxNewTokens,
   );
   const minNewTokens = options.minNewTokens ?? Math.min(defaults.minNewTokens, maxNewTokens);
+  const { rule, confidenceStop } = defaults;
   return {
+    ...(options.rule ? checkRule(options.rule, session.draft) : { rule, confidenceStop }),
     ...checkSampling(options, defaults),
     maxNewTokens,
     minNewTokens: checkInteger('minNewTokens', minNewTokens, 0, maxNewTokens),
@@ -213,9 +225,15 @@ function checkSuppressed(tokens: number[], vocabSize: number): Int32Array {
   throw inputError('suppressTokens', 'at least one token of the vocabulary left', tokens);
 }
 
-function checkRule(rule: Rule | undefined): void {
-  if (rule === undefined) return;
-  checkOneOf('rule', checkObject('rule', rule) && rule.rule, ['lossless']);
+function checkRule(
+  rule: Rule,
+  draft: Drafter | null,
+): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
+  const native = nativeRule(rule);
+  if (native.kind !== 'lossless' && draft === null) {
+    throw inputError('rule', 'lossless without a drafter (the others weigh two models)', rule.rule);
+  }
+  return { rule: native, confidenceStop: rule.rule === 'bild' ? rule.fallback : 0 };
 }
 
 function checkDrafter(target: T5Model, draft: Drafter): void {

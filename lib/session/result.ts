@@ -16,7 +16,11 @@ export interface ResultStats {
   acceptanceRate: number;
   /** Tokens per target call. */
   blockEfficiency: number;
-  /** Share of tested positions at which the rule deferred; null for a rule that does not defer. */
+  /**
+   * Share of tested positions at which a position rule deferred to the target; for token rules the
+   * mean of the drafter's mass off the trusted tokens. null for lossless and lossy, which do not
+   * defer, and where nothing was tested.
+   */
   deferralRate: number | null;
   /** Wall-clock milliseconds of the encoder pass (shared by the inputs encoded together). */
   encodeMs: number;
@@ -48,16 +52,18 @@ export class ResultBuilder {
   readonly #tokenizer: Tokenizer | null;
   readonly #drafters: number;
   readonly #wantsLogprobs: boolean;
+  readonly #defers: boolean;
 
   constructor(
     seed: bigint,
     tokenizer: Tokenizer | null,
-    options: { drafters: number; logprobs: boolean },
+    options: { drafters: number; logprobs: boolean; defers: boolean },
   ) {
     this.#seed = seed;
     this.#tokenizer = tokenizer;
     this.#drafters = options.drafters;
     this.#wantsLogprobs = options.logprobs;
+    this.#defers = options.defers;
   }
 
   add(event: NativeEvent): void {
@@ -71,7 +77,7 @@ export class ResultBuilder {
       tokens: [...this.tokens],
       finishReason,
       seed: this.#seed,
-      stats: resultStats(stats, this.tokens.length, this.#drafters),
+      stats: resultStats(stats, this.tokens.length, this.#drafters, this.#defers),
     };
     if (this.#wantsLogprobs) result.logprobs = Float32Array.from(this.#logprobs);
     return result;
@@ -84,6 +90,7 @@ const noStats: NativeStats = {
   proposed: 0,
   tested: 0,
   accepted: 0,
+  deferred: 0,
   encodeMs: 0,
   decodeMs: 0,
 };
@@ -92,13 +99,14 @@ export function resultStats(
   counters: NativeStats | null,
   tokens: number,
   drafters: number,
+  defers: boolean,
 ): ResultStats {
-  const { draftCalls, ...rest } = counters ?? noStats;
+  const { draftCalls, deferred, ...rest } = counters ?? noStats;
   return {
     ...rest,
     draftCalls: drafters > 0 ? [draftCalls] : [],
     acceptanceRate: rest.tested > 0 ? rest.accepted / rest.tested : 0,
     blockEfficiency: rest.targetCalls > 0 ? tokens / rest.targetCalls : 0,
-    deferralRate: null,
+    deferralRate: defers && rest.tested > 0 ? deferred / rest.tested : null,
   };
 }

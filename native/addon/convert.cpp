@@ -64,6 +64,21 @@ DType to_dtype(const std::string& name) {
   fail(ErrorCode::kCheckpoint, "tensor dtype: expected F32, BF16 or F16, got ", name);
 }
 
+RuleKind to_rule_kind(const std::string& name) {
+  constexpr std::pair<const char*, RuleKind> kinds[] = {
+      {"lossless", RuleKind::kLossless}, {"lossy", RuleKind::kLossy},
+      {"lossyMatched", RuleKind::kLossyMatched}, {"chow", RuleKind::kChow},
+      {"diff", RuleKind::kDiff}, {"opt", RuleKind::kOpt},
+      {"chowLog", RuleKind::kChowLog}, {"diffLog", RuleKind::kDiffLog},
+      {"optLog", RuleKind::kOptLog}, {"tokenV1", RuleKind::kTokenV1},
+      {"tokenV2", RuleKind::kTokenV2}, {"tokenV3", RuleKind::kTokenV3},
+      {"bild", RuleKind::kBild}};
+  for (const auto& [known, kind] : kinds) {
+    if (name == known) return kind;
+  }
+  fail(ErrorCode::kInput, "rule: unknown name ", name);
+}
+
 const char* end_name(Event::End end) {
   switch (end) {
     case Event::End::kEos: return "eos";
@@ -148,6 +163,11 @@ SessionLimits to_limits(const Napi::Object& object) {
   return limits;
 }
 
+Rule to_rule(const Napi::Object& object) {
+  return {to_rule_kind(text(object, "kind")), number<double>(object, "alpha"),
+          number<double>(object, "beta")};
+}
+
 Request to_request(const Napi::Object& object) {
   Request request;
   request.input_ids = ints(object, "inputIds");
@@ -161,6 +181,9 @@ Request to_request(const Napi::Object& object) {
   request.top_k = number(object, "topK");
   request.top_p = number<float>(object, "topP");
   request.logprobs = boolean(object, "logprobs");
+  request.rule = to_rule(object.Get("rule").As<Napi::Object>());
+  request.block_verification = boolean(object, "block");
+  request.confidence_stop = number<float>(object, "confidenceStop");
   const Napi::Value seeds = object.Get("seeds");
   if (!seeds.IsTypedArray() ||
       seeds.As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array) {
@@ -206,6 +229,7 @@ Napi::Object from_stats(Napi::Env env, const DecodeStats& stats) {
   object.Set("proposed", static_cast<double>(stats.proposed));
   object.Set("tested", static_cast<double>(stats.tested));
   object.Set("accepted", static_cast<double>(stats.accepted));
+  object.Set("deferred", stats.deferred);
   object.Set("encodeMs", stats.encode_ms);
   object.Set("decodeMs", stats.decode_ms);
   return object;

@@ -42,6 +42,7 @@ T5Config to_config(const Napi::Object& object);
 ModelSource to_model_source(const Napi::Object& object);
 ModelOptions to_model_options(const Napi::Object& object);
 SessionLimits to_limits(const Napi::Object& object);
+Rule to_rule(const Napi::Object& object);
 Request to_request(const Napi::Object& object);
 // Splits packed ids by lengths; throws ERR_INPUT if these do not add up.
 Sequences to_sequences(const Napi::Value& ids, const Napi::Value& lengths);

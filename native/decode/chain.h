@@ -18,8 +18,9 @@
 namespace speccascade {
 
 // draft_count = 0; a draft opens where tokens are left beyond the one that the
-// target adds itself.
-void open_drafts(const SequenceState& state);
+// target adds itself. With a rule that reads the drafter, its row for that token
+// is needed too. `drafts` is false without a drafter.
+void open_drafts(const SequenceState& state, bool drafts);
 
 // Whether any draft is open: the condition of the drafting loop.
 bool any_draft_open(const SequenceState& state);
@@ -39,14 +40,16 @@ void draft_rows(const SequenceState& state, const CacheTable& drafter, const Dec
 
 // The drafter's distributions of this step.
 struct DraftDistributions {
-  const float* probs;         // [slots * max_draft, vocabulary]
+  const float* probs;         // [slots * (max_draft + 1), vocabulary]
+  const float* unscaled;      // likewise
   const int32_t* best;        // [logit rows]
   const int32_t* row_status;  // [logit rows]
   int vocabulary;
 };
 
 // Appends a token to every open draft, drawn from its row (greedy: the argmax),
-// and closes drafts that are full or ended.
+// and closes drafts that are full or ended. A draft whose confidence stop is
+// passed closes before the draw: a token that was drawn is never dropped.
 void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
                    const DraftDistributions& drafts);
@@ -67,12 +70,17 @@ struct VerifyArgs {
   const int32_t* target_best;   // [logit rows]
   const int32_t* target_status; // [logit rows] RowStatus
   const float* target_log_sum;  // [logit rows]
-  const float* draft_probs;     // [slots * max_draft, vocabulary]
+  const float* target_unscaled; // [logit rows, vocabulary]
+  const float* draft_probs;     // [slots * (max_draft + 1), vocabulary]
+  const float* draft_unscaled;  // likewise
+  float* pi;                    // [logit rows, vocabulary] scratch for rules
+  float* deferral;              // [logit rows] scratch for rules
   float* scratch;               // [slots, vocabulary]
 };
 
-// Accepts, draws the token after the accepted ones, and appends them all to
-// `tokens`; sets tested, accepted, emitted, finish, failure and token_logprobs.
+// Computes pi, accepts, draws the token after the accepted ones, and appends them
+// all to `tokens`; sets tested, accepted, deferred, emitted, finish, failure and
+// token_logprobs.
 void verify_chains(const VerifyArgs& args, int threads);
 
 // Caches follow the accepted tokens: the target's length is what it consumed of

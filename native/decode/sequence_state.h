@@ -7,6 +7,7 @@
 
 #include "base/host_device.h"
 #include "base/philox.h"
+#include "decode/rules.h"
 
 namespace speccascade {
 
@@ -18,6 +19,12 @@ enum class Failure : int32_t {
   kTargetNotFinite = 1,
   kDrafterNotFinite = 2,
   kNoTokenLeft = 3,
+};
+
+enum class DraftPhase : int32_t {
+  kClosed = 0,
+  kDrafting = 1,
+  kLastRow = 2,  // complete; pi of the token after it still needs the drafter's row
 };
 
 struct SequenceState {
@@ -34,15 +41,22 @@ struct SequenceState {
   uint64_t* seed;          // [slots]
   uint32_t* step;          // [slots] target passes of the request so far
 
+  // Whom to trust.
+  Rule* rule;               // [slots]
+  int32_t* block;           // [slots] block verification instead of token-wise
+  float* confidence_stop;   // [slots] drafting stops before a position where the
+                            // drafter's largest probability is below this; 0: never
+
   // The draft of this step.
   int32_t* draft_tokens;  // [slots, max_draft]
   int32_t* draft_count;   // [slots]
   int32_t* draft_limit;   // [slots] tokens left - 1, at most max_draft
-  int32_t* draft_open;    // [slots] whether the draft may still grow
+  int32_t* draft_open;    // [slots] DraftPhase
 
   // The outcome of this step.
   int32_t* tested;        // [slots] drafted positions that verification looked at
   int32_t* accepted;      // [slots] of these, accepted
+  float* deferred;        // [slots] deferral summed over the tested positions
   int32_t* emitted;       // [slots] tokens appended: accepted, then the target's own
   int32_t* finish;        // [slots] Finish
   int32_t* failure;       // [slots] Failure

@@ -61,7 +61,7 @@ Engine::Engine(std::shared_ptr<const Model> target, std::shared_ptr<const Model>
 Engine::~Engine() { close(); }
 
 uint64_t Engine::submit(Request request) {
-  check_request(request, limits_, target_->config.vocab_size);
+  check_request(request, limits_, target_->config.vocab_size, drafter_ != nullptr);
   auto job = std::make_shared<Job>();
   job->unfinished = static_cast<int>(request.seeds.size());
   job->request = std::move(request);
@@ -262,6 +262,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   slot.stats.proposed += state.draft_count[s];
   slot.stats.tested += state.tested[s];
   slot.stats.accepted += state.accepted[s];
+  slot.stats.deferred += static_cast<double>(state.deferred[s]);
   event.end = end_of(static_cast<Finish>(state.finish[s]));
   if (event.end != Event::End::kNone) event.stats = slot.stats;
   return event;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "decode/rules.h"
 
 namespace speccascade {
 
@@ -32,6 +33,9 @@ struct Request {
   float top_p = 1.0f;        // 1: off
   std::vector<uint64_t> seeds;
   bool logprobs = false;
+  Rule rule;
+  bool block_verification = false;
+  float confidence_stop = 0.0f;  // 0: off
 };
 
 // Counters of one sample, or of a session. proposed = accepted + rejected + never
@@ -42,6 +46,7 @@ struct DecodeStats {
   int64_t proposed = 0;
   int64_t tested = 0;
   int64_t accepted = 0;
+  double deferred = 0.0;  // deferral summed over the tested positions
   double encode_ms = 0.0;
   double decode_ms = 0.0;
 
@@ -51,6 +56,7 @@ struct DecodeStats {
     proposed += other.proposed;
     tested += other.tested;
     accepted += other.accepted;
+    deferred += other.deferred;
     encode_ms += other.encode_ms;
     decode_ms += other.decode_ms;
   }

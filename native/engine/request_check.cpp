@@ -38,7 +38,8 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
   return limits;
 }
 
-void check_request(const Request& request, const SessionLimits& limits, int vocabulary) {
+void check_request(const Request& request, const SessionLimits& limits, int vocabulary,
+                   bool has_drafter) {
   check_range("input length", static_cast<int64_t>(request.input_ids.size()), 1,
               limits.max_input_tokens);
   check_range("decoder prefix length", static_cast<int64_t>(request.prefix.size()), 1,
@@ -58,6 +59,26 @@ void check_request(const Request& request, const SessionLimits& limits, int voca
   }
   if (!(request.top_p > 0.0f && request.top_p <= 1.0f)) {
     fail(ErrorCode::kInput, "topP: expected a number above 0 and at most 1, got ", request.top_p);
+  }
+  check_rule(request.rule);
+  if (reads_drafter(request.rule.kind) && !has_drafter) {
+    fail(ErrorCode::kInput, "rule: a rule other than lossless needs a drafter");
+  }
+  if (!(request.confidence_stop >= 0.0f && request.confidence_stop <= 1.0f)) {
+    fail(ErrorCode::kInput, "confidence stop: expected a number from 0 to 1, got ",
+         request.confidence_stop);
+  }
+}
+
+void check_rule(const Rule& rule) {
+  if (std::isnan(rule.alpha)) fail(ErrorCode::kInput, "rule: alpha is NaN");
+  if (rule.kind != RuleKind::kLossy && rule.kind != RuleKind::kLossyMatched) return;
+  if (!(rule.alpha >= 0.0 && rule.alpha < 1.0)) {
+    fail(ErrorCode::kInput, "lossy: expected 0 <= alpha < 1, got ", rule.alpha);
+  }
+  if (rule.kind == RuleKind::kLossy && !(rule.beta >= 1.0 - rule.alpha)) {
+    fail(ErrorCode::kInput, "lossy: expected beta >= 1 - alpha = ", 1.0 - rule.alpha, ", got ",
+         rule.beta);
   }
 }
 

@@ -13,6 +13,10 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
                              const Model* drafter);
 
 // Throws ERR_INPUT naming the field and its value unless the request is sound.
-void check_request(const Request& request, const SessionLimits& limits, int vocabulary);
+void check_request(const Request& request, const SessionLimits& limits, int vocabulary,
+                   bool has_drafter);
+
+// Throws ERR_INPUT unless the rule's parameters are in range.
+void check_rule(const Rule& rule);
 
 }  // namespace speccascade

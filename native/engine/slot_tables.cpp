@@ -6,7 +6,8 @@ namespace speccascade {
 
 namespace {
 
-constexpr size_t kIntFields = 16;
+constexpr size_t kIntFields = 18;
+constexpr size_t kFloatFields = 4;
 
 size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
 
@@ -24,14 +25,12 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
     : ints_(kIntFields * slots_of(limits)),
       tokens_(slots_of(limits) * capacity_of(limits)),
       draft_tokens_(slots_of(limits) * static_cast<size_t>(std::max(limits.draft_length, 1))),
+      floats_(kFloatFields * slots_of(limits)),
       logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft_length + 1)),
-      temperature_(slots_of(limits)),
-      top_p_(slots_of(limits)),
+      rule_(slots_of(limits)),
       seed_(slots_of(limits)),
       step_(slots_of(limits)),
       bits_(3 * slots_of(limits) * static_cast<size_t>(bit_words_for(vocabulary))) {
-  size_t next = 0;
-  const auto field = [&] { return ints_.data() + slots_of(limits) * next++; };
   sequences_.slots = limits.max_batch;
   sequences_.capacity = static_cast<int>(capacity_of(limits));
   sequences_.max_draft = limits.draft_length;
@@ -40,16 +39,21 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
   sequences_.token_logprobs = logprobs_.data();
   sequences_.seed = seed_.data();
   sequences_.step = step_.data();
+  sequences_.rule = rule_.data();
+  size_t next = 0;
   for (int32_t** pointer :
        {&sequences_.active, &sequences_.length, &sequences_.prefix_length, &sequences_.max_length,
         &sequences_.draft_count, &sequences_.draft_limit, &sequences_.draft_open,
         &sequences_.tested, &sequences_.accepted, &sequences_.emitted, &sequences_.finish,
-        &sequences_.failure, &sampling_.top_k, &sampling_.suppresses,
-        &sampling_.wants_logprobs, &sampling_.min_new}) {
-    *pointer = field();
+        &sequences_.failure, &sequences_.block, &sampling_.top_k, &sampling_.suppresses,
+        &sampling_.wants_logprobs, &sampling_.wants_rows, &sampling_.min_new}) {
+    *pointer = ints_.data() + slots_of(limits) * next++;
   }
-  sampling_.temperature = temperature_.data();
-  sampling_.top_p = top_p_.data();
+  next = 0;
+  for (float** pointer : {&sequences_.confidence_stop, &sequences_.deferred,
+                          &sampling_.temperature, &sampling_.top_p}) {
+    *pointer = floats_.data() + slots_of(limits) * next++;
+  }
   sampling_.bit_words = bit_words_for(vocabulary);
   const size_t table = slots_of(limits) * static_cast<size_t>(sampling_.bit_words);
   sampling_.suppress_bits = bits_.data();
@@ -76,6 +80,12 @@ void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   sequences_.step[s] = 0;
   sequences_.finish[s] = static_cast<int32_t>(Finish::kNone);
   sequences_.failure[s] = static_cast<int32_t>(Failure::kNone);
+  sequences_.rule[s] = request.rule;
+  sequences_.block[s] = request.block_verification ? 1 : 0;
+  sequences_.confidence_stop[s] = request.confidence_stop;
+  sequences_.deferred[s] = 0.0f;
+  sampling_.wants_rows[s] =
+      reads_drafter(request.rule.kind) || request.confidence_stop > 0.0f ? 1 : 0;
   sampling_.temperature[s] = request.temperature;
   sampling_.top_k[s] = request.top_k;
   sampling_.top_p[s] = request.top_p;

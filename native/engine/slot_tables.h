@@ -27,7 +27,8 @@ class SlotTables {
 
   Array<int32_t> ints_;
   Array<int32_t> tokens_, draft_tokens_;
-  Array<float> logprobs_, temperature_, top_p_;
+  Array<float> floats_, logprobs_;
+  Array<Rule> rule_;
   Array<uint64_t> seed_;
   Array<uint32_t> step_, bits_;
   SequenceState sequences_;

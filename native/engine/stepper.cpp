@@ -29,18 +29,20 @@ ModelLane::ModelLane(const Model& owner, const SessionLimits& limits, int max_ro
       status(count(max_logits)),
       log_sum(count(max_logits)),
       probs(count(prob_rows) * count(model.config.vocab_size)),
+      unscaled(count(prob_rows) * count(model.config.vocab_size)),
       logits{logit_slot.data(), logit_output.data(), logit_out_row.data(), logit_first.data()} {}
 
 void ModelLane::distribute(const SlotSampling& sampling, int threads) {
   distribution_cpu({decoder.logits(), model.config.vocab_size, decoder.rows().num_logits,
                     decoder.max_logits(), logit_slot.data(), logit_output.data(),
-                    logit_out_row.data(), sampling, probs.data(), best.data(), log_sum.data(),
+                    logit_out_row.data(), sampling, probs.data(), unscaled.data(), best.data(), log_sum.data(),
                     status.data()},
                    threads);
 }
 
 size_t ModelLane::bytes() const {
-  return cross.bytes() + self.bytes() + encoder.bytes() + decoder.bytes() + probs.bytes();
+  return cross.bytes() + self.bytes() + encoder.bytes() + decoder.bytes() + probs.bytes() +
+         unscaled.bytes();
 }
 
 Stepper::Stepper(const Model& target, const Model* drafter, const SessionLimits& limits)
@@ -50,16 +52,21 @@ Stepper::Stepper(const Model& target, const Model* drafter, const SessionLimits&
               limits.max_batch * (limits.draft_length + 1),
               limits.max_batch * (limits.draft_length + 1)),
       scratch_(count(limits.max_batch) * count(target.config.vocab_size)),
+      pi_(drafter == nullptr ? 0
+                             : count(limits.max_batch) * count(limits.draft_length + 1) *
+                                   count(target.config.vocab_size)),
+      deferral_(count(limits.max_batch) * count(limits.draft_length + 1)),
       draft_calls_(count(limits.max_batch), 0) {
   if (drafter == nullptr) return;
   // A drafter lags by one position at most once it has consumed the prefix.
-  drafter_ = std::make_unique<ModelLane>(*drafter, limits,
-                                         limits.max_batch * (limits.max_prefix_tokens + 2),
-                                         limits.max_batch, limits.max_batch * limits.draft_length);
+  drafter_ = std::make_unique<ModelLane>(
+      *drafter, limits, limits.max_batch * (limits.max_prefix_tokens + 2), limits.max_batch,
+      limits.max_batch * (limits.draft_length + 1));
 }
 
 size_t Stepper::bytes() const {
-  return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes();
+  return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() +
+         pi_.bytes();
 }
 
 void Stepper::encode(const std::vector<const std::vector<int32_t>*>& inputs,
@@ -88,7 +95,7 @@ int Stepper::step() {
 int Stepper::draft() {
   const SequenceState& state = sequences();
   std::fill(draft_calls_.begin(), draft_calls_.end(), 0);
-  open_drafts(state);
+  open_drafts(state, drafter_ != nullptr);
   if (!drafter_) return 0;
   const CacheTable cache = drafter_->self.table();
   const DecoderRows& rows = drafter_->decoder.rows();
@@ -101,8 +108,8 @@ int Stepper::draft() {
       ++draft_calls_[static_cast<size_t>(drafter_->logits.slot[at])];
     }
     extend_drafts(state, tables_.sampling(), cache, rows, drafter_->logits,
-                  {drafter_->probs.data(), drafter_->best.data(), drafter_->status.data(),
-                   drafter_->model.config.vocab_size});
+                  {drafter_->probs.data(), drafter_->unscaled.data(), drafter_->best.data(),
+                   drafter_->status.data(), drafter_->model.config.vocab_size});
   }
   return calls;
 }
@@ -113,8 +120,10 @@ void Stepper::verify() {
   target_.distribute(tables_.sampling(), target_.model.threads);
   verify_chains({sequences(), tables_.sampling(), target_.model.config.vocab_size, target_.logits,
                  target_.decoder.logits(), target_.probs.data(), target_.best.data(),
-                 target_.status.data(), target_.log_sum.data(),
-                 drafter_ ? drafter_->probs.data() : nullptr, scratch_.data()},
+                 target_.status.data(), target_.log_sum.data(), target_.unscaled.data(),
+                 drafter_ ? drafter_->probs.data() : nullptr,
+                 drafter_ ? drafter_->unscaled.data() : nullptr, pi_.data(), deferral_.data(),
+                 scratch_.data()},
                 target_.model.threads);
 }
 

@@ -28,7 +28,8 @@ struct ModelLane {
   DecoderPass decoder;
   Array<int32_t> logit_slot, logit_output, logit_out_row, logit_first, best, status;
   Array<float> log_sum;
-  Array<float> probs;  // [prob_rows, vocabulary]
+  Array<float> probs;     // [prob_rows, vocabulary]
+  Array<float> unscaled;  // likewise; untouched, so not resident, without rules
   LogitRows logits;
 };
 
@@ -63,7 +64,7 @@ class Stepper {
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<ModelLane> drafter_;
-  Array<float> scratch_;
+  Array<float> scratch_, pi_, deferral_;
   std::vector<int> draft_calls_;
 };
 

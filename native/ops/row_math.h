@@ -53,6 +53,43 @@ struct RowMath {
     }
   }
 
+  // Sum over v of term(v). Eight running sums keep the additions independent, and
+  // double keeps them exact enough for any vocabulary.
+  template <typename Term>
+  static Real sum_of(int count, const Term& term) {
+    double lane[8] = {};
+    int v = 0;
+    for (; v + 8 <= count; v += 8) {
+      for (int i = 0; i < 8; ++i) lane[i] += static_cast<double>(term(v + i));
+    }
+    for (; v < count; ++v) lane[0] += static_cast<double>(term(v));
+    return static_cast<Real>(((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+                             ((lane[4] + lane[5]) + (lane[6] + lane[7])));
+  }
+
+  static Real max(const Real* row, int count) {
+    Real best = row[0];
+    for (int v = 1; v < count; ++v) best = row[v] > best ? row[v] : best;
+    return best;
+  }
+
+  // Lowest index of the largest entry.
+  static int argmax(const Real* row, int count) {
+    if constexpr (kFloat) {
+      bool finite = true;
+      return cpu_kernels().argmax(row, count, &finite);
+    }
+    int best = 0;
+    for (int v = 1; v < count; ++v) best = row[v] > row[best] ? v : best;
+    return best;
+  }
+
+  // Calls body(v) for every v.
+  template <typename Body>
+  static void for_each(int count, const Body& body) {
+    for (int v = 0; v < count; ++v) body(v);
+  }
+
   // The smallest v with uniform * total < weights[0] + ... + weights[v]; where
   // rounding runs past the end, the last index of positive weight.
   static int draw(const Real* weights, int count, Real total, Real uniform) {

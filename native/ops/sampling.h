@@ -19,6 +19,7 @@ struct SlotSampling {
   float* top_p;            // [slots] 1: off
   int32_t* suppresses;     // [slots] whether suppress_bits has any bit set
   int32_t* wants_logprobs; // [slots]
+  int32_t* wants_rows;     // [slots] rule_rows below are wanted, at temperature 0 too
   int32_t* min_new;        // [slots] end tokens are suppressed before this many tokens
   uint32_t* suppress_bits; // [slots, bit_words] one bit a token
   uint32_t* eos_bits;      // [slots, bit_words]
@@ -41,9 +42,10 @@ inline bool ends_sequence(const SlotSampling& table, int slot, int token) {
 enum class RowStatus : int32_t { kOk = 0, kNotFinite = 1, kNoTokenLeft = 2 };
 
 // logits [rows, V] are edited in place. For each row: best = lowest-index maximum;
-// where temperature > 0, probs[out_rows[r], :] (or [r, :]) = the distribution;
-// where the slot wants log-probabilities, log_sum[r] = log sum e^logit of the
-// row as the model gave it, before edits.
+// where temperature > 0 or the slot wants rows, probs[out_rows[r], :] (or [r, :]) =
+// the distribution; where it wants rows, unscaled[...] likewise = the softmax at
+// temperature 1, unfiltered; where it wants log-probabilities, log_sum[r] =
+// log sum e^logit of the row as the model gave it, before edits.
 struct DistributionArgs {
   float* logits;
   int vocabulary;
@@ -54,6 +56,7 @@ struct DistributionArgs {
   const int32_t* out_rows;    // [rows] or null
   SlotSampling slots;
   float* probs;
+  float* unscaled;
   int32_t* best;        // [rows]
   float* log_sum;       // [rows]
   int32_t* row_status;  // [rows] RowStatus
@@ -63,6 +66,12 @@ void distribution_cpu(const DistributionArgs& args, int threads);
 
 // log sum e^logit over a row whose maximum is `max`.
 float log_sum_exp(const float* logits, int count, float max, float* scratch);
+
+// The row that tokens are drawn from: softmax(logits / temperature) filtered by
+// top-k, then top-p; one-hot at the lowest-index maximum at temperature 0.
+template <typename Real>
+void scale_logits(const Real* logits, int count, Real temperature, int top_k, Real top_p,
+                  Real* out);
 
 // Keeps the k largest entries of a distribution, then the most probable ones that
 // first reach mass p, and renormalises. k = 0 and p = 1 switch the filters off.

@@ -61,9 +61,13 @@ void distribute_row(const DistributionArgs& args, int r) {
     return;
   }
   const float temperature = args.slots.temperature[slot];
-  if (temperature > 0.0f) {
-    RowMath<float>::softmax(row, args.vocabulary, row[best], temperature, probs);
-    filter_top(probs, args.vocabulary, args.slots.top_k[slot], args.slots.top_p[slot]);
+  if (temperature > 0.0f || args.slots.wants_rows[slot]) {
+    scale_logits(row, args.vocabulary, temperature, args.slots.top_k[slot],
+                 args.slots.top_p[slot], probs);
+  }
+  if (args.slots.wants_rows[slot]) {
+    RowMath<float>::softmax(row, args.vocabulary, row[best], 1.0f,
+                            args.unscaled + out * args.vocabulary);
   }
 }
 
@@ -72,6 +76,22 @@ void distribute_row(const DistributionArgs& args, int r) {
 float log_sum_exp(const float* logits, int count, float max, float* scratch) {
   return max + std::log(cpu_kernels().exp_row(logits, count, max, 1.0f, scratch));
 }
+
+template <typename Real>
+void scale_logits(const Real* logits, int count, Real temperature, int top_k, Real top_p,
+                  Real* out) {
+  const int best = RowMath<Real>::argmax(logits, count);
+  if (temperature > 0) {
+    RowMath<Real>::softmax(logits, count, logits[best], temperature, out);
+    filter_top(out, count, top_k, top_p);
+  } else {
+    std::fill(out, out + count, Real{0});
+    out[best] = 1;
+  }
+}
+
+template void scale_logits<float>(const float*, int, float, int, float, float*);
+template void scale_logits<double>(const double*, int, double, int, double, double*);
 
 template <typename Real>
 void filter_top(Real* probs, int count, int top_k, Real top_p) {

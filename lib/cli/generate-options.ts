@@ -1,0 +1,106 @@
+/** The options of `speccascade generate`. */
+import { bundled, modelOptions } from './models.ts';
+import { flag, integer, number, seed, text, type Values } from './options.ts';
+
+/** The library's own limits (lib/session/options.ts); it checks again. */
+const maxTokens = 2 ** 20;
+
+const inputOptions = {
+  input: text({ value: 'FILE', help: 'read texts from FILE, one per line; - is standard input' }),
+  limit: integer({ value: 'N', help: 'only the first N texts', min: 0, max: 1e12 }),
+};
+
+const decodingOptions = {
+  length: integer({
+    value: 'N',
+    help: 'tokens that the drafter drafts per pass of the target',
+    default: bundled.draftLength,
+    min: 1,
+    max: 255,
+  }),
+  rule: text({
+    value: 'RULE',
+    help: "whom to trust; lossless: the output has exactly the target's distribution",
+    default: 'lossless',
+    choices: ['lossless'],
+  }),
+  temperature: number({
+    value: 'T',
+    help: '0 takes the most probable token, above that tokens are drawn',
+    default: 0,
+    min: 0,
+    max: 1e6,
+  }),
+  'top-k': integer({
+    value: 'K',
+    help: 'draw from the K most probable tokens; 0: from all',
+    default: 0,
+    min: 0,
+    max: 2 ** 30,
+  }),
+  'top-p': number({
+    value: 'P',
+    help: 'draw from the most probable tokens that together reach probability P',
+    default: 1,
+    min: 0,
+    max: 1,
+    aboveMin: true,
+  }),
+  seed: seed({
+    value: 'SEED',
+    help: 'makes draws repeatable; each text gets a seed from it and its place in the input',
+    shownDefault: 'random',
+  }),
+  'num-samples': integer({
+    value: 'N',
+    help: 'outputs per text',
+    default: 1,
+    min: 1,
+    max: 2 ** 16,
+  }),
+  'max-new-tokens': integer({
+    value: 'N',
+    help: 'longest output, in tokens',
+    default: 128,
+    min: 1,
+    max: maxTokens,
+  }),
+  'min-new-tokens': integer({
+    value: 'N',
+    help: 'shortest output, in tokens',
+    default: 0,
+    min: 0,
+    max: maxTokens,
+  }),
+  'max-input-tokens': integer({
+    value: 'N',
+    help: 'longest text, in tokens; a longer one is an error',
+    default: 512,
+    min: 1,
+    max: maxTokens,
+  }),
+  truncate: flag('cut longer texts instead'),
+  batch: integer({
+    value: 'N',
+    help: 'texts decoded together; on a terminal they come one after the other',
+    default: 16,
+    min: 1,
+    max: 4096,
+  }),
+};
+
+const outputOptions = {
+  trace: flag('mark accepted drafts: by colour on a terminal, else in [brackets]'),
+  json: flag('one JSON object per output, with tokens, counters and seed'),
+  logprobs: flag("with --json: the target's log-probability of each token"),
+  quiet: flag('no statistics, warnings or progress; failures are still reported'),
+};
+
+export const generateOptions = {
+  ...inputOptions,
+  ...modelOptions,
+  ...decodingOptions,
+  ...outputOptions,
+};
+
+export type GenerateValues = Values<typeof generateOptions>;

@@ -1,0 +1,197 @@
+/** speccascade generate: texts in, decoded texts out. */
+import type { DecodeSession } from '../session.ts';
+import type { SessionOptions } from '../session/options.ts';
+import { defineCommand, type Context } from './command.ts';
+import type { Decoder, Outcome } from './decode.ts';
+import { generateOptions, type GenerateValues } from './generate-options.ts';
+import { inOrder } from './in-order.ts';
+import { openLines, type LineSource } from './lines.ts';
+import { chainOf, draftSource, loadModels, type Models } from './models.ts';
+import { UsageError } from './options.ts';
+import { Progress } from './progress.ts';
+import { Statistics } from './statistics.ts';
+import { legend, type Marks } from './trace.ts';
+import { jsonLines, lineFailure, LiveView, plainLines } from './views.ts';
+
+/** Requests in flight per slot of the batch: enough that a slot that ends is filled at once. */
+const inFlightPerSlot = 4;
+
+export const generate = defineCommand({
+  name: 'generate',
+  summary: 'decode texts, by default translate English captions to German',
+  operands: '[TEXT...]',
+  operandCount: { min: 0, max: Infinity },
+  about:
+    'Decodes each TEXT (quote it), or each line of --input or of standard input. On a terminal ' +
+    'tokens are shown as they come. Otherwise texts are decoded in batches and each gives one ' +
+    'line, in order; line ends inside an output become spaces. An empty line gives an empty ' +
+    'line. A line that fails is reported on standard error and gives an empty line; the exit ' +
+    'code is then 1.\n\n' +
+    'A line of statistics goes to standard error. Without options the bundled models translate ' +
+    'English captions to German.',
+  options: generateOptions,
+  examples: [
+    'speccascade generate "A man in an orange hat is standing on a street."',
+    'speccascade generate --trace --input captions.txt --limit 5',
+    'head -20 captions.txt | speccascade generate --json > captions.jsonl',
+    'speccascade generate --target google/flan-t5-base --draft google/flan-t5-small "..."',
+  ],
+  async run(values, texts, context) {
+    checkTogether(values, texts);
+    const source = openLines({ texts, file: values.input, limit: values.limit }, context);
+    const models = await loadModels(values, context, values.quiet);
+    const { createSession } = await import('../session.ts');
+    const live = context.terminal.outIsTty && !values.json;
+    const session = await createSession(await sessionOptions(values, models, live));
+    try {
+      return await decodeAll({ values, models, session, source, context, live });
+    } finally {
+      await session.close();
+    }
+  },
+});
+
+interface Run {
+  values: GenerateValues;
+  models: Models;
+  session: DecodeSession;
+  source: LineSource;
+  context: Context;
+  /** Someone watches the tokens come. */
+  live: boolean;
+}
+
+/** What the table of options cannot say: which options exclude each other. */
+function checkTogether(values: GenerateValues, texts: string[]): void {
+  draftSource(values);
+  if (texts.length > 0 && values.input !== undefined) {
+    throw new UsageError('TEXT and --input exclude each other');
+  }
+  if (values['min-new-tokens'] > values['max-new-tokens']) {
+    throw new UsageError('--min-new-tokens: expected at most the value of --max-new-tokens');
+  }
+  if (values.logprobs && !values.json) throw new UsageError('--logprobs needs --json');
+}
+
+async function sessionOptions(
+  values: GenerateValues,
+  { target, draft }: Models,
+  live: boolean,
+): Promise<SessionOptions> {
+  return {
+    target,
+    ...(draft === null ? {} : { draft: await chainOf(draft, values.length) }),
+    rule: { rule: values.rule as 'lossless' },
+    sampling: {
+      temperature: values.temperature,
+      topK: values['top-k'],
+      topP: values['top-p'],
+    },
+    maxNewTokens: values['max-new-tokens'],
+    minNewTokens: values['min-new-tokens'],
+    maxInputTokens: values['max-input-tokens'],
+    truncate: values.truncate,
+    maxBatch: live ? 1 : values.batch,
+  };
+}
+
+async function decodeAll(run: Run): Promise<number> {
+  const { values, models, session, context } = run;
+  const { Decoder } = await import('./decode.ts');
+  const statistics = new Statistics();
+  const decoder = new Decoder({
+    session,
+    tokenizer: models.target.tokenizer,
+    prefix: models.prefix,
+    statistics,
+    signal: context.signal,
+    seed: values.seed,
+    samples: values['num-samples'],
+    steps: values.trace,
+    logprobs: values.logprobs,
+  });
+  const tally = new Tally(context, values.quiet);
+  try {
+    await (run.live ? showLive(run, decoder, tally) : writeLines(run, decoder, tally, statistics));
+  } finally {
+    tally.finish();
+    const worthIt = !values.quiet && statistics.outputs > 0;
+    if (worthIt) context.terminal.note(statistics.line(models.draft !== null));
+  }
+  return tally.failed ? 1 : 0;
+}
+
+/** One output after the other, token by token. */
+async function showLive(run: Run, decoder: Decoder, tally: Tally): Promise<void> {
+  const { values, models, source, context } = run;
+  const { terminal } = context;
+  const colours = terminal.outColours ? 'colours' : 'brackets';
+  const marks = values.trace ? colours : 'none';
+  explain(run, marks);
+  const view = new LiveView(terminal, models.target.tokenizer, marks);
+  try {
+    for await (const line of source.lines) {
+      if (line.text.trim() !== '' && !source.typed) await view.source(line);
+      tally.take(await decoder.follow(line, (step, _sample, done) => view.step(step, done)));
+      await view.leave();
+    }
+  } finally {
+    await view.leave();
+  }
+}
+
+/** Many requests at a time, their outputs in the order of the lines. */
+async function writeLines(
+  run: Run,
+  decoder: Decoder,
+  tally: Tally,
+  statistics: Statistics,
+): Promise<void> {
+  const { values, models, source, context } = run;
+  const { trace, json } = values;
+  if (trace && !json) explain(run, 'brackets');
+  const progress = new Progress(context.terminal, values.quiet || context.terminal.outIsTty);
+  const view = { tokenizer: models.target.tokenizer, samples: values['num-samples'], trace };
+  const limit = values.batch * inFlightPerSlot;
+  try {
+    for await (const outcome of inOrder(source.lines, limit, (line) => decoder.decode(line))) {
+      progress.clear();
+      tally.take(outcome);
+      await context.terminal.write(json ? jsonLines(outcome) : plainLines(outcome, view));
+      progress.show(() => statistics.brief());
+    }
+  } finally {
+    progress.clear();
+  }
+}
+
+function explain({ values, models, context: { terminal } }: Run, marks: Marks): void {
+  if (!values.trace || values.quiet) return;
+  terminal.note(legend(marks, models.names.draft, terminal.errColours));
+}
+
+/** Reports failed lines as they come, and counts the empty ones. */
+class Tally {
+  readonly #context: Context;
+  readonly #quiet: boolean;
+  #empty = 0;
+  failed = false;
+
+  constructor(context: Context, quiet: boolean) {
+    this.#context = context;
+    this.#quiet = quiet;
+  }
+
+  take(outcome: Outcome): void {
+    if ('empty' in outcome) this.#empty += 1;
+    if (!('error' in outcome)) return;
+    this.failed = true;
+    this.#context.terminal.note(lineFailure(outcome.line, outcome.error));
+  }
+
+  finish(): void {
+    if (this.#empty === 0 || this.#quiet) return;
+    const lines = this.#empty === 1 ? '1 empty line' : `${this.#empty} empty lines`;
+    this.#context.terminal.note(`warning: ${lines} not decoded`);
+  }
+}

@@ -1,0 +1,48 @@
+/** Work on a stream of items, several at a time, with results in the order of the items. */
+
+/**
+ * At most `limit` items are under way or waiting to be taken, so memory is bounded however long
+ * the stream; a result is given as soon as it and all before it are there, however slowly the
+ * items come. `work` must not reject while others are under way, or its error ends the iteration.
+ */
+export async function* inOrder<T, R>(
+  items: AsyncIterable<T>,
+  limit: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R, void, undefined> {
+  const iterator = items[Symbol.asyncIterator]();
+  const running: Promise<R>[] = [];
+  let arriving: Promise<IteratorResult<T>> | null = iterator.next();
+  try {
+    while (arriving !== null || running.length > 0) {
+      const item: IteratorResult<T> | null = await nextItem(arriving, running, limit);
+      if (item === null) {
+        const result = await running[0]!;
+        running.shift();
+        yield result;
+      } else if (item.done === true) {
+        arriving = null;
+      } else {
+        const started = work(item.value);
+        started.catch(() => {}); // awaited in its turn
+        running.push(started);
+        arriving = iterator.next();
+      }
+    }
+  } finally {
+    void arriving?.catch(() => {}); // whoever left early has no use for its failure
+    await iterator.return?.();
+  }
+}
+
+/** The next item, or null when the oldest result is there first or no more may be begun. */
+async function nextItem<T>(
+  arriving: Promise<IteratorResult<T>> | null,
+  running: readonly Promise<unknown>[],
+  limit: number,
+): Promise<IteratorResult<T> | null> {
+  const oldest = running[0];
+  if (arriving === null || running.length >= limit) return null;
+  if (oldest === undefined) return arriving;
+  return Promise.race([arriving, oldest.then(() => null)]);
+}

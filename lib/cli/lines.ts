@@ -1,0 +1,86 @@
+/** Texts to work on, one per line: from the command line, a file, or standard input. */
+import { createReadStream } from 'node:fs';
+import { addAbortSignal, type Readable } from 'node:stream';
+import { SpeccascadeError } from '../errors.ts';
+import type { Context } from './command.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface Line {
+  /** Counted from 1, empty lines included. */
+  number: number;
+  text: string;
+  /** An argument of the command line, or a line of a file or of standard input. */
+  kind: 'text' | 'line';
+}
+
+export interface LineSource {
+  /** Whether someone types the lines and has them before their eyes. */
+  typed: boolean;
+  lines: AsyncIterable<Line>;
+}
+
+/** The texts of a command line; without any those of `file` ('-' or undefined: standard input). */
+export function openLines(
+  source: { texts: string[]; file: string | undefined; limit: number | undefined },
+  { terminal, signal }: Context,
+): LineSource {
+  const { texts, file, limit } = source;
+  if (texts.length > 0) return { typed: false, lines: numbered(texts, 'text', limit) };
+  const fromFile = file !== undefined && file !== '-';
+  const stream = fromFile ? createReadStream(file, { signal }) : process.stdin;
+  if (!fromFile) addAbortSignal(signal, stream);
+  const typed = !fromFile && process.stdin.isTTY === true;
+  const lines = readLines(stream, fromFile ? file : 'standard input');
+  const asked = typed ? prompted(lines, terminal) : lines;
+  return { typed, lines: numbered(asked, 'line', limit) };
+}
+
+async function* prompted(lines: AsyncIterable<string>, terminal: Terminal): AsyncGenerator<string> {
+  terminal.note('One text per line; Ctrl-D ends the input.');
+  terminal.noteInline('> ');
+  for await (const line of lines) {
+    yield line;
+    terminal.noteInline('> ');
+  }
+  terminal.note('');
+}
+
+async function* numbered(
+  texts: Iterable<string> | AsyncIterable<string>,
+  kind: 'text' | 'line',
+  limit = Infinity,
+): AsyncGenerator<Line> {
+  if (limit === 0) return;
+  let number = 0;
+  for await (const text of texts) {
+    number += 1;
+    yield { number, text, kind };
+    if (number >= limit) return;
+  }
+}
+
+/**
+ * Lines of a UTF-8 stream, ended by \n or \r\n. Not node:readline, which also splits at a lone \r
+ * and at Unicode's line separators, so that lines would no longer be those of other tools.
+ */
+export async function* readLines(stream: Readable, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  try {
+    for await (const chunk of stream) {
+      const parts = decoder.decode(chunk as Buffer, { stream: true }).split('\n');
+      parts[0] = rest + parts[0];
+      rest = parts.pop()!;
+      for (const part of parts) yield withoutReturn(part);
+    }
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new SpeccascadeError('ERR_IO', `${name}: ${message}`, { cause });
+  }
+  rest += decoder.decode();
+  if (rest !== '') yield withoutReturn(rest);
+}
+
+function withoutReturn(line: string): string {
+  return line.endsWith('\r') ? line.slice(0, -1) : line;
+}

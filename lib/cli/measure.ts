@@ -1,0 +1,115 @@
+/** Timing of decoding methods against each other, interleaved so that a slow spell hits them all. */
+import type { T5Model } from '../model.ts';
+import { createSession, type DecodeSession } from '../session.ts';
+import type { Result } from '../session/result.ts';
+import { methodName, type Row, type Spread } from './bench-row.ts';
+import { chainOf } from './models.ts';
+
+export interface Plan {
+  target: T5Model;
+  draft: T5Model | null;
+  inputs: Int32Array[];
+  /** Draft lengths to try besides decoding without a drafter. */
+  lengths: number[];
+  /** Sequences decoded together. */
+  batches: number[];
+  repeats: number;
+  maxNewTokens: number;
+  signal: AbortSignal;
+  /** What is about to run. */
+  onRun: (what: string) => void;
+}
+
+export interface Measurement {
+  rows: Row[];
+  /** Tokens of one run over all texts. */
+  tokens: number;
+}
+
+interface Variant {
+  length: number;
+  batch: number;
+  session: DecodeSession;
+  ms: number[];
+  results: Result[];
+}
+
+/** Every variant once to warm up, then all in turn, `repeats` times. */
+export async function measure(plan: Plan): Promise<Measurement> {
+  const variants: Variant[] = [];
+  try {
+    for (const batch of plan.batches) {
+      for (const length of [0, ...(plan.draft === null ? [] : plan.lengths)]) {
+        variants.push(await openVariant(plan, batch, length));
+      }
+    }
+    for (let repeat = 0; repeat <= plan.repeats; repeat++) {
+      for (const variant of variants) {
+        const when = repeat === 0 ? 'warm-up' : `repeat ${repeat} of ${plan.repeats}`;
+        plan.onRun(`${when}: ${methodName(variant)}, batch ${variant.batch}`);
+        const ms = await runOnce(plan, variant);
+        if (repeat > 0) variant.ms.push(ms);
+      }
+    }
+  } finally {
+    for (const { session } of variants) await session.close();
+  }
+  const reference = variants[0]!.results;
+  const rows = variants.map((variant) => rowOf(variant, variants, reference));
+  return { rows, tokens: sum(reference, ({ tokens }) => tokens.length) };
+}
+
+async function openVariant(plan: Plan, batch: number, length: number): Promise<Variant> {
+  const { target, draft, maxNewTokens } = plan;
+  const drafter = length > 0 && draft !== null ? { draft: await chainOf(draft, length) } : {};
+  const maxInputTokens = Math.max(...plan.inputs.map((input) => input.length));
+  const sizes = { maxNewTokens, maxInputTokens, maxBatch: batch };
+  const session = await createSession({ target, ...drafter, ...sizes });
+  return { length, batch, session, ms: [], results: [] };
+}
+
+async function runOnce(plan: Plan, variant: Variant): Promise<number> {
+  const begin = performance.now();
+  variant.results = await variant.session.generate(plan.inputs, { signal: plan.signal });
+  return performance.now() - begin;
+}
+
+function rowOf(variant: Variant, all: readonly Variant[], reference: readonly Result[]): Row {
+  const { length, batch, results, ms } = variant;
+  const own = all.find((other) => other.batch === batch && other.length === 0)!;
+  const tokens = sum(results, (result) => result.tokens.length);
+  const total = (pick: (stats: Result['stats']) => number): number =>
+    sum(results, ({ stats }) => pick(stats));
+  const targetCalls = total((stats) => stats.targetCalls);
+  const tested = total((stats) => stats.tested);
+  return {
+    method: length === 0 ? 'autoregressive' : 'chain',
+    length,
+    batch,
+    tokensPerSecond: spread(ms.map((one) => (1000 * tokens) / one)),
+    speedup: spread(ms.map((one, repeat) => own.ms[repeat]! / one)),
+    acceptanceRate: tested > 0 ? total((stats) => stats.accepted) / tested : null,
+    blockEfficiency: tokens / targetCalls,
+    targetCallsPerToken: targetCalls / tokens,
+    draftCallsPerToken: total((stats) => sum(stats.draftCalls, (calls) => calls)) / tokens,
+    different: results.filter((result, i) => !sameTokens(result, reference[i]!)).length,
+  };
+}
+
+function sameTokens(a: Result, b: Result): boolean {
+  return a.tokens.length === b.tokens.length && a.tokens.every((id, i) => id === b.tokens[i]);
+}
+
+export function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const median =
+    sorted.length % 2 === 1
+      ? sorted[Math.floor(middle)]!
+      : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+}
+
+function sum<T>(items: readonly T[], pick: (item: T) => number): number {
+  return items.reduce((total, item) => total + pick(item), 0);
+}

@@ -1,0 +1,161 @@
+/** The models that commands run on: the bundled ones unless others are named. */
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ChainDrafter } from '../drafters.ts';
+import { SpeccascadeError } from '../errors.ts';
+import type { Device, Dtype, LoadOptions, T5Model } from '../model.ts';
+import type { Context } from './command.ts';
+import { integer, text, texts, UsageError, flag, type Values } from './options.ts';
+import { Progress, share } from './progress.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url)); // same depth from lib/ and dist/
+
+/** The bundled models, English to German captions; see models/README.md. */
+export const bundled = {
+  folder: path.join(root, 'models'),
+  names: ['large', 'base', 'small'],
+  target: path.join(root, 'models', 'large'),
+  /** Fastest of base and small with any length, on two cores in bf16 and f32 (`bench`). */
+  draft: path.join(root, 'models', 'base'),
+  draftLength: 4,
+  /** What the models were trained to see in front of every text. */
+  prefix: 'translate English to German: ',
+  captions: path.join(root, 'examples', 'captions', 'test_2016.en'),
+};
+
+/** Options of every command that loads models. */
+export const deviceOptions = {
+  device: text({
+    value: 'DEVICE',
+    help: 'where to compute: auto, cpu, cuda or cuda:N',
+    default: 'auto',
+    pattern: /^(auto|cpu|cuda|cuda:\d{1,3})$/,
+    expected: 'auto, cpu, cuda or cuda:N',
+  }),
+  dtype: text({
+    value: 'TYPE',
+    help: 'type of the weights in memory: auto, f32, bf16, f16 or int8',
+    default: 'auto',
+    choices: ['auto', 'f32', 'bf16', 'f16', 'int8'],
+  }),
+  threads: integer({
+    value: 'N',
+    help: 'threads of one operation',
+    shownDefault: 'all cores',
+    min: 1,
+    max: 4096,
+  }),
+};
+
+/** Options of every command that decodes. */
+export const modelOptions = {
+  target: text({
+    value: 'MODEL',
+    help:
+      'the large model: a folder, a hub id such as google/flan-t5-small, or random:SHAPE ' +
+      '(random weights, for timing)',
+    shownDefault: 'the bundled large',
+  }),
+  draft: texts({
+    value: 'MODEL',
+    help: 'the small model that drafts, named likewise',
+    shownDefault: 'the bundled base with the bundled target, else none',
+  }),
+  'no-draft': flag('decode without a drafter, one token per pass of the target'),
+  prefix: text({
+    value: 'TEXT',
+    help: "put in front of every text; '' for nothing",
+    shownDefault: `'${bundled.prefix}' with a bundled target, else nothing`,
+  }),
+  ...deviceOptions,
+};
+
+type ModelValues = Values<typeof modelOptions>;
+
+/** The models of one run. */
+export interface Models {
+  target: T5Model;
+  draft: T5Model | null;
+  /** As named on the command line; the bundled ones by their names. */
+  names: { target: string; draft: string | null };
+  prefix: string;
+}
+
+/** Which drafter the options name; null: none. Throws UsageError. */
+export function draftSource(values: ModelValues): string | null {
+  const [draft, ...more] = values.draft;
+  if (values['no-draft']) {
+    if (draft !== undefined) throw new UsageError('--draft and --no-draft exclude each other');
+    return null;
+  }
+  if (more.length > 0) {
+    throw new UsageError('--draft: this version supports exactly one drafter');
+  }
+  if (draft !== undefined) return draft;
+  return values.target === undefined ? bundled.draft : null;
+}
+
+/** Loads what the options name, with progress on a terminal. */
+export async function loadModels(
+  values: ModelValues,
+  context: Context,
+  quiet = false,
+): Promise<Models> {
+  const targetSource = values.target ?? bundled.target;
+  const drafter = draftSource(values);
+  const target = await loadModel(targetSource, values, context, quiet);
+  const draft = drafter === null ? null : await loadModel(drafter, values, context, quiet);
+  const prefix = values.prefix ?? (isBundled(targetSource) ? bundled.prefix : '');
+  if (prefix !== '' && target.tokenizer === null) {
+    const problem = `${targetSource} has no tokenizer, its inputs are token ids`;
+    throw new SpeccascadeError('ERR_INPUT', `--prefix: ${problem}`);
+  }
+  const names = {
+    target: modelName(targetSource),
+    draft: drafter === null ? null : modelName(drafter),
+  };
+  return { target, draft, names, prefix };
+}
+
+/** The drafter of a session. */
+export async function chainOf(model: T5Model, length: number): Promise<ChainDrafter> {
+  const { chain } = await import('../drafters.ts');
+  return chain(model, { length });
+}
+
+/**
+ * Loads one model, with progress on a terminal. The library comes in here rather than at the top:
+ * --help needs no addon, and a missing addon is reported like every failure.
+ */
+export async function loadModel(
+  source: string,
+  values: Values<typeof deviceOptions>,
+  { terminal, signal }: Context,
+  quiet = false,
+): Promise<T5Model> {
+  const { T5Model } = await import('../model.ts');
+  const progress = new Progress(terminal, quiet);
+  const options: LoadOptions = {
+    device: values.device as Device,
+    dtype: values.dtype as Dtype,
+    signal,
+    onProgress: ({ phase, done, total }) =>
+      progress.show(() => share(`${phase} ${modelName(source)}`, done, total)),
+  };
+  if (values.threads !== undefined) options.threads = values.threads;
+  try {
+    return await T5Model.load(source, options);
+  } finally {
+    progress.clear();
+  }
+}
+
+/** The name by which a run speaks of a model: a bundled one by its own. */
+export function modelName(source: string): string {
+  return isBundled(source) ? path.basename(path.resolve(source)) : source;
+}
+
+function isBundled(source: string): boolean {
+  const folder = path.resolve(source);
+  return path.dirname(folder) === bundled.folder && bundled.names.includes(path.basename(folder));
+}

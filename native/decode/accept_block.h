@@ -1,0 +1,94 @@
+// Block verification of a drafted chain (Sun et al. 2024, "Block Verification
+// Accelerates Speculative Decoding"), for any distribution pi:
+//
+//   w_0 = 1, w_i = min(1, w_{i-1} pi_i(x_i) / q_i(x_i))
+//   S_i = sum_v max(0, w_i pi_{i+1}(v) - q_{i+1}(v))
+//   h_i = S_i / (S_i + 1 - w_i) for i < g (0/0: 1), h_g = w_g
+//
+//   Every i is tested with a uniform of its own; t is the last one kept. Emit
+//   x_1 .. x_t, then a draw from norm(max(0, w_t pi_{t+1} - q_{t+1})), or from
+//   pi_{g+1} if t = g.
+//
+// Claim: the emitted tokens are distributed as ancestral sampling from pi, and are
+// never fewer on average than by token-wise verification.
+#pragma once
+
+#include <cstdint>
+
+#include "decode/accept_chain.h"
+
+namespace speccascade {
+
+// The longest chain a step can draft.
+constexpr int kMaxDraft = 255;
+
+// w x pi - q where positive, into `out`; returns its sum.
+template <typename Math, typename Real>
+Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary, Real* out) {
+  Math::for_each(vocabulary, [=](int v) {
+    const Real difference = weight * pi[v] - drafter[v];
+    out[v] = difference > 0 ? difference : Real{0};
+  });
+  return Math::sum(out, vocabulary);
+}
+
+// h_i for i < g.
+template <typename Real>
+Real block_threshold(Real residual, Real weight) {
+  const Real whole = residual + 1 - weight;
+  return whole > 0 ? residual / whole : Real{1};
+}
+
+// Parameters as of accept_chain; thresholds, if not null, receives h_1 .. h_g and
+// weights w_0 .. w_g.
+template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
+ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, const TargetRow& pi,
+                          const DrafterRow& drafter, typename Math::Real* scratch,
+                          const Ends& ends, Choices& choices,
+                          typename Math::Real* thresholds = nullptr,
+                          typename Math::Real* weights = nullptr) {
+  using Real = typename Math::Real;
+  // Nothing counts behind a token that ends the sequence.
+  for (int i = 0; i < drafted; ++i) {
+    if (ends(tokens[i])) drafted = i + 1;
+  }
+  const bool ended = drafted > 0 && ends(tokens[drafted - 1]);
+  Real weight = 1;
+  Real kept_weight = 1;
+  int kept = 0;
+  if (weights != nullptr) weights[0] = weight;
+  for (int i = 1; i <= drafted; ++i) {
+    const int32_t token = tokens[i - 1];
+    const Real ratio = weight * pi(i - 1)[token] / drafter(i - 1)[token];
+    weight = ratio < 1 ? ratio : Real{1};
+    Real threshold = weight;
+    if (i < drafted) {
+      const Real residual =
+          block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
+      threshold = block_threshold(residual, weight);
+    }
+    if (weights != nullptr) weights[i] = weight;
+    if (thresholds != nullptr) thresholds[i - 1] = threshold;
+    if (choices.accept(threshold, i - 1)) {
+      kept = i;
+      kept_weight = weight;
+    }
+  }
+  ChainOutcome outcome;
+  outcome.accepted = kept;
+  outcome.tested = kept < drafted ? kept + 1 : kept;
+  if (kept == drafted && ended) return outcome;
+  const Real* last = pi(kept);
+  if (kept < drafted) {
+    const Real mass =
+        block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
+    if (mass >= static_cast<Real>(kEmptyResidual)) {
+      outcome.next = choices.draw(scratch, vocabulary, mass, kept);
+      return outcome;
+    }
+  }
+  outcome.next = choices.draw(last, vocabulary, Math::sum(last, vocabulary), kept);
+  return outcome;
+}
+
+}  // namespace speccascade
