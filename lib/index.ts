@@ -3,8 +3,8 @@ export { T5Model } from './model.ts';
 export type { Device, Dtype, LoadOptions, LoadProgress } from './model.ts';
 export type { T5Config } from './checkpoint.ts';
 export { Tokenizer, TokenStream } from './tokenizer.ts';
-export { chain } from './drafters.ts';
-export type { ChainDrafter, Drafter } from './drafters.ts';
+export { chain, tree } from './drafters.ts';
+export type { ChainDrafter, Drafter, TreeDrafter } from './drafters.ts';
 export { bild, chow, diff, lossless, lossy, opt, tokenV1, tokenV2, tokenV3 } from './rules.ts';
 export type {
   BildRule,

@@ -89,8 +89,10 @@ export interface NativeModel {
 
 /** Upper bounds and fixed properties of a session. */
 export interface NativeSessionOptions {
-  /** Draft length gamma of a chain; 0: no drafter. */
-  draftLength: number;
+  /** Candidates per node, level by level; a chain is all ones, empty: no drafter. */
+  draftWidths: Int32Array;
+  /** Whether sibling candidates are drawn with replacement. */
+  draftReplacement: boolean;
   maxBatch: number;
   maxInputTokens: number;
   /** Upper bound of generated tokens per request. */

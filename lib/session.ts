@@ -1,4 +1,5 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
+import { draftWidths } from './drafters.ts';
 import { SpeccascadeError } from './errors.ts';
 import { native, type NativeRule, type NativeSession } from './native.ts';
 import { AbortFanout } from './session/abort.ts';
@@ -72,7 +73,8 @@ export class DecodeSession {
       target.nativeModel(),
       draft === null ? null : draft.model.nativeModel(),
       {
-        draftLength: draft?.length ?? 0,
+        draftWidths: draftWidths(draft),
+        draftReplacement: draft?.drafter === 'tree' && draft.replacement,
         maxBatch: settings.maxBatch,
         maxInputTokens: settings.maxInputTokens,
         maxNewTokens: defaults.maxNewTokens,

@@ -1,10 +1,11 @@
 /**
  * The full lossless sweep (npm run test:lossless): greedy speculation against the target's own
- * greedy output on all captions of the test file, gamma 1 to 8, batch 1 and 16, both drafters.
+ * greedy output on all captions of the test file, chains of 1 to 8 and trees, batch 1 and 16, both
+ * drafters.
  * Prints a Markdown table; exits with 1 if any sentence differs.
  */
 import { parseArgs } from 'node:util';
-import { losslessSweep } from '../test/support/lossless.ts';
+import { chains, losslessSweep, shapeName, trees } from '../test/support/lossless.ts';
 import { captions, loadBundled } from '../test/support/models.ts';
 
 const { values } = parseArgs({
@@ -17,11 +18,11 @@ const { values } = parseArgs({
 const dtype = values.dtype === 'bf16' ? 'bf16' : 'f32';
 const texts = captions(Number(values.sentences));
 const cases = [1, 16].flatMap((batch) =>
-  [1, 2, 3, 4, 5, 6, 7, 8].map((gamma) => ({ gamma, batch })),
+  [...chains, ...trees].map((widths) => ({ widths, batch })),
 );
 const target = await loadBundled('large', { dtype });
 console.log(
-  '| drafter | batch | gamma | sentences | tokens | different | acceptance | tokens/call |',
+  '| drafter | batch | shape | sentences | tokens | different | acceptance | tokens/call |',
 );
 console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
 let different = 0;
@@ -29,9 +30,9 @@ for (const name of values.drafters.split(',')) {
   const drafter = await loadBundled(name, { dtype });
   for await (const outcome of losslessSweep(target, drafter, texts, cases)) {
     different += outcome.different.length;
-    const { batch, gamma, sentences, tokens, acceptanceRate, blockEfficiency } = outcome;
+    const { batch, widths, sentences, tokens, acceptanceRate, blockEfficiency } = outcome;
     console.log(
-      `| ${name} | ${batch} | ${gamma} | ${sentences} | ${tokens} | ${outcome.different.length} | ` +
+      `| ${name} | ${batch} | ${shapeName(widths)} | ${sentences} | ${tokens} | ${outcome.different.length} | ` +
         `${acceptanceRate.toFixed(3)} | ${blockEfficiency.toFixed(2)} |`,
     );
   }

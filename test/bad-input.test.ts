@@ -93,9 +93,7 @@ describe('bad input', () => {
     ['an unknown sampling option', { sampling: { temp: 1 } }, /"temp"/],
   ];
   it.each(sessionOptions)('session: %s', async (_, options, message) => {
-    const error = await createSession({ target, ...options }).catch(
-      (reason: unknown) => reason,
-    );
+    const error = await createSession({ target, ...options }).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_INPUT' });
     expect((error as Error).message).toMatch(message);
   });
@@ -139,7 +137,9 @@ describe('bad input', () => {
   });
 
   it('in an array: nothing starts, and the index is told', async () => {
-    const error: unknown = await session.generate([text, '', text]).catch((reason: unknown) => reason);
+    const error: unknown = await session
+      .generate([text, '', text])
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_INPUT', index: 1 });
     expect((error as SpeccascadeError).message).toContain('inputs[1]');
     const all = await session.generate([text, '', text], { onError: 'return' });
@@ -150,7 +150,9 @@ describe('bad input', () => {
 
   it('a signal that has been aborted already', async () => {
     const signal = AbortSignal.abort(new Error('never mind'));
-    const error: unknown = await session.generate(text, { signal }).catch((reason: unknown) => reason);
+    const error: unknown = await session
+      .generate(text, { signal })
+      .catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_ABORTED' });
     expect(((error as Error).cause as Error).message).toBe('never mind');
     const options = { signal };

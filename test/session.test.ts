@@ -100,7 +100,7 @@ describe('a session', () => {
       temperature: 1,
       seed: 1,
     });
-    expect((both).map(({ text }) => text).slice(0, 2)).toEqual(
+    expect(both.map(({ text }) => text).slice(0, 2)).toEqual(
       samples.slice(0, 2).map(({ text }) => text),
     );
   });

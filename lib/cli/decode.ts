@@ -52,10 +52,7 @@ export class Decoder {
   }
 
   /** Like decode(), and tells of each step of each sample as it comes. */
-  async follow(
-    line: Line,
-    onStep: (step: Step, sample: number, done: boolean) => Promise<void>,
-  ): Promise<Outcome> {
+  async follow(line: Line, onStep: (step: Step, done: boolean) => Promise<void>): Promise<Outcome> {
     return this.#settled(line, () => this.#bySteps(line, onStep));
   }
 
@@ -82,7 +79,7 @@ export class Decoder {
   /** Streams know no samples: one request for each, with the seeds that generate() would take. */
   async #bySteps(
     line: Line,
-    onStep?: (step: Step, sample: number, done: boolean) => Promise<void>,
+    onStep?: (step: Step, done: boolean) => Promise<void>,
   ): Promise<Output[]> {
     const { session, samples } = this.#options;
     const input = this.#input(line);
@@ -95,7 +92,7 @@ export class Decoder {
       for await (const chunk of chunks) {
         last = chunk;
         steps.push({ tokens: chunk.tokens, accepted: chunk.accepted });
-        await onStep?.(chunk, sample, chunk.done);
+        await onStep?.(chunk, chunk.done);
       }
       outputs.push({ result: last!.result!, steps });
     }

@@ -1,6 +1,5 @@
 /** speccascade generate: texts in, decoded texts out. */
 import type { DecodeSession } from '../session.ts';
-import type { SessionOptions } from '../session/options.ts';
 import { defineCommand, type Context } from './command.ts';
 import type { Decoder, Outcome } from './decode.ts';
 import { generateOptions, type GenerateValues } from './generate-options.ts';
@@ -10,6 +9,7 @@ import { chainOf, draftSource, loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
 import { Statistics } from './statistics.ts';
+import { dim } from './terminal.ts';
 import { legend, type Marks } from './trace.ts';
 import { jsonLines, lineFailure, LiveView, plainLines } from './views.ts';
 
@@ -39,14 +39,13 @@ export const generate = defineCommand({
   async run(values, texts, context) {
     checkTogether(values, texts);
     const source = openLines({ texts, file: values.input, limit: values.limit }, context);
-    const models = await loadModels(values, context, values.quiet);
-    const { createSession } = await import('../session.ts');
-    const live = context.terminal.outIsTty && !values.json;
-    const session = await createSession(await sessionOptions(values, models, live));
     try {
+      const models = await loadModels(values, context, values.quiet);
+      const live = context.terminal.outIsTty && !values.json;
+      await using session = await openSession(values, models, live);
       return await decodeAll({ values, models, session, source, context, live });
     } finally {
-      await session.close();
+      source.close();
     }
   },
 });
@@ -73,12 +72,14 @@ function checkTogether(values: GenerateValues, texts: string[]): void {
   if (values.logprobs && !values.json) throw new UsageError('--logprobs needs --json');
 }
 
-async function sessionOptions(
+/** Apart from its caller: TypeScript does not rewrite import() in a block with `await using`. */
+async function openSession(
   values: GenerateValues,
   { target, draft }: Models,
   live: boolean,
-): Promise<SessionOptions> {
-  return {
+): Promise<DecodeSession> {
+  const { createSession } = await import('../session.ts');
+  return createSession({
     target,
     ...(draft === null ? {} : { draft: await chainOf(draft, values.length) }),
     rule: { rule: values.rule as 'lossless' },
@@ -92,11 +93,11 @@ async function sessionOptions(
     maxInputTokens: values['max-input-tokens'],
     truncate: values.truncate,
     maxBatch: live ? 1 : values.batch,
-  };
+  });
 }
 
 async function decodeAll(run: Run): Promise<number> {
-  const { values, models, session, context } = run;
+  const { values, models, session, source, context } = run;
   const { Decoder } = await import('./decode.ts');
   const statistics = new Statistics();
   const decoder = new Decoder({
@@ -110,14 +111,23 @@ async function decodeAll(run: Run): Promise<number> {
     steps: values.trace,
     logprobs: values.logprobs,
   });
-  const tally = new Tally(context, values.quiet);
+  const tally = new Tally(context, values.quiet || source.onScreen);
+  const conclude = (): void => {
+    tally.finish();
+    if (values.quiet || statistics.outputs === 0) return;
+    const { terminal } = context;
+    terminal.note(dim(statistics.line(models.draft !== null), terminal.errColours));
+  };
   try {
     await (run.live ? showLive(run, decoder, tally) : writeLines(run, decoder, tally, statistics));
-  } finally {
-    tally.finish();
-    const worthIt = !values.quiet && statistics.outputs > 0;
-    if (worthIt) context.terminal.note(statistics.line(models.draft !== null));
+  } catch (error) {
+    if (context.signal.aborted) {
+      if (source.onScreen) context.terminal.note(''); // the terminal has just shown ^C
+      conclude();
+    }
+    throw error;
   }
+  conclude();
   return tally.failed ? 1 : 0;
 }
 
@@ -131,9 +141,10 @@ async function showLive(run: Run, decoder: Decoder, tally: Tally): Promise<void>
   const view = new LiveView(terminal, models.target.tokenizer, marks);
   try {
     for await (const line of source.lines) {
-      if (line.text.trim() !== '' && !source.typed) await view.source(line);
-      tally.take(await decoder.follow(line, (step, _sample, done) => view.step(step, done)));
+      if (line.text.trim() !== '' && !source.onScreen) await view.source(line);
+      const outcome = await decoder.follow(line, (step, done) => view.step(step, done));
       await view.leave();
+      tally.take(outcome);
     }
   } finally {
     await view.leave();
@@ -155,7 +166,7 @@ async function writeLines(
   const limit = values.batch * inFlightPerSlot;
   try {
     for await (const outcome of inOrder(source.lines, limit, (line) => decoder.decode(line))) {
-      progress.clear();
+      if ('error' in outcome) progress.clear();
       tally.take(outcome);
       await context.terminal.write(json ? jsonLines(outcome) : plainLines(outcome, view));
       progress.show(() => statistics.brief());
@@ -173,6 +184,7 @@ function explain({ values, models, context: { terminal } }: Run, marks: Marks): 
 /** Reports failed lines as they come, and counts the empty ones. */
 class Tally {
   readonly #context: Context;
+  /** Nothing is said of empty lines. */
   readonly #quiet: boolean;
   #empty = 0;
   failed = false;

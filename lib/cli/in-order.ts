@@ -17,9 +17,7 @@ export async function* inOrder<T, R>(
     while (arriving !== null || running.length > 0) {
       const item: IteratorResult<T> | null = await nextItem(arriving, running, limit);
       if (item === null) {
-        const result = await running[0]!;
-        running.shift();
-        yield result;
+        yield await running.shift()!;
       } else if (item.done === true) {
         arriving = null;
       } else {
@@ -30,8 +28,9 @@ export async function* inOrder<T, R>(
       }
     }
   } finally {
-    void arriving?.catch(() => {}); // whoever left early has no use for its failure
-    await iterator.return?.();
+    // Whoever leaves early waits for no further item: it may be long in coming.
+    arriving?.catch(() => {});
+    iterator.return?.().catch(() => {});
   }
 }
 

@@ -14,9 +14,11 @@ export interface Line {
 }
 
 export interface LineSource {
-  /** Whether someone types the lines and has them before their eyes. */
-  typed: boolean;
+  /** Whether someone has just typed the texts and has them before their eyes. */
+  onScreen: boolean;
   lines: AsyncIterable<Line>;
+  /** Ends a read under way, so that it does not keep the process. Idempotent. */
+  close(): void;
 }
 
 /** The texts of a command line; without any those of `file` ('-' or undefined: standard input). */
@@ -25,14 +27,18 @@ export function openLines(
   { terminal, signal }: Context,
 ): LineSource {
   const { texts, file, limit } = source;
-  if (texts.length > 0) return { typed: false, lines: numbered(texts, 'text', limit) };
+  if (texts.length > 0) {
+    const lines = numbered(texts, 'text', limit);
+    return { onScreen: texts.length === 1, lines, close: () => {} };
+  }
   const fromFile = file !== undefined && file !== '-';
   const stream = fromFile ? createReadStream(file, { signal }) : process.stdin;
   if (!fromFile) addAbortSignal(signal, stream);
+  stream.on('error', () => {}); // reading tells it; it may come before reading begins
   const typed = !fromFile && process.stdin.isTTY === true;
   const lines = readLines(stream, fromFile ? file : 'standard input');
   const asked = typed ? prompted(lines, terminal) : lines;
-  return { typed, lines: numbered(asked, 'line', limit) };
+  return { onScreen: typed, lines: numbered(asked, 'line', limit), close: () => stream.destroy() };
 }
 
 async function* prompted(lines: AsyncIterable<string>, terminal: Terminal): AsyncGenerator<string> {

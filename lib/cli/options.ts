@@ -134,7 +134,10 @@ function parse(table: OptionTable, argv: string[]): ReturnType<typeof parseArgs>
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code?.startsWith('ERR_PARSE_ARGS') !== true) throw error;
-    throw new UsageError(message.replaceAll('\n', ' '));
+    const unknown = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION';
+    // What follows the first sentence is advice on texts that begin with a dash, hard to read.
+    const problem = unknown ? message.split('. ', 1)[0]! : message;
+    throw new UsageError(problem.replaceAll('\n', ' '));
   }
 }
 

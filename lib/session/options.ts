@@ -1,5 +1,5 @@
 /** What a session may be created with, and a request called with: checked, defaults filled in. */
-import type { Drafter } from '../drafters.ts';
+import { chain, tree, type ChainDrafter, type Drafter, type TreeDrafter } from '../drafters.ts';
 import { SpeccascadeError } from '../errors.ts';
 import { T5Model } from '../model.ts';
 import type { NativeRule } from '../native.ts';
@@ -147,7 +147,7 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
     maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
-    block: verifier !== 'token',
+    block: checkVerifier(verifier, draft),
     defaults: {
       ...checkRule(options.rule ?? lossless(), draft),
       ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
@@ -236,8 +236,28 @@ function checkRule(
   return { rule: native, confidenceStop: rule.rule === 'bild' ? rule.fallback : 0 };
 }
 
+/** Whether chains are verified as blocks. */
+function checkVerifier(verifier: 'auto' | 'token' | 'block', draft: Drafter | null): boolean {
+  const isTree = draft?.drafter === 'tree' && draft.widths.some((width) => width > 1);
+  if (verifier === 'block' && isTree) {
+    throw inputError(
+      'verifier',
+      'auto or token for a tree (block verification is of chains)',
+      verifier,
+    );
+  }
+  return verifier !== 'token' && !isTree;
+}
+
 function checkDrafter(target: T5Model, draft: Drafter): void {
-  checkOneOf('draft', checkObject('draft', draft) && draft.drafter, ['chain']);
+  checkObject('draft', draft);
+  // It may have been written by hand: the constructors check it.
+  if (checkOneOf('draft', draft.drafter, ['chain', 'tree']) === 'chain') {
+    chain(draft.model, { length: (draft as ChainDrafter).length });
+  } else {
+    const { widths, replacement } = draft as TreeDrafter;
+    tree(draft.model, { widths: [...widths], replacement });
+  }
   const { model } = draft;
   if (model.device !== target.device) {
     throw new SpeccascadeError(

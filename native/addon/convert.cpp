@@ -155,7 +155,8 @@ ModelOptions to_model_options(const Napi::Object& object) {
 
 SessionLimits to_limits(const Napi::Object& object) {
   SessionLimits limits;
-  limits.draft_length = number(object, "draftLength");
+  limits.draft_widths = ints(object, "draftWidths");
+  limits.draft_replacement = boolean(object, "draftReplacement");
   limits.max_batch = number(object, "maxBatch");
   limits.max_input_tokens = number(object, "maxInputTokens");
   limits.max_new_tokens = number(object, "maxNewTokens");

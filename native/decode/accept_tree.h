@@ -18,10 +18,9 @@
 #include <cstdint>
 
 #include "decode/accept_chain.h"
+#include "decode/draft_shape.h"
 
 namespace speccascade {
-
-enum class Siblings : int32_t { kWithReplacement, kWithoutReplacement, kFixed, kGiven };
 
 // Candidate nodes, parents before children, siblings in the order drawn.
 struct TreeShape {

@@ -1,5 +1,5 @@
 // The engine's source of random choices: uniforms addressed by request, position,
-// step and purpose, so that none is ever used twice.
+// step and node, so that none is ever used twice.
 #pragma once
 
 #include "base/philox.h"
@@ -9,27 +9,32 @@ namespace speccascade {
 
 class PhiloxChoices {
  public:
-  // `at` addresses the step's first new position; place i is i positions on.
-  explicit PhiloxChoices(const DrawAddress& at) : at_(at) {}
+  // `at` addresses the step's first new position. `depths` [nodes] is each node's
+  // depth below it; null for a chain, whose node i is i positions on.
+  explicit PhiloxChoices(const DrawAddress& at, const int32_t* depths = nullptr)
+      : at_(at), depths_(depths) {}
 
   // Strictly less: a probability of zero is never accepted.
-  bool accept(float probability, int place) const {
-    return philox_uniform(address(place), DrawPurpose::kAccept, 0) < probability;
+  bool accept(float probability, int node) const {
+    const DrawAddress at = address(depths_ ? depths_[node] : node);
+    return philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(node)) < probability;
   }
 
-  int draw(const float* weights, int count, float total, int place) const {
+  // One final draw a step: its position tells it from any other.
+  int draw(const float* weights, int count, float total, int depth) const {
     return RowMath<float>::draw(weights, count, total,
-                                philox_uniform(address(place), DrawPurpose::kFinal, 0));
+                                philox_uniform(address(depth), DrawPurpose::kFinal, 0));
   }
 
  private:
-  DrawAddress address(int place) const {
+  DrawAddress address(int depth) const {
     DrawAddress at = at_;
-    at.position += static_cast<uint32_t>(place);
+    at.position += static_cast<uint32_t>(depth);
     return at;
   }
 
   DrawAddress at_;
+  const int32_t* depths_;
 };
 
 }  // namespace speccascade

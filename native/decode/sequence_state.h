@@ -24,13 +24,14 @@ enum class Failure : int32_t {
 enum class DraftPhase : int32_t {
   kClosed = 0,
   kDrafting = 1,
-  kLastRow = 2,  // complete; pi of the token after it still needs the drafter's row
+  kLastRows = 2,  // complete; pi of the tokens after it still needs the drafter's rows
 };
 
 struct SequenceState {
   int slots;
   int capacity;   // tokens a slot can hold, prefix included
-  int max_draft;  // gamma, the longest draft of a step
+  int max_nodes;  // drafted nodes of a step
+  int max_path;   // levels of a draft
 
   // What is decoded. `length` counts the prefix; output index = position - prefix.
   int32_t* active;         // [slots]
@@ -42,32 +43,38 @@ struct SequenceState {
   uint32_t* step;          // [slots] target passes of the request so far
 
   // Whom to trust.
-  Rule* rule;               // [slots]
-  int32_t* block;           // [slots] block verification instead of token-wise
-  float* confidence_stop;   // [slots] drafting stops before a position where the
-                            // drafter's largest probability is below this; 0: never
+  Rule* rule;              // [slots]
+  int32_t* block;          // [slots] block verification of chains
+  float* confidence_stop;  // [slots] nothing is drafted after a position where the
+                           // drafter's largest probability is below this; 0: off
 
-  // The draft of this step.
-  int32_t* draft_tokens;  // [slots, max_draft]
-  int32_t* draft_count;   // [slots]
-  int32_t* draft_limit;   // [slots] tokens left - 1, at most max_draft
-  int32_t* draft_open;    // [slots] DraftPhase
+  // The draft of this step, level by level: parents before children, siblings in
+  // the order drawn, the nodes of a level together.
+  int32_t* draft_tokens;    // [slots, max_nodes]
+  int32_t* draft_parent;    // [slots, max_nodes] -1: the committed sequence
+  int32_t* draft_depth;     // [slots, max_nodes] 0: directly after it
+  int32_t* draft_count;     // [slots] nodes
+  int32_t* draft_limit;     // [slots] levels: tokens left - 1, at most max_path
+  int32_t* draft_level;     // [slots] levels drafted
+  int32_t* level_begin;     // [slots] first node of the last level
+  int32_t* draft_consumed;  // [slots] nodes that the drafter has computed keys of
+  int32_t* draft_phase;     // [slots] DraftPhase
 
   // The outcome of this step.
-  int32_t* tested;        // [slots] drafted positions that verification looked at
-  int32_t* accepted;      // [slots] of these, accepted
+  int32_t* path;          // [slots, max_path] accepted nodes
+  int32_t* accepted;      // [slots] length of the path
+  int32_t* tested;        // [slots] positions that verification tested
   float* deferred;        // [slots] deferral summed over the tested positions
   int32_t* emitted;       // [slots] tokens appended: accepted, then the target's own
   int32_t* finish;        // [slots] Finish
   int32_t* failure;       // [slots] Failure
-  float* token_logprobs;  // [slots, max_draft + 1] of the emitted tokens
+  float* token_logprobs;  // [slots, max_path + 1] of the emitted tokens
 };
 
-// The token at an absolute position: committed, or drafted in this step.
-SC_HOST_DEVICE inline int32_t token_at(const SequenceState& state, int slot, int position) {
-  const int ahead = position - state.length[slot];
-  return ahead < 0 ? state.tokens[static_cast<int64_t>(slot) * state.capacity + position]
-                   : state.draft_tokens[static_cast<int64_t>(slot) * state.max_draft + ahead];
+// First element of a slot's part of an array [slots, width].
+template <typename T>
+SC_HOST_DEVICE inline T* slot_part(T* data, int slot, int width) {
+  return data + static_cast<int64_t>(slot) * width;
 }
 
 // Where the draws for the output token at `position` stand.

@@ -256,7 +256,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   event.tokens.assign(end - emitted, end);
   event.accepted = state.accepted[s];
   if (slot.job->request.logprobs) {
-    const float* row = state.token_logprobs + static_cast<int64_t>(s) * (state.max_draft + 1);
+    const float* row = state.token_logprobs + static_cast<int64_t>(s) * (state.max_path + 1);
     event.logprobs.assign(row, row + emitted);
   }
   slot.stats.proposed += state.draft_count[s];

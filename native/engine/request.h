@@ -12,11 +12,18 @@ namespace speccascade {
 
 // Upper bounds and fixed properties of a session; its memory is planned from them.
 struct SessionLimits {
-  int draft_length = 0;  // gamma; 0: no drafter
+  std::vector<int32_t> draft_widths;  // candidates per node, level by level; empty: no drafter
+  bool draft_replacement = false;     // siblings drawn with replacement
   int max_batch = 16;
   int max_input_tokens = 512;
   int max_new_tokens = 128;
   int max_prefix_tokens = 1;
+
+  int draft_levels() const { return static_cast<int>(draft_widths.size()); }
+  // Nodes of the whole tree, and of its largest level. Widths are small enough
+  // (checked_limits) for these to fit.
+  int draft_nodes() const;
+  int largest_level() const;
 };
 
 // One input to decode, once per seed; the samples share one encoder pass.

@@ -23,14 +23,49 @@ void check_tokens(const char* name, const std::vector<int32_t>& tokens, int voca
 
 }  // namespace
 
+namespace {
+
+// At most 256 candidate positions a sequence and step, the last token included.
+constexpr int kMaxNodes = 255;
+
+void check_widths(const std::vector<int32_t>& widths, bool has_drafter) {
+  if (has_drafter == widths.empty()) {
+    fail(ErrorCode::kInput, "draft widths: expected ", has_drafter ? "at least one level" : "none",
+         ", got ", widths.size());
+  }
+  int64_t level = 1, nodes = 0;
+  for (const int32_t width : widths) {
+    check_range("draft width", width, 1, kMaxNodes);
+    level *= width;
+    nodes += level;
+    if (nodes > kMaxNodes) {
+      fail(ErrorCode::kInput, "draft: expected at most ", kMaxNodes, " nodes, got ", nodes,
+           " or more");
+    }
+  }
+}
+
+}  // namespace
+
+int SessionLimits::draft_nodes() const {
+  int level = 1, nodes = 0;
+  for (const int32_t width : draft_widths) nodes += level *= width;
+  return nodes;
+}
+
+int SessionLimits::largest_level() const {
+  int level = 1;
+  for (const int32_t width : draft_widths) level *= width;
+  return level;
+}
+
 SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
                              const Model* drafter) {
   check_range("maxBatch", limits.max_batch, 1, 4096);
   check_range("maxInputTokens", limits.max_input_tokens, 1, 1 << 20);
   check_range("maxNewTokens", limits.max_new_tokens, 1, 1 << 20);
   check_range("decoder prefix length", limits.max_prefix_tokens, 1, 1 << 20);
-  // At most 256 candidate positions a sequence and step, the last token included.
-  check_range("draft length", limits.draft_length, drafter ? 1 : 0, drafter ? 255 : 0);
+  check_widths(limits.draft_widths, drafter != nullptr);
   if (drafter != nullptr && drafter->config.vocab_size != target.config.vocab_size) {
     fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ",
          drafter->config.vocab_size, ", the target one of ", target.config.vocab_size);

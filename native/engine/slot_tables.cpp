@@ -6,36 +6,43 @@ namespace speccascade {
 
 namespace {
 
-constexpr size_t kIntFields = 18;
+constexpr size_t kIntFields = 21;
 constexpr size_t kFloatFields = 4;
 
 size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
 
 size_t capacity_of(const SessionLimits& limits) {
-  return static_cast<size_t>(limits.max_prefix_tokens + limits.max_new_tokens);
+  return static_cast<size_t>(limits.max_prefix_tokens) +
+         static_cast<size_t>(limits.max_new_tokens);
 }
 
 }  // namespace
 
 int SlotTables::cache_rows(const SessionLimits& limits) {
-  return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft_length;
+  return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft_nodes();
 }
 
 SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
     : ints_(kIntFields * slots_of(limits)),
       tokens_(slots_of(limits) * capacity_of(limits)),
-      draft_tokens_(slots_of(limits) * static_cast<size_t>(std::max(limits.draft_length, 1))),
+      nodes_(3 * slots_of(limits) * static_cast<size_t>(limits.draft_nodes())),
+      path_(slots_of(limits) * static_cast<size_t>(limits.draft_levels())),
       floats_(kFloatFields * slots_of(limits)),
-      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft_length + 1)),
+      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft_levels() + 1)),
       rule_(slots_of(limits)),
       seed_(slots_of(limits)),
       step_(slots_of(limits)),
       bits_(3 * slots_of(limits) * static_cast<size_t>(bit_words_for(vocabulary))) {
   sequences_.slots = limits.max_batch;
   sequences_.capacity = static_cast<int>(capacity_of(limits));
-  sequences_.max_draft = limits.draft_length;
+  sequences_.max_nodes = limits.draft_nodes();
+  sequences_.max_path = limits.draft_levels();
   sequences_.tokens = tokens_.data();
-  sequences_.draft_tokens = draft_tokens_.data();
+  const size_t nodes = slots_of(limits) * static_cast<size_t>(limits.draft_nodes());
+  sequences_.draft_tokens = nodes_.data();
+  sequences_.draft_parent = nodes_.data() + nodes;
+  sequences_.draft_depth = nodes_.data() + 2 * nodes;
+  sequences_.path = path_.data();
   sequences_.token_logprobs = logprobs_.data();
   sequences_.seed = seed_.data();
   sequences_.step = step_.data();
@@ -43,7 +50,8 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
   size_t next = 0;
   for (int32_t** pointer :
        {&sequences_.active, &sequences_.length, &sequences_.prefix_length, &sequences_.max_length,
-        &sequences_.draft_count, &sequences_.draft_limit, &sequences_.draft_open,
+        &sequences_.draft_count, &sequences_.draft_limit, &sequences_.draft_level,
+        &sequences_.level_begin, &sequences_.draft_consumed, &sequences_.draft_phase,
         &sequences_.tested, &sequences_.accepted, &sequences_.emitted, &sequences_.finish,
         &sequences_.failure, &sequences_.block, &sampling_.top_k, &sampling_.suppresses,
         &sampling_.wants_logprobs, &sampling_.wants_rows, &sampling_.min_new}) {

@@ -26,7 +26,7 @@ class SlotTables {
   void set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const;
 
   Array<int32_t> ints_;
-  Array<int32_t> tokens_, draft_tokens_;
+  Array<int32_t> tokens_, nodes_, path_;
   Array<float> floats_, logprobs_;
   Array<Rule> rule_;
   Array<uint64_t> seed_;

@@ -4,7 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "decode/chain.h"
+#include "decode/draft.h"
+#include "decode/verify.h"
 #include "engine/request.h"
 #include "engine/slot_tables.h"
 #include "model/decoder_pass.h"
@@ -14,7 +15,7 @@ namespace speccascade {
 
 // One model's side of a session: caches, passes, and the rows its logits fill.
 struct ModelLane {
-  ModelLane(const Model& model, const SessionLimits& limits, int max_rows, int max_logits,
+  ModelLane(const Model& model, const SessionLimits& limits, const DecoderPass::Limits& pass,
             int prob_rows);
 
   // Computes the distributions of the last pass's logits.
@@ -26,7 +27,7 @@ struct ModelLane {
   SelfCache self;
   EncoderPass encoder;
   DecoderPass decoder;
-  Array<int32_t> logit_slot, logit_output, logit_out_row, logit_first, best, status;
+  Array<int32_t> logit_slot, logit_node, logit_output, logit_out_row, logit_first, best, status;
   Array<float> log_sum;
   Array<float> probs;     // [prob_rows, vocabulary]
   Array<float> unscaled;  // likewise; untouched, so not resident, without rules
@@ -49,8 +50,8 @@ class Stepper {
   void stop(int slot) { tables_.clear(slot); }
 
   // One step: drafts, one target pass, verification, commit. Afterwards
-  // sequences() holds each active slot's outcome. Returns the drafter passes.
-  int step();
+  // sequences() holds each active slot's outcome.
+  void step();
 
   const SequenceState& sequences() const { return tables_.sequences(); }
   // Drafter passes of the last step that a slot took part in.
@@ -58,9 +59,12 @@ class Stepper {
   size_t bytes() const;
 
  private:
-  int draft();
+  void draft();
+  void count_draft_calls();
   void verify();
 
+  std::vector<int32_t> widths_;
+  DraftShape shape_;
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<ModelLane> drafter_;

@@ -13,30 +13,30 @@ size_t area(int rows, int columns) {
   return static_cast<size_t>(rows) * static_cast<size_t>(columns);
 }
 
-// One array holds all fields of the rows.
-DecoderRows carve(int32_t* data, int max_rows) {
-  const auto field = [&](int i) { return data + 2 + static_cast<ptrdiff_t>(i) * max_rows; };
-  return {data,     field(0), field(1), field(2), field(3),
-          field(4), field(5), data + 1, field(6), max_rows};
+// One array holds the rows' fields.
+DecoderRows carve(int32_t* data, int32_t* node_parent, const DecoderPass::Limits& limits) {
+  const auto field = [&](int i) { return data + 2 + static_cast<ptrdiff_t>(i) * limits.max_rows; };
+  return {data,     field(0), field(1),    field(2),        field(3),        field(4),
+          data + 1, field(5), node_parent, limits.max_rows, limits.max_nodes};
 }
 
 }  // namespace
 
-DecoderPass::DecoderPass(const Model& model, int max_rows, int max_logits, SelfCache& self,
+DecoderPass::DecoderPass(const Model& model, const Limits& limits, SelfCache& self,
                          CrossCache& cross)
     : model_(model),
       self_(self),
       cross_(cross),
-      max_rows_(max_rows),
-      max_logits_(max_logits),
-      row_data_(2 + 7 * static_cast<size_t>(max_rows)),
-      rows_(carve(row_data_.data(), max_rows)),
-      hidden_(area(max_rows, model.config.d_model)),
-      normed_(area(std::max(max_rows, max_logits), model.config.d_model)),
-      query_(area(max_rows, model.config.inner())),
-      attended_(area(max_rows, model.config.inner())),
-      feed_forward_(area(max_rows, model.config.d_ff)),
-      logits_(area(max_logits, model.config.vocab_size)) {
+      limits_(limits),
+      row_data_(2 + 6 * static_cast<size_t>(limits.max_rows)),
+      node_parent_(area(limits.slots, limits.max_nodes)),
+      rows_(carve(row_data_.data(), node_parent_.data(), limits)),
+      hidden_(area(limits.max_rows, model.config.d_model)),
+      normed_(area(std::max(limits.max_rows, limits.max_logits), model.config.d_model)),
+      query_(area(limits.max_rows, model.config.inner())),
+      attended_(area(limits.max_rows, model.config.inner())),
+      feed_forward_(area(limits.max_rows, model.config.d_ff)),
+      logits_(area(limits.max_logits, model.config.vocab_size)) {
   emit();
 }
 
@@ -49,12 +49,12 @@ void DecoderPass::run() { run_cpu(program_, model_.threads); }
 
 void DecoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {rows_.num_rows, max_rows_};
+  const RowCount rows = {rows_.num_rows, limits_.max_rows};
   program_.add(ResolveCacheRowsArgs{rows_, self_.table()});
   program_.add(EmbedArgs{model_.weights.shared, rows_.tokens, hidden_.data(), rows.count,
                          rows.max});
   for (int i = 0; i < config.num_decoder_layers; ++i) emit_layer(i);
-  const RowCount wanted = {rows_.num_logits, max_logits_};
+  const RowCount wanted = {rows_.num_logits, limits_.max_logits};
   RmsNormArgs last = norm(hidden_.data(), model_.weights.decoder_final_norm, normed_.data(),
                           config, wanted);
   last.in_rows = rows_.logit_rows;
@@ -69,7 +69,7 @@ void DecoderPass::emit() {
 void DecoderPass::emit_layer(int index) {
   const T5Config& config = model_.config;
   const DecoderLayerWeights& layer = model_.weights.decoder[static_cast<size_t>(index)];
-  const RowCount rows = {rows_.num_rows, max_rows_};
+  const RowCount rows = {rows_.num_rows, limits_.max_rows};
   float* hidden = hidden_.data();
   float* normed = normed_.data();
 

@@ -11,18 +11,23 @@ namespace speccascade {
 
 class DecoderPass {
  public:
-  // At most max_rows new positions and max_logits rows of logits in one pass.
-  // The caches must outlive the pass.
-  DecoderPass(const Model& model, int max_rows, int max_logits, SelfCache& self,
-              CrossCache& cross);
+  struct Limits {
+    int slots;
+    int max_rows;    // new positions in one pass
+    int max_logits;  // rows of logits in one pass
+    int max_nodes;   // uncommitted positions of a slot
+  };
 
-  // Filled by the caller before run(): tokens, slot, position, parent, node,
-  // num_rows, logit_rows, num_logits.
+  // The caches must outlive the pass.
+  DecoderPass(const Model& model, const Limits& limits, SelfCache& self, CrossCache& cross);
+
+  // Filled by the caller before run(): tokens, slot, position, node, num_rows,
+  // logit_rows, num_logits, and node_parent of every uncommitted node.
   const DecoderRows& rows() const { return rows_; }
   void run();
   // [num_logits, V] f32
   float* logits() const { return logits_.data(); }
-  int max_logits() const { return max_logits_; }
+  int max_logits() const { return limits_.max_logits; }
   size_t bytes() const;
 
  private:
@@ -32,9 +37,9 @@ class DecoderPass {
   const Model& model_;
   SelfCache& self_;
   CrossCache& cross_;
-  int max_rows_;
-  int max_logits_;
+  Limits limits_;
   Array<int32_t> row_data_;
+  Array<int32_t> node_parent_;
   DecoderRows rows_;
   Array<float> hidden_, normed_, query_, attended_, feed_forward_, logits_;
   Program program_;

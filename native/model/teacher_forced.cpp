@@ -32,7 +32,7 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
   CrossCache cross(model.config, 1, 1, max_input);
   SelfCache self(model.config, 1, max_output);
   EncoderPass encoder(model, max_input, 1, &cross);
-  DecoderPass decoder(model, max_output, max_output, self, cross);
+  DecoderPass decoder(model, {1, max_output, max_output, max_output}, self, cross);
   for (size_t i = 0; i < inputs.size(); ++i) {
     encoder.run({&inputs[i]}, {0});
     self.reset(0);
@@ -43,8 +43,8 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
       rows.tokens[r] = ids[static_cast<size_t>(r)];
       rows.slot[r] = 0;
       rows.position[r] = r;
-      rows.parent[r] = r - 1;
       rows.node[r] = r;
+      rows.node_parent[r] = r - 1;
       rows.logit_rows[r] = r;
     }
     *rows.num_rows = length;

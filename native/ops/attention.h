@@ -5,11 +5,11 @@
 //
 //   encoder  all rows of the row's own sequence, bias bidirectional
 //   self     the decoder's cache: the sequence's committed positions 0 .. length-1
-//            and then the row's ancestors in this pass, itself included
+//            and then the row's uncommitted ancestors, itself included
 //   cross    the encoder keys of the row's source, no bias
 //
 // Keys are visited by position, and a key has the same value whether it was
-// committed earlier or computed in this pass: a row has the same bits when it is
+// committed earlier or computed in this step: a row has the same bits when it is
 // decoded alone, verified in a chain, or verified in a tree.
 #pragma once
 

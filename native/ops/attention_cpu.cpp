@@ -44,10 +44,15 @@ void fill_bias(const float* table, int max_distance, int position, int keys, flo
 // The cache rows of a row's keys by position: committed ones, then ancestors.
 void list_keys(const DecoderRows& rows, const CacheTable& table, int row, int32_t* key_rows) {
   const int slot = rows.slot[row];
+  const int length = table.length[slot];
   const int32_t base = slot * table.rows_per_slot;
   const int32_t* order = table.order + base;
-  for (int j = 0; j < table.length[slot]; ++j) key_rows[j] = base + order[j];
-  for (int r = row; r >= 0; r = rows.parent[r]) key_rows[rows.position[r]] = rows.cache_row[r];
+  const int32_t* parents = rows.node_parent + static_cast<int64_t>(slot) * rows.max_nodes;
+  for (int j = 0; j < length; ++j) key_rows[j] = base + order[j];
+  int position = rows.position[row];
+  for (int node = rows.node[row]; node >= 0; node = parents[node], --position) {
+    key_rows[position] = base + order[length + node];
+  }
 }
 
 // Rows times heads, split into tasks of whole rows where there are enough.

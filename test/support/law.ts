@@ -5,129 +5,163 @@
 import {
   chain,
   createSession,
+  lossless,
+  tree,
   type Drafter,
+  type Rule,
   type SamplingOptions,
+  type SessionOptions,
   type T5Model,
 } from '../../lib/index.ts';
+import { distribution, twinTarget } from './rule-twin.ts';
 
-export interface LawCase {
-  name: string;
-  sampling: SamplingOptions;
-  /** Tokens generated; the law is the joint one of all of them. */
-  length: number;
-  /** Outcome cells: tokens are counted by their id modulo this, so that all of them can be filled. */
-  cells: number;
-  gamma: number;
+export interface LawModels {
+  target: T5Model;
+  drafter: T5Model;
 }
 
-/** Small enough to enumerate, different enough that each part of the arithmetic matters. */
-export const lawCases: LawCase[] = [
-  { name: 'temperature 1', sampling: { temperature: 1 }, length: 2, cells: 8, gamma: 2 },
-  { name: 'temperature 0.5', sampling: { temperature: 0.5 }, length: 2, cells: 8, gamma: 1 },
-  { name: 'top-k 40', sampling: { temperature: 2, topK: 40 }, length: 2, cells: 8, gamma: 4 },
-  { name: 'top-p 0.8', sampling: { temperature: 2, topP: 0.8 }, length: 2, cells: 8, gamma: 3 },
-  {
-    name: 'top-k 60, top-p 0.9',
-    sampling: { temperature: 3, topK: 60, topP: 0.9 },
-    length: 3,
-    cells: 3,
-    gamma: 3,
-  },
+/** What the law is of; it does not depend on how tokens are drafted and verified. */
+export interface LawCase {
+  sampling: SamplingOptions;
+  rule: Rule;
+  /** The law is the joint one of the first `length` tokens; more are generated behind them. */
+  length: number;
+  /** Tokens are counted by their id modulo this, so that all cells can be filled. */
+  cells: number;
+}
+
+/** How the tokens are drafted and verified. */
+export interface Method {
+  name: string;
+  draft?: (model: T5Model) => Drafter;
+  verifier?: NonNullable<SessionOptions['verifier']>;
+}
+
+const chainOf = (length: number) => (model: T5Model) => chain(model, { length });
+const treeOf = (widths: number[], replacement: boolean) => (model: T5Model) =>
+  tree(model, { widths, replacement });
+
+export const autoregressive: Method = { name: 'autoregressive' };
+export const methods: Method[] = [
+  { name: 'chain 3, token', draft: chainOf(3), verifier: 'token' },
+  { name: 'chain 3, block', draft: chainOf(3), verifier: 'block' },
+  { name: 'tree 3x2, without replacement', draft: treeOf([3, 2], false) },
+  { name: 'tree 3x2, with replacement', draft: treeOf([3, 2], true) },
 ];
 
-/** softmax(logits / T), then the k most probable, then the most probable that reach mass p. */
-export function distribution(logits: Float32Array, sampling: SamplingOptions): Float64Array {
-  const { temperature = 1, topK = 0, topP = 1 } = sampling;
-  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  let probs = Float64Array.from(logits, (v) => Math.exp((v - max) / temperature));
-  const normalise = (): void => {
-    const total = probs.reduce((a, b) => a + b, 0);
-    probs = probs.map((v) => v / total);
-  };
-  normalise();
-  const order = [...probs.keys()].sort((a, b) => probs[b]! - probs[a]! || a - b);
-  if (topK > 0) for (const v of order.slice(topK)) probs[v] = 0;
-  normalise();
-  let mass = 0;
-  for (const v of order) {
-    if (mass >= topP) probs[v] = 0;
-    mass += probs[v]!;
-  }
-  normalise();
-  return probs;
-}
+const input = [17, 5, 99, 23, 1];
+const extraTokens = 1;
 
-/** P(cell of the output), cells numbered by the tokens' residues; outputs that end early end in 0s. */
-export async function exactLaw(
-  target: T5Model,
-  inputIds: number[],
-  { sampling, length, cells }: LawCase,
-): Promise<Map<string, number>> {
-  const { decoderStartTokenId: start, eosTokenIds } = target.config;
-  let open = new Map<string, { tokens: number[]; p: number }>([['', { tokens: [], p: 1 }]]);
-  const law = new Map<string, number>();
-  const add = (tokens: number[], p: number): void => {
-    const key = cellOf(tokens, length, cells);
-    law.set(key, (law.get(key) ?? 0) + p);
-  };
-  for (let position = 0; position < length; position += 1) {
-    const next: typeof open = new Map();
-    for (const { tokens, p } of open.values()) {
-      const { data, shape } = await target.logits([inputIds], [[start, ...tokens]]);
-      const row = data.subarray(position * shape[2], (position + 1) * shape[2]);
-      distribution(row, sampling).forEach((q, token) => {
-        if (q === 0) return;
-        const longer = [...tokens, token];
-        const ends = eosTokenIds.includes(token) || longer.length === length;
-        if (ends) add(longer, p * q);
-        else next.set(longer.join(), { tokens: longer, p: p * q });
-      });
+/** Exact laws over the outputs of two models; their logits are computed once per prefix. */
+export class ExactLaw {
+  readonly #models: LawModels;
+  readonly #logits = new Map<string, { target: Float32Array; drafter: Float32Array }>();
+
+  constructor(models: LawModels) {
+    this.#models = models;
+  }
+
+  /** P(cell of the output), cells numbered by residues; outputs that end early end in 0s. */
+  async of(one: LawCase): Promise<Map<string, number>> {
+    const law = new Map<string, number>();
+    await this.#extend(one, [], 1, law);
+    return law;
+  }
+
+  async #extend(
+    one: LawCase,
+    tokens: number[],
+    p: number,
+    law: Map<string, number>,
+  ): Promise<void> {
+    const { target, drafter } = await this.#rows(tokens);
+    const row = twinTarget(
+      one.rule,
+      distribution(drafter, one.sampling),
+      distribution(target, one.sampling),
+      distribution(drafter, {}),
+      distribution(target, {}),
+    );
+    for (const [token, q] of row.entries()) {
+      if (q === 0) continue;
+      const longer = [...tokens, token];
+      const ends = this.#models.target.config.eosTokenIds.includes(token);
+      if (ends || longer.length === one.length) {
+        const key = cellOf(longer, one);
+        law.set(key, (law.get(key) ?? 0) + p * q);
+      } else {
+        await this.#extend(one, longer, p * q, law);
+      }
     }
-    open = next;
   }
-  return law;
+
+  async #rows(tokens: number[]): Promise<{ target: Float32Array; drafter: Float32Array }> {
+    const key = tokens.join();
+    const known = this.#logits.get(key);
+    if (known) return known;
+    const last = async (model: T5Model): Promise<Float32Array> => {
+      const decoder = [model.config.decoderStartTokenId, ...tokens];
+      const { data, shape } = await model.logits([input], [decoder]);
+      return data.slice(tokens.length * shape[2]);
+    };
+    const rows = {
+      target: await last(this.#models.target),
+      drafter: await last(this.#models.drafter),
+    };
+    this.#logits.set(key, rows);
+    return rows;
+  }
 }
 
-function cellOf(tokens: number[], length: number, cells: number): string {
+function cellOf(tokens: number[], { length, cells }: LawCase): string {
   return Array.from({ length }, (_, i) => (tokens[i] ?? 0) % cells).join();
 }
 
+export interface Drawn {
+  counts: Map<string, number>;
+  acceptanceRate: number;
+  deferralRate: number | null;
+}
+
 /** Counts of the cells of `draws` outputs of the engine. */
-export async function drawnCounts(
-  target: T5Model,
-  draft: Drafter | undefined,
-  inputIds: number[],
-  { sampling, length, cells }: LawCase,
+export async function draw(
+  models: LawModels,
+  one: LawCase,
+  method: Method,
   draws: number,
   seed: number,
-): Promise<{ counts: Map<string, number>; acceptanceRate: number }> {
+): Promise<Drawn> {
+  const draft = method.draft?.(models.drafter);
   await using session = await createSession({
-    target,
+    target: models.target,
     ...(draft ? { draft } : {}),
-    maxNewTokens: length,
+    verifier: method.verifier ?? 'auto',
+    rule: draft ? one.rule : lossless(),
+    // A draft never reaches the last token: more tokens make for deeper drafts.
+    maxNewTokens: one.length + extraTokens,
     maxInputTokens: 64,
     maxBatch: 64,
   });
-  const options = { ...sampling, seed, numSamples: draws };
-  const results = await session.generate(inputIds, options);
+  const results = await session.generate(input, { ...one.sampling, seed, numSamples: draws });
   const counts = new Map<string, number>();
   for (const { tokens } of results) {
-    const key = cellOf(tokens, length, cells);
+    const key = cellOf(tokens, one);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  return { counts, acceptanceRate: session.stats().totals.acceptanceRate };
+  const { acceptanceRate, deferralRate } = session.stats().totals;
+  return { counts, acceptanceRate, deferralRate };
 }
 
 /**
  * Chi-square of counts against a law, cells expected fewer than 5 times pooled, as the standard
- * normal deviate of Wilson and Hilferty. Above about 3.7 is a chance of 1 in 10,000.
+ * normal deviate of Wilson and Hilferty. Above 3.7 is a chance of 1 in 10,000.
  */
 export function chiSquareDeviate(counts: Map<string, number>, law: Map<string, number>): number {
   const draws = [...counts.values()].reduce((a, b) => a + b, 0);
+  if ([...counts.keys()].some((key) => !law.has(key))) return Infinity;
   let statistic = 0;
   let cells = 0;
-  let pooledExpected = 0;
-  let pooledCount = 0;
+  const pooled = { expected: 0, count: 0 };
   const take = (expected: number, count: number): void => {
     statistic += (count - expected) ** 2 / expected;
     cells += 1;
@@ -137,18 +171,12 @@ export function chiSquareDeviate(counts: Map<string, number>, law: Map<string, n
     if (p * draws >= 5) {
       take(p * draws, count);
     } else {
-      pooledExpected += p * draws;
-      pooledCount += count;
+      pooled.expected += p * draws;
+      pooled.count += count;
     }
   }
-  const impossible = [...counts.keys()].some((key) => !law.has(key));
-  if (impossible) return Infinity;
-  if (pooledExpected > 0) take(pooledExpected, pooledCount);
+  if (pooled.expected > 0) take(pooled.expected, pooled.count);
   const k = cells - 1;
   const spread = 2 / (9 * k);
   return (Math.cbrt(statistic / k) - (1 - spread)) / Math.sqrt(spread);
-}
-
-export function drafterOf(model: T5Model, gamma: number): Drafter {
-  return chain(model, { length: gamma });
 }

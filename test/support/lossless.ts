@@ -1,9 +1,27 @@
 /** Greedy speculation against the target's own greedy output: the check and its sweep. */
-import { chain, createSession, type T5Model } from '../../lib/index.ts';
+import { chain, createSession, tree, type Drafter, type T5Model } from '../../lib/index.ts';
 
 export interface LosslessCase {
-  gamma: number;
+  /** Candidates per node, level by level; a chain of length gamma is gamma ones. */
+  widths: number[];
   batch: number;
+}
+
+export const chains = [1, 2, 3, 4, 5, 6, 7, 8].map((gamma) => Array<number>(gamma).fill(1));
+export const trees = [
+  [4, 2, 2],
+  [2, 2, 1, 1],
+];
+
+/** "chain 4" or "tree 4x2x2". */
+export function shapeName(widths: number[]): string {
+  const isChain = widths.every((width) => width === 1);
+  return isChain ? `chain ${widths.length}` : `tree ${widths.join('x')}`;
+}
+
+function drafterOf(model: T5Model, widths: number[]): Drafter {
+  const isChain = widths.every((width) => width === 1);
+  return isChain ? chain(model, { length: widths.length }) : tree(model, { widths });
 }
 
 export interface LosslessOutcome extends LosslessCase {
@@ -19,12 +37,12 @@ async function greedyTokens(
   target: T5Model,
   texts: string[],
   batch: number,
-  draft?: { model: T5Model; gamma: number },
+  draft?: Drafter,
 ): Promise<{ tokens: number[][]; accepted: number; tested: number; calls: number }> {
   await using session = await createSession({
     target,
     maxBatch: batch,
-    ...(draft ? { draft: chain(draft.model, { length: draft.gamma }) } : {}),
+    ...(draft ? { draft } : {}),
   });
   const results = await session.generate(texts);
   const sum = (pick: (r: (typeof results)[number]) => number): number =>
@@ -46,10 +64,10 @@ export async function* losslessSweep(
 ): AsyncGenerator<LosslessOutcome> {
   const own = await greedyTokens(target, texts, 1);
   const total = own.tokens.reduce((sum, tokens) => sum + tokens.length, 0);
-  for (const { gamma, batch } of cases) {
-    const drafted = await greedyTokens(target, texts, batch, { model: drafter, gamma });
+  for (const { widths, batch } of cases) {
+    const drafted = await greedyTokens(target, texts, batch, drafterOf(drafter, widths));
     yield {
-      gamma,
+      widths,
       batch,
       sentences: texts.length,
       tokens: total,

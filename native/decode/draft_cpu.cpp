@@ -1,0 +1,193 @@
+#include "decode/draft.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "ops/row_math.h"
+
+namespace speccascade {
+
+namespace {
+
+void set_phase(const SequenceState& state, int slot, DraftPhase phase) {
+  state.draft_phase[slot] = static_cast<int32_t>(phase);
+}
+
+DraftPhase phase_of(const SequenceState& state, int slot) {
+  return static_cast<DraftPhase>(state.draft_phase[slot]);
+}
+
+// What follows the last level.
+DraftPhase phase_when_full(const SequenceState& state, int slot) {
+  return reads_drafter(state.rule[slot].kind) ? DraftPhase::kLastRows : DraftPhase::kClosed;
+}
+
+// One slot's part in a round of drafting.
+class LevelWriter {
+ public:
+  LevelWriter(const SequenceState& state, const SlotSampling& sampling, const DraftShape& shape,
+              const DraftDistributions& drafts, int slot)
+      : state_(state), sampling_(sampling), shape_(shape), drafts_(drafts), slot_(slot) {}
+
+  // Adds children below `node` from logit row `at`, distribution row `out_row`.
+  void add_children(int node, int at, int out_row) {
+    const int64_t row = static_cast<int64_t>(out_row) * drafts_.vocabulary;
+    if (stops_after(row)) return;
+    const int depth = node < 0 ? 0 : slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] + 1;
+    const int width = shape_.widths[depth];
+    if (sampling_.temperature[slot_] > 0.0f) {
+      draw_children(node, depth, width, drafts_.probs + row);
+    } else if (width == 1) {
+      append(node, depth, drafts_.best[at]);
+    } else {
+      pick_children(node, depth, width,
+                    drafts_.logits + static_cast<int64_t>(at) * drafts_.vocabulary);
+    }
+  }
+
+ private:
+  bool stops_after(int64_t row) const {
+    const float stop = state_.confidence_stop[slot_];
+    return stop > 0.0f && RowMath<float>::max(drafts_.unscaled + row, drafts_.vocabulary) < stop;
+  }
+
+  void append(int parent, int depth, int32_t token) {
+    const int node = state_.draft_count[slot_]++;
+    slot_part(state_.draft_tokens, slot_, state_.max_nodes)[node] = token;
+    slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] = parent;
+    slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = depth;
+  }
+
+  float uniform(int depth) const {
+    const int position = state_.length[slot_] + depth;
+    return philox_uniform(draw_address(state_, slot_, position), DrawPurpose::kDraft,
+                          static_cast<uint32_t>(state_.draft_count[slot_]));
+  }
+
+  void draw_children(int node, int depth, int width, const float* row) {
+    const int count = drafts_.vocabulary;
+    const bool distinct = shape_.siblings == Siblings::kWithoutReplacement && width > 1;
+    if (distinct) std::copy(row, row + count, drafts_.scratch);
+    const float* weights = distinct ? drafts_.scratch : row;
+    for (int child = 0; child < width; ++child) {
+      const float total = RowMath<float>::sum(weights, count);
+      if (!(total > 0.0f)) break;
+      const int32_t token = RowMath<float>::draw(weights, count, total, uniform(depth));
+      append(node, depth, token);
+      if (distinct) drafts_.scratch[token] = 0.0f;
+    }
+  }
+
+  // The most probable tokens, ties by lowest index.
+  void pick_children(int node, int depth, int width, const float* logits) {
+    const int count = drafts_.vocabulary;
+    std::copy(logits, logits + count, drafts_.scratch);
+    for (int child = 0; child < width; ++child) {
+      const int best = RowMath<float>::argmax(drafts_.scratch, count);
+      if (drafts_.scratch[best] == -std::numeric_limits<float>::infinity()) break;
+      append(node, depth, best);
+      drafts_.scratch[best] = -std::numeric_limits<float>::infinity();
+    }
+  }
+
+  const SequenceState& state_;
+  const SlotSampling& sampling_;
+  const DraftShape& shape_;
+  const DraftDistributions& drafts_;
+  int slot_;
+};
+
+bool any_continues(const SequenceState& state, const SlotSampling& sampling, int slot) {
+  const int32_t* tokens = slot_part(state.draft_tokens, slot, state.max_nodes);
+  return std::any_of(tokens + state.level_begin[slot], tokens + state.draft_count[slot],
+                     [&](int32_t token) { return !ends_sequence(sampling, slot, token); });
+}
+
+// Counts the level and decides whether another round is needed.
+void close_level(const SequenceState& state, const SlotSampling& sampling, int slot,
+                 int count_before) {
+  state.level_begin[slot] = count_before;
+  ++state.draft_level[slot];
+  // Behind an end token nothing is emitted: no row is needed there.
+  if (!any_continues(state, sampling, slot)) return set_phase(state, slot, DraftPhase::kClosed);
+  const bool full = state.draft_level[slot] == state.draft_limit[slot];
+  set_phase(state, slot, full ? phase_when_full(state, slot) : DraftPhase::kDrafting);
+}
+
+}  // namespace
+
+void open_drafts(const SequenceState& state, bool has_drafter) {
+  for (int slot = 0; slot < state.slots; ++slot) {
+    const int left = state.max_length[slot] - state.length[slot];
+    state.draft_count[slot] = 0;
+    state.draft_level[slot] = 0;
+    state.level_begin[slot] = 0;
+    state.draft_consumed[slot] = 0;
+    state.draft_limit[slot] = std::clamp(left - 1, 0, state.max_path);
+    DraftPhase phase = DraftPhase::kClosed;
+    if (has_drafter && state.active[slot]) {
+      phase = state.draft_limit[slot] > 0 ? DraftPhase::kDrafting : phase_when_full(state, slot);
+    }
+    set_phase(state, slot, phase);
+  }
+}
+
+bool any_draft_open(const SequenceState& state) {
+  return std::any_of(state.draft_phase, state.draft_phase + state.slots, [](int32_t phase) {
+    return phase != static_cast<int32_t>(DraftPhase::kClosed);
+  });
+}
+
+void draft_rows(const SequenceState& state, const SlotSampling& sampling,
+                const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits) {
+  *rows.num_rows = 0;
+  *rows.num_logits = 0;
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (phase_of(state, slot) == DraftPhase::kClosed) continue;
+    const int first_out_row = slot * (state.max_nodes + 1);
+    if (state.draft_level[slot] == 0) {
+      const int last = append_pending(state, rows, drafter, slot);
+      append_logit(state, rows, logits, last, -1, first_out_row);
+      continue;
+    }
+    const int32_t* tokens = slot_part(state.draft_tokens, slot, state.max_nodes);
+    const int32_t* parents = slot_part(state.draft_parent, slot, state.max_nodes);
+    const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
+    for (int node = state.level_begin[slot]; node < state.draft_count[slot]; ++node) {
+      if (ends_sequence(sampling, slot, tokens[node])) continue;
+      const int position = state.length[slot] + depths[node];
+      const int row = append_row(rows, slot, tokens[node], position, node, parents[node]);
+      append_logit(state, rows, logits, row, node, first_out_row + 1 + node);
+    }
+  }
+}
+
+void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
+                   const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
+                   const LogitRows& logits, const DraftDistributions& drafts) {
+  for (int at = 0; at < *rows.num_logits;) {
+    const int slot = logits.slot[at];
+    const DraftPhase phase = phase_of(state, slot);
+    const int count_before = state.draft_count[slot];
+    LevelWriter level(state, sampling, shape, drafts, slot);
+    // The committed positions of the first round are nodes no longer.
+    drafter.length[slot] = state.length[slot];
+    state.draft_consumed[slot] = count_before;
+    for (; at < *rows.num_logits && logits.slot[at] == slot; ++at) {
+      if (drafts.row_status[at] != static_cast<int32_t>(RowStatus::kOk)) {
+        const bool empty = drafts.row_status[at] == static_cast<int32_t>(RowStatus::kNoTokenLeft);
+        state.failure[slot] =
+            static_cast<int32_t>(empty ? Failure::kNoTokenLeft : Failure::kDrafterNotFinite);
+      } else if (phase == DraftPhase::kDrafting) {
+        level.add_children(logits.node[at], at, logits.out_row[at]);
+      }
+    }
+    if (phase == DraftPhase::kDrafting && state.failure[slot] == 0) {
+      close_level(state, sampling, slot, count_before);
+    } else {
+      set_phase(state, slot, DraftPhase::kClosed);
+    }
+  }
+}
+
+}  // namespace speccascade

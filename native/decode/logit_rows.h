@@ -1,0 +1,58 @@
+// What the rows of a pass's logits belong to, and how decoder rows are appended.
+#pragma once
+
+#include <cstdint>
+
+#include "decode/sequence_state.h"
+#include "ops/decoder_rows.h"
+
+namespace speccascade {
+
+// Filled together with the decoder rows of a pass.
+struct LogitRows {
+  int32_t* slot;     // [max_logits]
+  int32_t* node;     // [max_logits] drafted node whose successor the row predicts; -1: none yet
+  int32_t* output;   // [max_logits] output index of the token that the row predicts
+  int32_t* out_row;  // [max_logits] where the row's distribution goes
+  int32_t* first;    // [slots] first logit row of the slot (verification)
+};
+
+// Appends a decoder row for cache node `node` below `parent`; returns its index.
+inline int append_row(const DecoderRows& rows, int slot, int32_t token, int position, int node,
+                      int parent) {
+  const int row = (*rows.num_rows)++;
+  rows.tokens[row] = token;
+  rows.slot[row] = slot;
+  rows.position[row] = position;
+  rows.node[row] = node;
+  slot_part(rows.node_parent, slot, rows.max_nodes)[node] = parent;
+  return row;
+}
+
+// Appends the committed positions that a model has not consumed, as a chain;
+// returns the row of the last. There is at least one: the last token.
+inline int append_pending(const SequenceState& state, const DecoderRows& rows,
+                          const CacheTable& cache, int slot) {
+  const int begin = cache.length[slot];
+  const int32_t* tokens = slot_part(state.tokens, slot, state.capacity);
+  int row = -1;
+  for (int position = begin; position < state.length[slot]; ++position) {
+    const int node = position - begin;
+    row = append_row(rows, slot, tokens[position], position, node, node - 1);
+  }
+  return row;
+}
+
+// Asks for the logits of a decoder row, which predict what follows `node`.
+inline void append_logit(const SequenceState& state, const DecoderRows& rows,
+                         const LogitRows& logits, int row, int node, int out_row) {
+  const int at = (*rows.num_logits)++;
+  const int slot = rows.slot[row];
+  rows.logit_rows[at] = row;
+  logits.slot[at] = slot;
+  logits.node[at] = node;
+  logits.output[at] = rows.position[row] + 1 - state.prefix_length[slot];
+  logits.out_row[at] = out_row;
+}
+
+}  // namespace speccascade

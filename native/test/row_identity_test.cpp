@@ -1,0 +1,156 @@
+// A row's result has the same bits alone and among 1..64 others, at any place, for any number of
+// threads: operation by operation, for every epilogue, both weight types and the encoder's batches.
+#include <algorithm>
+
+#include "model/encoder_pass.h"
+#include "model/teacher_forced.h"
+#include "ops/gemm.h"
+#include "ops/rms_norm.h"
+#include "test/check.h"
+#include "test/support/isa_runs.h"
+#include "test/support/pretend_cores.h"
+#include "test/support/test_random.h"
+#include "test/support/tiny_models.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+
+constexpr int kMaxRows = 64;
+
+struct Product {
+  int n, k;
+  DType dtype;
+  Epilogue epilogue;
+  std::vector<uint8_t> packed;
+  std::vector<float> x, residual;
+
+  Product(int columns, int depth, DType type, Epilogue kind, uint64_t seed)
+      : n(columns), k(depth), dtype(type), epilogue(kind) {
+    TestRandom random(seed);
+    const int matrices = kind == Epilogue::kGate ? 2 : 1;
+    packed.resize(packed_bytes(n, k, dtype, matrices));
+    for (int which = 0; which < matrices; ++which) {
+      const std::vector<float> w = random.values(static_cast<size_t>(n) * static_cast<size_t>(k));
+      pack_rows(w.data(), 0, n, k, dtype, which, matrices, packed.data());
+    }
+    x = random.values(kMaxRows * static_cast<size_t>(k));
+    residual = random.values(kMaxRows * static_cast<size_t>(n));
+  }
+
+  // Rows [first, first + rows) of x.
+  std::vector<float> run(int first, int rows, int threads) const {
+    std::vector<float> out(residual.begin() + static_cast<ptrdiff_t>(first) * n,
+                           residual.begin() + static_cast<ptrdiff_t>(first + rows) * n);
+    const int32_t count = rows;
+    gemm_cpu({x.data() + static_cast<ptrdiff_t>(first) * k, k,
+              {packed.data(), dtype, n, k, epilogue == Epilogue::kGate}, out.data(), n, epilogue,
+              Activation::kGeluTanh, &count, rows, nullptr, nullptr},
+             threads);
+    return out;
+  }
+};
+
+void compare_row_counts(const Product& product) {
+  const size_t n = static_cast<size_t>(product.n);
+  std::vector<std::vector<float>> alone;
+  for (int r = 0; r < kMaxRows; ++r) alone.push_back(product.run(r, 1, 1));
+  for (int rows = 2; rows <= kMaxRows; ++rows) {
+    const int first = (kMaxRows - rows) / 2;
+    const std::vector<float> together = product.run(first, rows, 1 + rows % kPretendedCores);
+    for (int r = 0; r < rows; ++r) {
+      CHECK(same_bits(together.data() + static_cast<size_t>(r) * n,
+                      alone[static_cast<size_t>(first + r)].data(), n),
+            "n ", product.n, " k ", product.k, " ", dtype_name(product.dtype), " epilogue ",
+            static_cast<int>(product.epilogue), " row ", r, " of ", rows);
+    }
+  }
+}
+
+void products_of_any_row_count() {
+  uint64_t seed = 1;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const Epilogue epilogue :
+         {Epilogue::kStore, Epilogue::kAdd, Epilogue::kActivate, Epilogue::kGate}) {
+      compare_row_counts({33, 19, dtype, epilogue, ++seed});
+      compare_row_counts({128, 64, dtype, epilogue, ++seed});
+    }
+  }
+}
+
+// Large enough to be split: the same bits with one thread and with many.
+void products_of_any_thread_count() {
+  uint64_t seed = 50;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kGate}) {
+      const Product product(700, 257, dtype, epilogue, ++seed);
+      for (const int rows : {1, 5, 40}) {
+        const std::vector<float> expected = product.run(3, rows, 1);
+        for (int threads = 2; threads <= kPretendedCores; ++threads) {
+          CHECK(same_bits(product.run(3, rows, threads), expected), dtype_name(dtype), " rows ",
+                rows, " threads ", threads);
+        }
+      }
+    }
+  }
+}
+
+void norms_of_any_row_count() {
+  TestRandom random(5);
+  constexpr size_t kWidth = 37;
+  const std::vector<float> x = random.values(kMaxRows * kWidth), weight = random.values(kWidth);
+  const auto run = [&](size_t first, int32_t rows, int threads) {
+    std::vector<float> out(static_cast<size_t>(rows) * kWidth);
+    rms_norm_cpu({x.data() + first * kWidth, weight.data(), out.data(), kWidth, 1e-6f, 1.0f, &rows,
+                  rows, nullptr},
+                 threads);
+    return out;
+  };
+  for (int rows = 1; rows <= kMaxRows; ++rows) {
+    const std::vector<float> together = run(0, rows, 1 + rows % kPretendedCores);
+    for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+      CHECK(same_bits(together.data() + r * kWidth, run(r, 1, 1).data(), kWidth));
+    }
+  }
+}
+
+// Ragged batches through the whole encoder: states of each sequence as if it were alone.
+void encoder_batches() {
+  uint64_t seed = 70;
+  for (const NamedConfig& named : tiny_configs()) {
+    for (const char* dtype : {"f32", "bf16"}) {
+      const auto model = random_model(named.config, ++seed, dtype, kPretendedCores);
+      TestRandom random(seed);
+      const size_t width = static_cast<size_t>(named.config.d_model);
+      for (const int count : {1, 2, 7, 20}) {
+        Sequences inputs;
+        std::vector<const std::vector<int32_t>*> pointers;
+        for (int i = 0; i < count; ++i) {
+          inputs.emplace_back();
+          for (int j = 1 + random.below(25); j > 0; --j) {
+            inputs.back().push_back(random.below(named.config.vocab_size));
+          }
+        }
+        for (const auto& ids : inputs) pointers.push_back(&ids);
+        EncoderPass pass(*model, 25 * count, count, nullptr);
+        pass.run(pointers, std::vector<int>(inputs.size(), 0));
+        const float* states = pass.states();
+        for (const auto& ids : inputs) {
+          const std::vector<float> alone = encode_states(*model, {ids});
+          CHECK(same_bits(states, alone.data(), alone.size()), named.name, " ", dtype, " batch ",
+                count);
+          states += ids.size() * width;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_for_every_isa(argc, argv,
+                           {CASE(products_of_any_row_count), CASE(products_of_any_thread_count),
+                            CASE(norms_of_any_row_count), CASE(encoder_batches)});
+}
