@@ -19,8 +19,7 @@ class AsyncWork : public Napi::AsyncWorker {
   using Convert = std::function<Napi::Value(Napi::Env, Result&&)>;
 
   // `owner` is kept alive until the work is done.
-  static Napi::Promise start(Napi::Env env, const Napi::Value& owner, Work work,
-                             Convert convert) {
+  static Napi::Promise start(Napi::Env env, const Napi::Value& owner, Work work, Convert convert) {
     auto* worker = new AsyncWork(env, owner, std::move(work), std::move(convert));
     const Napi::Promise promise = worker->deferred_.Promise();
     worker->Queue();

@@ -28,8 +28,7 @@ std::string text(const Napi::Object& object, const char* key) {
 }
 
 std::vector<int32_t> ints(const Napi::Value& value, const char* what) {
-  if (!value.IsTypedArray() ||
-      value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
     fail(ErrorCode::kInput, what, ": expected an Int32Array");
   }
   const Napi::Int32Array array = value.As<Napi::Int32Array>();
@@ -65,14 +64,19 @@ DType to_dtype(const std::string& name) {
 }
 
 RuleKind to_rule_kind(const std::string& name) {
-  constexpr std::pair<const char*, RuleKind> kinds[] = {
-      {"lossless", RuleKind::kLossless}, {"lossy", RuleKind::kLossy},
-      {"lossyMatched", RuleKind::kLossyMatched}, {"chow", RuleKind::kChow},
-      {"diff", RuleKind::kDiff}, {"opt", RuleKind::kOpt},
-      {"chowLog", RuleKind::kChowLog}, {"diffLog", RuleKind::kDiffLog},
-      {"optLog", RuleKind::kOptLog}, {"tokenV1", RuleKind::kTokenV1},
-      {"tokenV2", RuleKind::kTokenV2}, {"tokenV3", RuleKind::kTokenV3},
-      {"bild", RuleKind::kBild}};
+  constexpr std::pair<const char*, RuleKind> kinds[] = {{"lossless", RuleKind::kLossless},
+                                                        {"lossy", RuleKind::kLossy},
+                                                        {"lossyMatched", RuleKind::kLossyMatched},
+                                                        {"chow", RuleKind::kChow},
+                                                        {"diff", RuleKind::kDiff},
+                                                        {"opt", RuleKind::kOpt},
+                                                        {"chowLog", RuleKind::kChowLog},
+                                                        {"diffLog", RuleKind::kDiffLog},
+                                                        {"optLog", RuleKind::kOptLog},
+                                                        {"tokenV1", RuleKind::kTokenV1},
+                                                        {"tokenV2", RuleKind::kTokenV2},
+                                                        {"tokenV3", RuleKind::kTokenV3},
+                                                        {"bild", RuleKind::kBild}};
   for (const auto& [known, kind] : kinds) {
     if (name == known) return kind;
   }
@@ -81,10 +85,14 @@ RuleKind to_rule_kind(const std::string& name) {
 
 const char* end_name(Event::End end) {
   switch (end) {
-    case Event::End::kEos: return "eos";
-    case Event::End::kStop: return "stop";
-    case Event::End::kLength: return "length";
-    default: return "aborted";
+    case Event::End::kEos:
+      return "eos";
+    case Event::End::kStop:
+      return "stop";
+    case Event::End::kLength:
+      return "length";
+    default:
+      return "aborted";
   }
 }
 
@@ -244,9 +252,8 @@ Napi::Object from_event(Napi::Env env, const Event& event) {
   for (size_t i = 0; i < event.tokens.size(); ++i) tokens[i] = event.tokens[i];
   object.Set("tokens", tokens);
   object.Set("accepted", event.accepted);
-  object.Set("logprobs", event.logprobs.empty()
-                             ? env.Null()
-                             : Napi::Value(from_floats(env, event.logprobs)));
+  object.Set("logprobs",
+             event.logprobs.empty() ? env.Null() : Napi::Value(from_floats(env, event.logprobs)));
   const bool failed = event.end == Event::End::kFailed;
   const bool ended = event.end != Event::End::kNone;
   object.Set("finish", ended && !failed ? Napi::Value(Napi::String::New(env, end_name(event.end)))

@@ -22,7 +22,7 @@ void EventChannel::send(std::vector<Event>&& events) {
   if (!open_) return;
   auto owned = std::make_unique<std::vector<Event>>(std::move(events));
   if (function_.NonBlockingCall(owned.get()) == napi_ok) {
-    owned.release();
+    (void)owned.release();
   } else {
     // The environment is going down and has taken the function back.
     open_ = false;

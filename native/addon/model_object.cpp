@@ -19,8 +19,7 @@ void report_progress(Napi::Env env, Napi::Function callback, std::nullptr_t*, Pr
   callback.Call({Napi::Number::New(env, owned->done), Napi::Number::New(env, owned->total)});
 }
 
-using ProgressFunction =
-    Napi::TypedThreadSafeFunction<std::nullptr_t, Progress, report_progress>;
+using ProgressFunction = Napi::TypedThreadSafeFunction<std::nullptr_t, Progress, report_progress>;
 
 // Memory outside V8's heap that its collector should count.
 void adjust_memory(Napi::BasicEnv env, int64_t bytes) {
@@ -30,16 +29,16 @@ void adjust_memory(Napi::BasicEnv env, int64_t bytes) {
 }  // namespace
 
 Napi::Function ModelObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeModel",
-                     {InstanceAccessor<&ModelObject::device>("device"),
-                      InstanceAccessor<&ModelObject::dtype>("dtype"),
-                      InstanceAccessor<&ModelObject::parameters>("parameters"),
-                      InstanceAccessor<&ModelObject::memory_bytes>("memoryBytes"),
-                      InstanceAccessor<&ModelObject::report>("report"),
-                      InstanceMethod<&ModelObject::encode>("encode"),
-                      InstanceMethod<&ModelObject::logits>("logits"),
-                      InstanceMethod<&ModelObject::score>("score"),
-                      InstanceMethod<&ModelObject::dispose>("dispose")});
+  return DefineClass(
+      env, "NativeModel",
+      {InstanceAccessor<&ModelObject::device>("device"),
+       InstanceAccessor<&ModelObject::dtype>("dtype"),
+       InstanceAccessor<&ModelObject::parameters>("parameters"),
+       InstanceAccessor<&ModelObject::memory_bytes>("memoryBytes"),
+       InstanceAccessor<&ModelObject::report>("report"),
+       InstanceMethod<&ModelObject::encode>("encode"),
+       InstanceMethod<&ModelObject::logits>("logits"), InstanceMethod<&ModelObject::score>("score"),
+       InstanceMethod<&ModelObject::dispose>("dispose")});
 }
 
 ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
@@ -147,8 +146,8 @@ Napi::Value ModelObject::logits(const Napi::CallbackInfo& info) {
     const Sequences inputs = to_sequences(info[0], info[1]);
     const Sequences outputs = to_sequences(info[2], info[3]);
     return AsyncWork<std::vector<float>>::start(
-        info.Env(), info.This(),
-        [=] { return teacher_forced_logits(*shared, inputs, outputs); }, to_array);
+        info.Env(), info.This(), [=] { return teacher_forced_logits(*shared, inputs, outputs); },
+        to_array);
   });
 }
 

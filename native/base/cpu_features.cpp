@@ -11,7 +11,8 @@ namespace {
 
 bool runs(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return true;
+    case Isa::kScalar:
+      return true;
     case Isa::kAvx2:
 #ifdef SPECCASCADE_HAVE_AVX2
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -47,9 +48,12 @@ Isa choose_isa() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   return "scalar";
 }

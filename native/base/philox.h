@@ -17,10 +17,9 @@ SC_HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint32_t key0, uin
   for (int round = 0; round < 10; ++round) {
     const uint64_t left = static_cast<uint64_t>(0xD2511F53u) * counter.word[0];
     const uint64_t right = static_cast<uint64_t>(0xCD9E8D57u) * counter.word[2];
-    const PhiloxBlock next = {{static_cast<uint32_t>(right >> 32) ^ counter.word[1] ^ key0,
-                               static_cast<uint32_t>(right),
-                               static_cast<uint32_t>(left >> 32) ^ counter.word[3] ^ key1,
-                               static_cast<uint32_t>(left)}};
+    const PhiloxBlock next = {
+        {static_cast<uint32_t>(right >> 32) ^ counter.word[1] ^ key0, static_cast<uint32_t>(right),
+         static_cast<uint32_t>(left >> 32) ^ counter.word[3] ^ key1, static_cast<uint32_t>(left)}};
     counter = next;
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;

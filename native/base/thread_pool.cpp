@@ -128,8 +128,8 @@ void parallel_for(int64_t count, int max_threads, const std::function<void(int64
   if (count <= 0) return;
   int helpers = 0;
   if (count > 1 && max_threads > 1 && !inside_task) {
-    helpers = std::min({max_threads - 1, pool().workers(), static_cast<int>(std::min<int64_t>(
-                                                               count - 1, 1 << 15))});
+    helpers = std::min({max_threads - 1, pool().workers(),
+                        static_cast<int>(std::min<int64_t>(count - 1, 1 << 15))});
   }
   if (helpers == 0) {
     for (int64_t i = 0; i < count; ++i) task(i);

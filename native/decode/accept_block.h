@@ -43,9 +43,8 @@ Real block_threshold(Real residual, Real weight) {
 // weights w_0 .. w_g.
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, const TargetRow& pi,
-                          const DrafterRow& drafter, typename Math::Real* scratch,
-                          const Ends& ends, Choices& choices,
-                          typename Math::Real* thresholds = nullptr,
+                          const DrafterRow& drafter, typename Math::Real* scratch, const Ends& ends,
+                          Choices& choices, typename Math::Real* thresholds = nullptr,
                           typename Math::Real* weights = nullptr) {
   using Real = typename Math::Real;
   // Nothing counts behind a token that ends the sequence.
@@ -63,8 +62,7 @@ ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, co
     weight = ratio < 1 ? ratio : Real{1};
     Real threshold = weight;
     if (i < drafted) {
-      const Real residual =
-          block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
+      const Real residual = block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
       threshold = block_threshold(residual, weight);
     }
     if (weights != nullptr) weights[i] = weight;
@@ -80,8 +78,7 @@ ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, co
   if (kept == drafted && ended) return outcome;
   const Real* last = pi(kept);
   if (kept < drafted) {
-    const Real mass =
-        block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
+    const Real mass = block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
     if (mass >= static_cast<Real>(kEmptyResidual)) {
       outcome.next = choices.draw(scratch, vocabulary, mass, kept);
       return outcome;

@@ -18,9 +18,9 @@
 namespace speccascade {
 
 struct ChainOutcome {
-  int accepted = 0;  // drafted tokens kept
-  int tested = 0;    // drafted tokens looked at
-  int32_t next = -1; // the token after them; -1 when a kept token ends the sequence
+  int accepted = 0;   // drafted tokens kept
+  int tested = 0;     // drafted tokens looked at
+  int32_t next = -1;  // the token after them; -1 when a kept token ends the sequence
 };
 
 // Below this mass a residual row is rounding noise (algorithms.md, section 11).
@@ -36,8 +36,8 @@ constexpr double kEmptyResidual = 1e-6;
 //             int draw(const Real* weights, int count, Real total, int place)
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 ChainOutcome accept_chain(int drafted, const int32_t* tokens, int vocabulary, const TargetRow& pi,
-                          const DrafterRow& drafter, typename Math::Real* scratch,
-                          const Ends& ends, Choices& choices) {
+                          const DrafterRow& drafter, typename Math::Real* scratch, const Ends& ends,
+                          Choices& choices) {
   using Real = typename Math::Real;
   ChainOutcome outcome;
   for (int i = 0; i < drafted; ++i) {

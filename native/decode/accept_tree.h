@@ -41,11 +41,10 @@ namespace tree_detail {
 // t = norm(max(0, t - r)). Left as it is where the difference is rounding noise.
 template <typename Math, typename Real>
 void subtract(Real* t, const Real* r, int vocabulary) {
-  const Real mass = Math::sum_of(
-      vocabulary, [=](int v) { return t[v] > r[v] ? t[v] - r[v] : Real{0}; });
+  const Real mass =
+      Math::sum_of(vocabulary, [=](int v) { return t[v] > r[v] ? t[v] - r[v] : Real{0}; });
   if (mass < static_cast<Real>(kEmptyResidual)) return;
-  Math::for_each(vocabulary,
-                 [=](int v) { t[v] = t[v] > r[v] ? (t[v] - r[v]) / mass : Real{0}; });
+  Math::for_each(vocabulary, [=](int v) { t[v] = t[v] > r[v] ? (t[v] - r[v]) / mass : Real{0}; });
 }
 
 // row = norm(row without token); all zero if nothing else had mass.
@@ -64,8 +63,8 @@ void remove_token(Real* row, int32_t token, int vocabulary) {
 // path               [nodes] receives the accepted nodes
 // choices            bool accept(Real probability, int node)
 //                    int draw(const Real* weights, int count, Real total, int depth)
-template <typename Math, typename TargetRow, typename DrafterRow, typename GivenRow,
-          typename Ends, typename Choices>
+template <typename Math, typename TargetRow, typename DrafterRow, typename GivenRow, typename Ends,
+          typename Choices>
 TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& pi,
                         const DrafterRow& drafter, const GivenRow& given,
                         typename Math::Real* wanted, typename Math::Real* proposal,
@@ -86,8 +85,10 @@ TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& 
       if (fresh) ++outcome.tested;
       if (tree.siblings == Siblings::kFixed) {
         fresh = false;
-        if (choices.accept(wanted[token], child)) kept = child;
-        else tree_detail::remove_token<Math>(wanted, token, vocabulary);
+        if (choices.accept(wanted[token], child))
+          kept = child;
+        else
+          tree_detail::remove_token<Math>(wanted, token, vocabulary);
         continue;
       }
       if (tree.siblings == Siblings::kGiven) {
@@ -111,8 +112,7 @@ TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& 
     if (ends(tree.tokens[kept])) return outcome;
     node = kept;
   }
-  outcome.next =
-      choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), outcome.accepted);
+  outcome.next = choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), outcome.accepted);
   return outcome;
 }
 

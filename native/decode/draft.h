@@ -30,8 +30,8 @@ bool any_draft_open(const SequenceState& state);
 
 // First round of a step: the committed positions that the drafter has not
 // consumed. Later rounds: the nodes of the last level that do not end the sequence.
-void draft_rows(const SequenceState& state, const SlotSampling& sampling,
-                const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits);
+void draft_rows(const SequenceState& state, const SlotSampling& sampling, const CacheTable& drafter,
+                const DecoderRows& rows, const LogitRows& logits);
 
 // The drafter's distributions of this round. Rows of a slot: 0 follows the
 // committed sequence, 1 + n follows node n.

@@ -33,7 +33,8 @@ class LevelWriter {
   void add_children(int node, int at, int out_row) {
     const int64_t row = static_cast<int64_t>(out_row) * drafts_.vocabulary;
     if (stops_after(row)) return;
-    const int depth = node < 0 ? 0 : slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] + 1;
+    const int depth =
+        node < 0 ? 0 : slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] + 1;
     const int width = shape_.widths[depth];
     if (sampling_.temperature[slot_] > 0.0f) {
       draw_children(node, depth, width, drafts_.probs + row);
@@ -138,8 +139,8 @@ bool any_draft_open(const SequenceState& state) {
   });
 }
 
-void draft_rows(const SequenceState& state, const SlotSampling& sampling,
-                const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits) {
+void draft_rows(const SequenceState& state, const SlotSampling& sampling, const CacheTable& drafter,
+                const DecoderRows& rows, const LogitRows& logits) {
   *rows.num_rows = 0;
   *rows.num_logits = 0;
   for (int slot = 0; slot < state.slots; ++slot) {

@@ -58,8 +58,7 @@ SC_HOST_DEVICE constexpr bool reads_drafter(RuleKind kind) { return kind != Rule
 
 // Whether the rule reads the unscaled rows.
 SC_HOST_DEVICE constexpr bool reads_confidence(RuleKind kind) {
-  return kind != RuleKind::kLossless && kind != RuleKind::kLossy &&
-         kind != RuleKind::kLossyMatched;
+  return kind != RuleKind::kLossless && kind != RuleKind::kLossy && kind != RuleKind::kLossyMatched;
 }
 
 // The rows of one position. The unscaled ones may be null if the rule does not
@@ -85,16 +84,14 @@ namespace rule_detail {
 
 template <typename Math, typename Real>
 Real entropy(const Real* row, int vocabulary) {
-  return Math::sum_of(vocabulary, [=](int v) {
-    return row[v] > 0 ? -row[v] * std::log(row[v]) : Real{0};
-  });
+  return Math::sum_of(vocabulary,
+                      [=](int v) { return row[v] > 0 ? -row[v] * std::log(row[v]) : Real{0}; });
 }
 
 template <typename Math, typename Real>
 Real total_variation(const Real* target, const Real* drafter, int vocabulary) {
-  return Math::sum_of(vocabulary, [=](int v) {
-    return target[v] > drafter[v] ? target[v] - drafter[v] : Real{0};
-  });
+  return Math::sum_of(
+      vocabulary, [=](int v) { return target[v] > drafter[v] ? target[v] - drafter[v] : Real{0}; });
 }
 
 // a x TV, 0 where TV is 0 even if a is infinite.
@@ -109,9 +106,8 @@ Real bild_distance(const RuleRows<Real>& rows) {
   const Real* q = rows.drafter_unscaled;
   const Real* p = rows.target_unscaled;
   if (rows.greedy) return -std::log(p[Math::argmax(q, rows.vocabulary)]);
-  return Math::sum_of(rows.vocabulary, [=](int v) {
-    return q[v] > 0 ? -q[v] * std::log(p[v]) : Real{0};
-  });
+  return Math::sum_of(rows.vocabulary,
+                      [=](int v) { return q[v] > 0 ? -q[v] * std::log(p[v]) : Real{0}; });
 }
 
 template <typename Math, typename Real>
@@ -123,15 +119,22 @@ bool keeps_drafter(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
     return scaled_variation(alpha, total_variation<Math>(rows.target, rows.drafter, count));
   };
   switch (kind) {
-    case RuleKind::kChow: return Math::max(q, count) >= 1 - alpha;
-    case RuleKind::kDiff: return Math::max(q, count) >= Math::max(p, count) - alpha;
-    case RuleKind::kOpt: return Math::max(q, count) >= Math::max(p, count) - variation();
-    case RuleKind::kChowLog: return entropy<Math>(q, count) <= alpha;
-    case RuleKind::kDiffLog: return entropy<Math>(q, count) <= entropy<Math>(p, count) + alpha;
+    case RuleKind::kChow:
+      return Math::max(q, count) >= 1 - alpha;
+    case RuleKind::kDiff:
+      return Math::max(q, count) >= Math::max(p, count) - alpha;
+    case RuleKind::kOpt:
+      return Math::max(q, count) >= Math::max(p, count) - variation();
+    case RuleKind::kChowLog:
+      return entropy<Math>(q, count) <= alpha;
+    case RuleKind::kDiffLog:
+      return entropy<Math>(q, count) <= entropy<Math>(p, count) + alpha;
     case RuleKind::kOptLog:
       return entropy<Math>(q, count) <= entropy<Math>(p, count) + variation();
-    case RuleKind::kBild: return bild_distance<Math>(rows) <= alpha;
-    default: return false;
+    case RuleKind::kBild:
+      return bild_distance<Math>(rows) <= alpha;
+    default:
+      return false;
   }
 }
 
@@ -176,8 +179,8 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
   const Real* p = rows.target;
   const int count = rows.vocabulary;
   const Real keep = 1 - static_cast<Real>(rule.alpha);
-  const Real rejected = Math::sum_of(
-      count, [=](int v) { return q[v] > p[v] / keep ? q[v] - p[v] / keep : Real{0}; });
+  const Real rejected =
+      Math::sum_of(count, [=](int v) { return q[v] > p[v] / keep ? q[v] - p[v] / keep : Real{0}; });
   const Real inverse_beta = rule.kind == RuleKind::kLossyMatched
                                 ? matched_inverse_beta<Math>(rows, rejected)
                                 : 1 / static_cast<Real>(rule.beta);
@@ -187,10 +190,10 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
   Math::for_each(count, [=](int v) {
     const Real kept = q[v] < p[v] / keep ? q[v] : p[v] / keep;
     // An empty residual although something is rejected (large beta): p.
-    const Real share = residual > 0
-                           ? (p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0}) /
-                                 residual
-                           : p[v];
+    const Real share =
+        residual > 0
+            ? (p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0}) / residual
+            : p[v];
     pi[v] = kept + rejected * share;
   });
 }
@@ -206,9 +209,13 @@ RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real*
     Math::for_each(rows.vocabulary, [=](int v) { pi[v] = from[v]; });
   };
   switch (rule.kind) {
-    case RuleKind::kLossless: copy(rows.target); return {};
+    case RuleKind::kLossless:
+      copy(rows.target);
+      return {};
     case RuleKind::kLossy:
-    case RuleKind::kLossyMatched: lossy_target<Math>(rule, rows, pi); return {};
+    case RuleKind::kLossyMatched:
+      lossy_target<Math>(rule, rows, pi);
+      return {};
     case RuleKind::kTokenV1:
       return keep_tokens<Math>(rows.drafter_unscaled,
                                Math::max(rows.target_unscaled, rows.vocabulary) - alpha, rows, pi);
@@ -217,8 +224,8 @@ RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real*
                                Math::max(rows.target_unscaled, rows.vocabulary) - alpha, rows, pi);
     case RuleKind::kTokenV3:
       return keep_tokens<Math>(rows.target_unscaled,
-                               (1 - alpha) * Math::max(rows.target_unscaled, rows.vocabulary),
-                               rows, pi);
+                               (1 - alpha) * Math::max(rows.target_unscaled, rows.vocabulary), rows,
+                               pi);
     default: {
       const bool keep = keeps_drafter<Math>(rule.kind, alpha, rows);
       copy(keep ? rows.drafter : rows.target);

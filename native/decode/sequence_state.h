@@ -78,8 +78,7 @@ SC_HOST_DEVICE inline T* slot_part(T* data, int slot, int width) {
 }
 
 // Where the draws for the output token at `position` stand.
-SC_HOST_DEVICE inline DrawAddress draw_address(const SequenceState& state, int slot,
-                                               int position) {
+SC_HOST_DEVICE inline DrawAddress draw_address(const SequenceState& state, int slot, int position) {
   return {state.seed[slot], 0, static_cast<uint32_t>(position - state.prefix_length[slot]),
           state.step[slot]};
 }

@@ -15,9 +15,12 @@ namespace {
 
 Failure failure_of(int32_t status) {
   switch (static_cast<RowStatus>(status)) {
-    case RowStatus::kOk: return Failure::kNone;
-    case RowStatus::kNotFinite: return Failure::kTargetNotFinite;
-    case RowStatus::kNoTokenLeft: return Failure::kNoTokenLeft;
+    case RowStatus::kOk:
+      return Failure::kNone;
+    case RowStatus::kNotFinite:
+      return Failure::kTargetNotFinite;
+    case RowStatus::kNoTokenLeft:
+      return Failure::kNoTokenLeft;
   }
   return Failure::kTargetNotFinite;
 }
@@ -74,9 +77,12 @@ class SlotVerifier {
     const int64_t at = logit_row(node);
     const int64_t draft = draft_first_ + 1 + node;
     const bool greedy = !(args_.sampling.temperature[slot_] > 0.0f);
-    const RuleRows<float> rows = {row(args_.draft_probs, draft), row(args_.target_probs, at),
+    const RuleRows<float> rows = {row(args_.draft_probs, draft),
+                                  row(args_.target_probs, at),
                                   row(args_.draft_unscaled, draft),
-                                  row(args_.target_unscaled, at), args_.vocabulary, greedy};
+                                  row(args_.target_unscaled, at),
+                                  args_.vocabulary,
+                                  greedy};
     args_.deferral[at] =
         rule_target<RowMath<float>>(state_.rule[slot_], rows, row(args_.pi, at)).deferral;
   }
@@ -101,11 +107,10 @@ class SlotVerifier {
     const auto pi_at = [&](int place) { return pi(place - 1); };
     const auto drafter_at = [&](int place) { return drafter(place - 1); };
     const ChainOutcome chain =
-        state_.block[slot_]
-            ? accept_block<RowMath<float>>(nodes_, tokens_, args_.vocabulary, pi_at, drafter_at,
-                                           scratch, is_end, choices)
-            : accept_chain<RowMath<float>>(nodes_, tokens_, args_.vocabulary, pi_at, drafter_at,
-                                           scratch, is_end, choices);
+        state_.block[slot_] ? accept_block<RowMath<float>>(nodes_, tokens_, args_.vocabulary, pi_at,
+                                                           drafter_at, scratch, is_end, choices)
+                            : accept_chain<RowMath<float>>(nodes_, tokens_, args_.vocabulary, pi_at,
+                                                           drafter_at, scratch, is_end, choices);
     for (int i = 0; i < chain.accepted; ++i) path_[i] = i;
     return {chain.accepted, chain.tested, chain.next};
   }

@@ -17,10 +17,14 @@ double now_ms() {
 
 Event::End end_of(Finish finish) {
   switch (finish) {
-    case Finish::kNone: return Event::End::kNone;
-    case Finish::kEos: return Event::End::kEos;
-    case Finish::kStop: return Event::End::kStop;
-    case Finish::kLength: return Event::End::kLength;
+    case Finish::kNone:
+      return Event::End::kNone;
+    case Finish::kEos:
+      return Event::End::kEos;
+    case Finish::kStop:
+      return Event::End::kStop;
+    case Finish::kLength:
+      return Event::End::kLength;
   }
   return Event::End::kNone;
 }
@@ -28,9 +32,12 @@ Event::End end_of(Finish finish) {
 std::string failure_message(Failure failure, uint64_t request) {
   const std::string which = " (request " + std::to_string(request) + ")";
   switch (failure) {
-    case Failure::kTargetNotFinite: return "the target gave logits that are not finite" + which;
-    case Failure::kDrafterNotFinite: return "the drafter gave logits that are not finite" + which;
-    default: return "every token is suppressed" + which;
+    case Failure::kTargetNotFinite:
+      return "the target gave logits that are not finite" + which;
+    case Failure::kDrafterNotFinite:
+      return "the drafter gave logits that are not finite" + which;
+    default:
+      return "every token is suppressed" + which;
   }
 }
 

@@ -79,8 +79,8 @@ struct Event {
   int accepted = 0;  // how many of `tokens`, from the front, are accepted drafts
   std::vector<float> logprobs;
   End end = End::kNone;
-  DecodeStats stats;                         // with the end
-  ErrorCode error = ErrorCode::kNumeric;     // with kFailed
+  DecodeStats stats;                      // with the end
+  ErrorCode error = ErrorCode::kNumeric;  // with kFailed
   std::string message;
 };
 

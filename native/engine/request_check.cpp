@@ -67,8 +67,8 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
   check_range("decoder prefix length", limits.max_prefix_tokens, 1, 1 << 20);
   check_widths(limits.draft_widths, drafter != nullptr);
   if (drafter != nullptr && drafter->config.vocab_size != target.config.vocab_size) {
-    fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ",
-         drafter->config.vocab_size, ", the target one of ", target.config.vocab_size);
+    fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ", drafter->config.vocab_size,
+         ", the target one of ", target.config.vocab_size);
   }
   return limits;
 }

@@ -12,8 +12,7 @@ constexpr size_t kFloatFields = 4;
 size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
 
 size_t capacity_of(const SessionLimits& limits) {
-  return static_cast<size_t>(limits.max_prefix_tokens) +
-         static_cast<size_t>(limits.max_new_tokens);
+  return static_cast<size_t>(limits.max_prefix_tokens) + static_cast<size_t>(limits.max_new_tokens);
 }
 
 }  // namespace
@@ -49,17 +48,18 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
   sequences_.rule = rule_.data();
   size_t next = 0;
   for (int32_t** pointer :
-       {&sequences_.active, &sequences_.length, &sequences_.prefix_length, &sequences_.max_length,
-        &sequences_.draft_count, &sequences_.draft_limit, &sequences_.draft_level,
-        &sequences_.level_begin, &sequences_.draft_consumed, &sequences_.draft_phase,
-        &sequences_.tested, &sequences_.accepted, &sequences_.emitted, &sequences_.finish,
-        &sequences_.failure, &sequences_.block, &sampling_.top_k, &sampling_.suppresses,
-        &sampling_.wants_logprobs, &sampling_.wants_rows, &sampling_.min_new}) {
+       {&sequences_.active,        &sequences_.length,      &sequences_.prefix_length,
+        &sequences_.max_length,    &sequences_.draft_count, &sequences_.draft_limit,
+        &sequences_.draft_level,   &sequences_.level_begin, &sequences_.draft_consumed,
+        &sequences_.draft_phase,   &sequences_.tested,      &sequences_.accepted,
+        &sequences_.emitted,       &sequences_.finish,      &sequences_.failure,
+        &sequences_.block,         &sampling_.top_k,        &sampling_.suppresses,
+        &sampling_.wants_logprobs, &sampling_.wants_rows,   &sampling_.min_new}) {
     *pointer = ints_.data() + slots_of(limits) * next++;
   }
   next = 0;
-  for (float** pointer : {&sequences_.confidence_stop, &sequences_.deferred,
-                          &sampling_.temperature, &sampling_.top_p}) {
+  for (float** pointer : {&sequences_.confidence_stop, &sequences_.deferred, &sampling_.temperature,
+                          &sampling_.top_p}) {
     *pointer = floats_.data() + slots_of(limits) * next++;
   }
   sampling_.bit_words = bit_words_for(vocabulary);

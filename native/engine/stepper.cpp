@@ -14,8 +14,8 @@ size_t count(int n) { return static_cast<size_t>(n); }
 
 DecoderPass::Limits target_limits(const SessionLimits& limits) {
   const int nodes = limits.max_prefix_tokens + limits.draft_nodes();
-  return {limits.max_batch, limits.max_batch * nodes,
-          limits.max_batch * (limits.draft_nodes() + 1), nodes};
+  return {limits.max_batch, limits.max_batch * nodes, limits.max_batch * (limits.draft_nodes() + 1),
+          nodes};
 }
 
 DecoderPass::Limits drafter_limits(const SessionLimits& limits) {
@@ -54,11 +54,11 @@ ModelLane::ModelLane(const Model& owner, const SessionLimits& limits,
              logit_first.data()} {}
 
 void ModelLane::distribute(const SlotSampling& sampling, int threads) {
-  distribution_cpu({decoder.logits(), model.config.vocab_size, decoder.rows().num_logits,
-                    decoder.max_logits(), logit_slot.data(), logit_output.data(),
-                    logit_out_row.data(), sampling, probs.data(), unscaled.data(), best.data(), log_sum.data(),
-                    status.data()},
-                   threads);
+  distribution_cpu(
+      {decoder.logits(), model.config.vocab_size, decoder.rows().num_logits, decoder.max_logits(),
+       logit_slot.data(), logit_output.data(), logit_out_row.data(), sampling, probs.data(),
+       unscaled.data(), best.data(), log_sum.data(), status.data()},
+      threads);
 }
 
 size_t ModelLane::bytes() const {
@@ -72,8 +72,7 @@ Stepper::Stepper(const Model& target, const Model* drafter, const SessionLimits&
              limits.draft_replacement ? Siblings::kWithReplacement : Siblings::kWithoutReplacement,
              is_chain(limits.draft_widths)},
       tables_(limits, target.config.vocab_size),
-      target_(target, limits, target_limits(limits),
-              limits.max_batch * (limits.draft_nodes() + 1)),
+      target_(target, limits, target_limits(limits), limits.max_batch * (limits.draft_nodes() + 1)),
       scratch_(2 * count(limits.max_batch) * count(target.config.vocab_size)),
       pi_(drafter == nullptr ? 0
                              : count(limits.max_batch) * count(limits.draft_nodes() + 1) *
@@ -86,8 +85,7 @@ Stepper::Stepper(const Model& target, const Model* drafter, const SessionLimits&
 }
 
 size_t Stepper::bytes() const {
-  return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() +
-         pi_.bytes();
+  return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() + pi_.bytes();
 }
 
 void Stepper::encode(const std::vector<const std::vector<int32_t>*>& inputs,
@@ -146,10 +144,10 @@ void Stepper::count_draft_calls() {
 void Stepper::verify() {
   speccascade::verify(
       {sequences(), tables_.sampling(), shape_, target_.model.config.vocab_size, target_.logits,
-       target_.decoder.logits(), target_.probs.data(), target_.unscaled.data(),
-       target_.best.data(), target_.status.data(), target_.log_sum.data(),
-       drafter_ ? drafter_->probs.data() : nullptr, drafter_ ? drafter_->unscaled.data() : nullptr,
-       pi_.data(), deferral_.data(), scratch_.data()},
+       target_.decoder.logits(), target_.probs.data(), target_.unscaled.data(), target_.best.data(),
+       target_.status.data(), target_.log_sum.data(), drafter_ ? drafter_->probs.data() : nullptr,
+       drafter_ ? drafter_->unscaled.data() : nullptr, pi_.data(), deferral_.data(),
+       scratch_.data()},
       target_.model.threads);
 }
 

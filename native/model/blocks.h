@@ -15,15 +15,15 @@ struct RowCount {
 
 inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T5Config& config,
                         RowCount rows) {
-  return {x, weight, out, config.d_model, config.layer_norm_epsilon, 1.0f, rows.count, rows.max,
-          nullptr};
+  return {x,    weight,     out,      config.d_model, config.layer_norm_epsilon,
+          1.0f, rows.count, rows.max, nullptr};
 }
 
 // x [rows, k] times weight [n, k], both dense; out has the weight's n columns.
 inline GemmArgs multiply(const float* x, const Matrix& weight, float* out, Epilogue epilogue,
                          RowCount rows) {
-  return {x,        weight.k, weight, out, weight.n, epilogue, Activation::kNone, rows.count,
-          rows.max, nullptr,  nullptr};
+  return {x,          weight.k, weight,  out,    weight.n, epilogue, Activation::kNone,
+          rows.count, rows.max, nullptr, nullptr};
 }
 
 // hidden += wo act(wi norm(hidden)), gated or not.

@@ -24,7 +24,8 @@ class SelfCache {
   // Empties a slot.
   void reset(int slot) {
     length_[static_cast<size_t>(slot)] = 0;
-    int32_t* order = order_.data() + static_cast<size_t>(slot) * static_cast<size_t>(rows_per_slot_);
+    int32_t* order =
+        order_.data() + static_cast<size_t>(slot) * static_cast<size_t>(rows_per_slot_);
     for (int i = 0; i < rows_per_slot_; ++i) order[i] = i;
   }
 
@@ -45,9 +46,8 @@ class SelfCache {
 class CrossCache {
  public:
   CrossCache(const T5Config& config, int slots, int sources, int max_source)
-      : keys_values_(static_cast<size_t>(config.num_decoder_layers) *
-                     static_cast<size_t>(sources) * static_cast<size_t>(max_source) * 2 *
-                     static_cast<size_t>(config.inner())),
+      : keys_values_(static_cast<size_t>(config.num_decoder_layers) * static_cast<size_t>(sources) *
+                     static_cast<size_t>(max_source) * 2 * static_cast<size_t>(config.inner())),
         source_length_(static_cast<size_t>(sources)),
         slot_source_(static_cast<size_t>(slots)),
         layer_stride_(static_cast<size_t>(sources) * static_cast<size_t>(max_source) * 2 *

@@ -48,8 +48,8 @@ CheckpointSource::CheckpointSource(const std::vector<std::string>& paths,
   for (size_t i = 0; i < entries_.size(); ++i) {
     const TensorEntry& entry = entries_[i];
     if (entry.file < 0 || static_cast<size_t>(entry.file) >= files_.size()) {
-      fail(ErrorCode::kCheckpoint, "tensor ", entry.name, ": file index ", entry.file,
-           " of ", files_.size());
+      fail(ErrorCode::kCheckpoint, "tensor ", entry.name, ": file index ", entry.file, " of ",
+           files_.size());
     }
     const MappedFile& file = files_[static_cast<size_t>(entry.file)];
     if (entry.begin > entry.end || entry.end > file.bytes()) {
@@ -104,8 +104,8 @@ void CheckpointSource::require(const std::string& name, int64_t rows, int64_t co
   mark_used(entry);
 }
 
-void CheckpointSource::read(const std::string& name, int64_t begin, int64_t count,
-                            int64_t columns, float* out) const {
+void CheckpointSource::read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
+                            float* out) const {
   const TensorEntry& entry = get(name);
   const int64_t width = std::max<int64_t>(columns, 1);
   const uint8_t* data = files_[static_cast<size_t>(entry.file)].data() + entry.begin;

@@ -51,12 +51,12 @@ void DecoderPass::emit() {
   const T5Config& config = model_.config;
   const RowCount rows = {rows_.num_rows, limits_.max_rows};
   program_.add(ResolveCacheRowsArgs{rows_, self_.table()});
-  program_.add(EmbedArgs{model_.weights.shared, rows_.tokens, hidden_.data(), rows.count,
-                         rows.max});
+  program_.add(
+      EmbedArgs{model_.weights.shared, rows_.tokens, hidden_.data(), rows.count, rows.max});
   for (int i = 0; i < config.num_decoder_layers; ++i) emit_layer(i);
   const RowCount wanted = {rows_.num_logits, limits_.max_logits};
-  RmsNormArgs last = norm(hidden_.data(), model_.weights.decoder_final_norm, normed_.data(),
-                          config, wanted);
+  RmsNormArgs last =
+      norm(hidden_.data(), model_.weights.decoder_final_norm, normed_.data(), config, wanted);
   last.in_rows = rows_.logit_rows;
   if (config.scale_decoder_outputs) {
     last.scale = 1.0f / std::sqrt(static_cast<float>(config.d_model));

@@ -39,11 +39,11 @@ size_t EncoderPass::bytes() const {
 void EncoderPass::emit() {
   const T5Config& config = model_.config;
   const RowCount rows = {num_rows_.data(), max_rows_};
-  program_.add(EmbedArgs{model_.weights.shared, tokens_.data(), hidden_.data(), rows.count,
-                         rows.max});
+  program_.add(
+      EmbedArgs{model_.weights.shared, tokens_.data(), hidden_.data(), rows.count, rows.max});
   for (const EncoderLayerWeights& layer : model_.weights.encoder) emit_layer(layer);
-  program_.add(norm(hidden_.data(), model_.weights.encoder_final_norm, normed_.data(), config,
-                    rows));
+  program_.add(
+      norm(hidden_.data(), model_.weights.encoder_final_norm, normed_.data(), config, rows));
   if (cross_ == nullptr) return;
   for (int i = 0; i < config.num_decoder_layers; ++i) {
     const Matrix& weight = model_.weights.decoder[static_cast<size_t>(i)].cross_key_value;
@@ -59,8 +59,8 @@ void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   program_.add(norm(hidden_.data(), layer.norm, normed_.data(), config, rows));
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
   program_.add(EncoderAttentionArgs{qkv_.data(), attended_.data(), layer.bias, config.max_distance,
-                                    config.num_heads, config.d_kv, rows.count,
-                                    row_sequence_.data(), offsets_.data()});
+                                    config.num_heads, config.d_kv, rows.count, row_sequence_.data(),
+                                    offsets_.data()});
   program_.add(multiply(attended_.data(), layer.out, hidden_.data(), Epilogue::kAdd, rows));
   add_feed_forward(program_, layer.feed_forward, config, hidden_.data(), normed_.data(),
                    feed_forward_.data(), rows);

@@ -33,13 +33,12 @@ void check_device(const std::string& wish) {
 }  // namespace
 
 std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSource& source,
-                                        const ModelOptions& options,
-                                        const LoadProgress& progress) {
+                                        const ModelOptions& options, const LoadProgress& progress) {
   check_device(options.device);
   auto model = std::make_shared<Model>();
   model->dtype = choose_dtype(options.dtype);
-  model->threads = options.threads > 0 ? std::min(options.threads, available_cores())
-                                       : available_cores();
+  model->threads =
+      options.threads > 0 ? std::min(options.threads, available_cores()) : available_cores();
   validate(config);
   model->config = config;
   if (source.files.empty()) {

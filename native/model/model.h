@@ -22,7 +22,7 @@ struct Model {
 
 // Where a model's weights come from.
 struct ModelSource {
-  std::vector<std::string> files;    // empty: random weights
+  std::vector<std::string> files;  // empty: random weights
   std::vector<TensorEntry> tensors;
   uint64_t seed = 0;
 };

@@ -58,7 +58,8 @@ void RandomSource::read(const std::string& name, int64_t begin, int64_t count, i
   }
   const float scale = deviation(name);
   const uint64_t stream = hash_name(name);
-  const PhiloxBlock zero = {{0, 0, static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)}};
+  const PhiloxBlock zero = {
+      {0, 0, static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)}};
   for (int64_t i = 0; i < count * width;) {
     const uint64_t index = static_cast<uint64_t>(begin * width + i);
     PhiloxBlock counter = zero;

@@ -57,8 +57,8 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
 void check_finite(const float* row, int count, size_t request) {
   bool finite = true;
   cpu_kernels().argmax(row, count, &finite);
-  if (!finite) fail(ErrorCode::kNumeric, "the model gave logits that are not finite (request ",
-                    request, ")");
+  if (!finite)
+    fail(ErrorCode::kNumeric, "the model gave logits that are not finite (request ", request, ")");
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ constexpr size_t kAlign = 64;
 // The tensor that holds the token embeddings: files that keep one copy of tied
 // tensors do not agree on its name.
 std::string embedding_name(const WeightSource& source) {
-  for (const char* name : {"shared.weight", "encoder.embed_tokens.weight",
-                           "decoder.embed_tokens.weight"}) {
+  for (const char* name :
+       {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}) {
     if (source.has(name)) return name;
   }
   return "shared.weight";  // require() will name it as missing
@@ -241,8 +241,8 @@ T5Weights load_weights(const T5Config& config, WeightSource& source, DType dtype
 LoadReport report_rest(CheckpointSource& source) {
   LoadReport report;
   const std::string original = embedding_name(source);
-  for (const char* name : {"shared.weight", "encoder.embed_tokens.weight",
-                           "decoder.embed_tokens.weight"}) {
+  for (const char* name :
+       {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}) {
     if (name == original || !source.has(name)) continue;
     source.require_equal(name, original);
     report.duplicates.push_back(name);

@@ -21,8 +21,8 @@ struct FeedForwardWeights {
 
 struct EncoderLayerWeights {
   const float* norm = nullptr;
-  Matrix qkv;  // [3 * inner, d_model]
-  Matrix out;  // [d_model, inner]
+  Matrix qkv;                   // [3 * inner, d_model]
+  Matrix out;                   // [d_model, inner]
   const float* bias = nullptr;  // [heads, bias_columns(max_distance)]
   FeedForwardWeights feed_forward;
 };

@@ -20,22 +20,22 @@
 namespace speccascade {
 
 struct EncoderAttentionArgs {
-  const float* qkv;            // [rows, 3 * heads * head_dim]: queries, keys, values
-  float* out;                  // [rows, heads * head_dim]
-  const float* bias;           // [heads, bias_columns(max_distance)]
+  const float* qkv;   // [rows, 3 * heads * head_dim]: queries, keys, values
+  float* out;         // [rows, heads * head_dim]
+  const float* bias;  // [heads, bias_columns(max_distance)]
   int max_distance;
   int heads;
   int head_dim;
   const int32_t* num_rows;
-  const int32_t* row_sequence; // [rows]
-  const int32_t* offsets;      // [sequences + 1] first row of each sequence
+  const int32_t* row_sequence;  // [rows]
+  const int32_t* offsets;       // [sequences + 1] first row of each sequence
 };
 
 struct SelfAttentionArgs {
-  const float* query;          // [rows, heads * head_dim]
-  const float* cache;          // [slots * cache_rows, 2 * heads * head_dim]: key, value
-  float* out;                  // [rows, heads * head_dim]
-  const float* bias;           // [heads, bias_columns(max_distance)]
+  const float* query;  // [rows, heads * head_dim]
+  const float* cache;  // [slots * cache_rows, 2 * heads * head_dim]: key, value
+  float* out;          // [rows, heads * head_dim]
+  const float* bias;   // [heads, bias_columns(max_distance)]
   int max_distance;
   int heads;
   int head_dim;
@@ -44,9 +44,9 @@ struct SelfAttentionArgs {
 };
 
 struct CrossAttentionArgs {
-  const float* query;          // [rows, heads * head_dim]
-  const float* cache;          // [sources * max_source, 2 * heads * head_dim]: key, value
-  float* out;                  // [rows, heads * head_dim]
+  const float* query;  // [rows, heads * head_dim]
+  const float* cache;  // [sources * max_source, 2 * heads * head_dim]: key, value
+  float* out;          // [rows, heads * head_dim]
   int heads;
   int head_dim;
   int max_source;

@@ -19,12 +19,15 @@ extern const CpuKernels kernels;
 const CpuKernels& cpu_kernels() {
   switch (active_isa()) {
 #ifdef SPECCASCADE_HAVE_AVX512
-    case Isa::kAvx512: return simd_avx512::kernels;
+    case Isa::kAvx512:
+      return simd_avx512::kernels;
 #endif
 #ifdef SPECCASCADE_HAVE_AVX2
-    case Isa::kAvx2: return simd_avx2::kernels;
+    case Isa::kAvx2:
+      return simd_avx2::kernels;
 #endif
-    default: return simd_scalar::kernels;
+    default:
+      return simd_scalar::kernels;
   }
 }
 

@@ -11,16 +11,16 @@ namespace speccascade {
 
 // One head of one query over its keys (contract in attention.h).
 struct AttendHead {
-  const float* query;      // [head_dim]
-  const float* keys;       // key j starts at keys + key_rows[j] * row_stride
-  const float* values;     // likewise
-  const int32_t* key_rows; // null: 0, 1, 2, ...
+  const float* query;       // [head_dim]
+  const float* keys;        // key j starts at keys + key_rows[j] * row_stride
+  const float* values;      // likewise
+  const int32_t* key_rows;  // null: 0, 1, 2, ...
   int64_t row_stride;
   int num_keys;
   int head_dim;
-  const float* bias;       // [num_keys], or null
-  float* scores;           // scratch, [num_keys rounded up to 16]
-  float* out;              // [head_dim]
+  const float* bias;  // [num_keys], or null
+  float* scores;      // scratch, [num_keys rounded up to 16]
+  float* out;         // [head_dim]
 };
 
 struct CpuKernels {

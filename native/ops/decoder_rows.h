@@ -28,8 +28,8 @@ struct DecoderRows {
 // the rest are free. Node n lies at order[length + n]; keeping an accepted path
 // means moving its entries to the front, never copying keys.
 struct CacheTable {
-  int32_t* order;    // [slots, rows_per_slot]
-  int32_t* length;   // [slots] committed positions
+  int32_t* order;   // [slots, rows_per_slot]
+  int32_t* length;  // [slots] committed positions
   int rows_per_slot;
 };
 

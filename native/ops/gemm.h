@@ -55,8 +55,8 @@ constexpr int panels_of(int columns) { return (columns + kPanel - 1) / kPanel; }
 
 // Bytes of the packed form of `matrices` (1, or 2 if gated) [n, k] matrices.
 constexpr size_t packed_bytes(int n, int k, DType dtype, int matrices) {
-  return static_cast<size_t>(panels_of(n)) * kPanel * static_cast<size_t>(k) *
-         dtype_bytes(dtype) * static_cast<size_t>(matrices);
+  return static_cast<size_t>(panels_of(n)) * kPanel * static_cast<size_t>(k) * dtype_bytes(dtype) *
+         static_cast<size_t>(matrices);
 }
 
 // Packs rows [row_begin, row_begin + rows) of matrix `which` of `matrices` from

@@ -40,17 +40,16 @@ void gemm_cpu(const GemmArgs& args, int threads) {
   const int rows = *args.num_rows;
   if (rows == 0) return;
   const int panels = panels_of(args.weight.n);
-  const int64_t work = static_cast<int64_t>(rows) * args.weight.n * args.weight.k *
-                       (args.weight.gated ? 2 : 1);
+  const int64_t work =
+      static_cast<int64_t>(rows) * args.weight.n * args.weight.k * (args.weight.gated ? 2 : 1);
   const int useful =
       static_cast<int>(std::clamp<int64_t>(work / kWorkPerThread, 1, std::max(threads, 1)));
   const CpuKernels& kernels = cpu_kernels();
   if (useful == 1) return kernels.gemm_panels(args, rows, 0, panels);
   // A few tasks a thread even out cores of unequal speed.
   const int tasks_wanted = useful * 4;
-  const int per_task =
-      std::max(kPanelsPerTask,
-               (panels / tasks_wanted + kPanelsPerTask - 1) / kPanelsPerTask * kPanelsPerTask);
+  const int per_task = std::max(kPanelsPerTask, (panels / tasks_wanted + kPanelsPerTask - 1) /
+                                                    kPanelsPerTask * kPanelsPerTask);
   parallel_for((panels + per_task - 1) / per_task, useful, [&](int64_t task) {
     const int begin = static_cast<int>(task) * per_task;
     kernels.gemm_panels(args, rows, begin, std::min(panels, begin + per_task));

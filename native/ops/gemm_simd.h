@@ -58,8 +58,10 @@ SC_INLINE Vec tanh(Vec z) { return 1.0f - 2.0f / (exp(z * 2.0f) + 1.0f); }
 
 SC_INLINE Vec activate(Activation activation, Vec x) {
   switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kRelu: return x < 0.0f ? Vec{} : x;  // NaN stays NaN
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x < 0.0f ? Vec{} : x;  // NaN stays NaN
     case Activation::kGelu: {
       float lane[kLanes];
       store(lane, x);
@@ -72,7 +74,8 @@ SC_INLINE Vec activate(Activation activation, Vec x) {
       const Vec inner = 0.79788456080286536f * (x + 0.044715f * x * x * x);
       return 0.5f * x * (1.0f + tanh(inner));
     }
-    case Activation::kSilu: return x / (1.0f + exp(-x));
+    case Activation::kSilu:
+      return x / (1.0f + exp(-x));
   }
   return x;
 }

@@ -7,8 +7,8 @@ namespace SC_SIMD_NAMESPACE {
 
 extern const CpuKernels kernels;
 const CpuKernels kernels = {
-    gemm_panels, rms_norm_row, attend_head, argmax, exp_row, sum_row, positive_difference,
-    scale_row,
+    gemm_panels, rms_norm_row, attend_head,         argmax,
+    exp_row,     sum_row,      positive_difference, scale_row,
 };
 
 }  // namespace SC_SIMD_NAMESPACE

@@ -48,15 +48,27 @@ void Program::add(const CrossAttentionArgs& args) {
 void run_cpu(const Program& program, int threads) {
   for (const Op& op : program.ops()) {
     switch (op.kind) {
-      case OpKind::kEmbed: embed_cpu(op.embed); break;
-      case OpKind::kRmsNorm: rms_norm_cpu(op.rms_norm, threads); break;
-      case OpKind::kGemm: gemm_cpu(op.gemm, threads); break;
+      case OpKind::kEmbed:
+        embed_cpu(op.embed);
+        break;
+      case OpKind::kRmsNorm:
+        rms_norm_cpu(op.rms_norm, threads);
+        break;
+      case OpKind::kGemm:
+        gemm_cpu(op.gemm, threads);
+        break;
       case OpKind::kEncoderAttention:
         encoder_attention_cpu(op.encoder_attention, threads);
         break;
-      case OpKind::kResolveCacheRows: resolve_cache_rows_cpu(op.resolve_cache_rows); break;
-      case OpKind::kSelfAttention: self_attention_cpu(op.self_attention, threads); break;
-      case OpKind::kCrossAttention: cross_attention_cpu(op.cross_attention, threads); break;
+      case OpKind::kResolveCacheRows:
+        resolve_cache_rows_cpu(op.resolve_cache_rows);
+        break;
+      case OpKind::kSelfAttention:
+        self_attention_cpu(op.self_attention, threads);
+        break;
+      case OpKind::kCrossAttention:
+        cross_attention_cpu(op.cross_attention, threads);
+        break;
     }
   }
 }

@@ -27,8 +27,7 @@ void expand_relative_bias(const float* learned, int heads, bool bidirectional, i
                           int max_distance, float* table) {
   const int columns = bias_columns(max_distance);
   for (int c = 0; c < columns; ++c) {
-    const int bucket =
-        relative_bucket(c - max_distance, bidirectional, num_buckets, max_distance);
+    const int bucket = relative_bucket(c - max_distance, bidirectional, num_buckets, max_distance);
     for (int h = 0; h < heads; ++h) {
       table[static_cast<long>(h) * columns + c] = learned[static_cast<long>(bucket) * heads + h];
     }

@@ -25,8 +25,8 @@ SC_INLINE float dot(const float* a, const float* b, int count) {
   return sum;
 }
 
-inline void rms_norm_row(const float* x, const float* weight, int width, float epsilon,
-                         float scale, float* out) {
+inline void rms_norm_row(const float* x, const float* weight, int width, float epsilon, float scale,
+                         float* out) {
   const float mean = dot(x, x, width) / static_cast<float>(width);
   const float factor = 1.0f / __builtin_sqrtf(mean + epsilon);
   int i = 0;

@@ -14,17 +14,17 @@ namespace speccascade {
 // Sampling settings of each slot, as device data: requests with different
 // settings share a batch.
 struct SlotSampling {
-  float* temperature;      // [slots] 0: greedy
-  int32_t* top_k;          // [slots] 0: off
-  float* top_p;            // [slots] 1: off
-  int32_t* suppresses;     // [slots] whether suppress_bits has any bit set
-  int32_t* wants_logprobs; // [slots]
-  int32_t* wants_rows;     // [slots] rule_rows below are wanted, at temperature 0 too
-  int32_t* min_new;        // [slots] end tokens are suppressed before this many tokens
-  uint32_t* suppress_bits; // [slots, bit_words] one bit a token
-  uint32_t* eos_bits;      // [slots, bit_words]
-  uint32_t* stop_bits;     // [slots, bit_words]
-  int bit_words;           // words per slot: ceil(vocabulary / 32)
+  float* temperature;       // [slots] 0: greedy
+  int32_t* top_k;           // [slots] 0: off
+  float* top_p;             // [slots] 1: off
+  int32_t* suppresses;      // [slots] whether suppress_bits has any bit set
+  int32_t* wants_logprobs;  // [slots]
+  int32_t* wants_rows;      // [slots] rule_rows below are wanted, at temperature 0 too
+  int32_t* min_new;         // [slots] end tokens are suppressed before this many tokens
+  uint32_t* suppress_bits;  // [slots, bit_words] one bit a token
+  uint32_t* eos_bits;       // [slots, bit_words]
+  uint32_t* stop_bits;      // [slots, bit_words]
+  int bit_words;            // words per slot: ceil(vocabulary / 32)
 };
 
 constexpr int bit_words_for(int vocabulary) { return (vocabulary + 31) / 32; }

@@ -62,8 +62,8 @@ void distribute_row(const DistributionArgs& args, int r) {
   }
   const float temperature = args.slots.temperature[slot];
   if (temperature > 0.0f || args.slots.wants_rows[slot]) {
-    scale_logits(row, args.vocabulary, temperature, args.slots.top_k[slot],
-                 args.slots.top_p[slot], probs);
+    scale_logits(row, args.vocabulary, temperature, args.slots.top_k[slot], args.slots.top_p[slot],
+                 probs);
   }
   if (args.slots.wants_rows[slot]) {
     RowMath<float>::softmax(row, args.vocabulary, row[best], 1.0f,

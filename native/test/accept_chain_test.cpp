@@ -93,11 +93,14 @@ Row row_of(const RowGenerator& models, Family family, double temperature, int mo
   const bool target = model == 0;
   const Row row = softmax_row(models.logits(model, prefix), temperature);
   switch (family) {
-    case Family::kPlain: return row;
-    case Family::kZeros: return restricted(row, digest(prefix, target ? 11 : 22) >> 7);
+    case Family::kPlain:
+      return row;
+    case Family::kZeros:
+      return restricted(row, digest(prefix, target ? 11 : 22) >> 7);
     case Family::kEqual:
       return hash % 2 ? softmax_row(models.logits(0, prefix), temperature) : row;
-    case Family::kDisjoint: return hash % 3 ? row : restricted(row, target ? 0x2a : 0x15);
+    case Family::kDisjoint:
+      return hash % 3 ? row : restricted(row, target ? 0x2a : 0x15);
     case Family::kNear: {
       // Equal but for a little: residuals of about 1e-4 of the mass.
       Row base = softmax_row(models.logits(0, prefix), temperature);
@@ -281,11 +284,10 @@ void one_hot_rows_are_greedy() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(token_wise_law_in_double), CASE(token_wise_law_in_float), CASE(block_law_in_double),
-       CASE(block_law_in_float), CASE(nearly_equal_rows), CASE(blocks_are_never_shorter_on_average),
-       CASE(equal_rows_accept_everything), CASE(disjoint_rows_accept_nothing),
-       CASE(rounding_noise_is_not_amplified), CASE(greedy_keeps_what_the_target_would_say),
-       CASE(one_hot_rows_are_greedy)});
+  return run_cases(argc, argv,
+                   {CASE(token_wise_law_in_double), CASE(token_wise_law_in_float),
+                    CASE(block_law_in_double), CASE(block_law_in_float), CASE(nearly_equal_rows),
+                    CASE(blocks_are_never_shorter_on_average), CASE(equal_rows_accept_everything),
+                    CASE(disjoint_rows_accept_nothing), CASE(rounding_noise_is_not_amplified),
+                    CASE(greedy_keeps_what_the_target_would_say), CASE(one_hot_rows_are_greedy)});
 }

@@ -77,8 +77,7 @@ void try_encoder(const Shape& shape, const std::vector<int>& lengths, int thread
   }
   const int32_t rows = offsets.back();
   const size_t inner = shape.inner();
-  const std::vector<float> qkv =
-      random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
+  const std::vector<float> qkv = random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
   encoder_attention_cpu({qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads,
@@ -127,9 +126,9 @@ void try_self(const Shape& shape, const std::vector<SlotPlan>& plans, int cache_
                      threads);
   for (int r = 0; r < rows; ++r) {
     const size_t at = static_cast<size_t>(r) * inner;
-    check_row({shape, query.data() + at, cache.data(), cache.data() + inner, 2 * inner,
-               out.data() + at},
-              layout.key_rows(r), &bias, layout.rows().position[r], "self");
+    check_row(
+        {shape, query.data() + at, cache.data(), cache.data() + inner, 2 * inner, out.data() + at},
+        layout.key_rows(r), &bias, layout.rows().position[r], "self");
   }
 }
 
@@ -208,8 +207,8 @@ void large_scores_stay_finite() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_for_every_isa(argc, argv,
-                           {CASE(encoder_rows_see_their_own_sequence),
-                            CASE(self_rows_see_prefix_and_ancestors),
-                            CASE(cross_rows_see_their_source), CASE(large_scores_stay_finite)});
+  return run_for_every_isa(
+      argc, argv,
+      {CASE(encoder_rows_see_their_own_sequence), CASE(self_rows_see_prefix_and_ancestors),
+       CASE(cross_rows_see_their_source), CASE(large_scores_stay_finite)});
 }

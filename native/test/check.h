@@ -103,19 +103,19 @@ inline int run_cases(int argc, char** argv, const std::vector<Case>& cases) {
   { #function, function }
 
 // CHECK(condition, parts of a message...): reports and goes on; the message is made on failure.
-#define CHECK(condition, ...)                                                               \
-  ((condition) ? void()                                                                     \
-               : ::speccascade::test::report(__FILE__, __LINE__, #condition __VA_OPT__(, ) \
-                                                                     __VA_ARGS__))
+#define CHECK(condition, ...) \
+  ((condition)                \
+       ? void()               \
+       : ::speccascade::test::report(__FILE__, __LINE__, #condition __VA_OPT__(, ) __VA_ARGS__))
 
-#define CHECK_NEAR(actual, expected, tolerance, ...)                                          \
-  do {                                                                                        \
-    const double sc_actual = (actual), sc_expected = (expected), sc_tolerance = (tolerance);  \
-    if (!::speccascade::test::is_near(sc_actual, sc_expected, sc_tolerance)) {                \
-      ::speccascade::test::report(__FILE__, __LINE__, #actual, "got ", sc_actual,             \
-                                  ", expected ", sc_expected, " +- ", sc_tolerance,           \
-                                  " " __VA_OPT__(, ) __VA_ARGS__);                            \
-    }                                                                                         \
+#define CHECK_NEAR(actual, expected, tolerance, ...)                                             \
+  do {                                                                                           \
+    const double sc_actual = (actual), sc_expected = (expected), sc_tolerance = (tolerance);     \
+    if (!::speccascade::test::is_near(sc_actual, sc_expected, sc_tolerance)) {                   \
+      ::speccascade::test::report(__FILE__, __LINE__, #actual, "got ", sc_actual, ", expected ", \
+                                  sc_expected, " +- ", sc_tolerance,                             \
+                                  " " __VA_OPT__(, ) __VA_ARGS__);                               \
+    }                                                                                            \
   } while (false)
 
 // CHECK_ERROR(code, part of the message, statement)

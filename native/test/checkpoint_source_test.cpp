@@ -109,7 +109,8 @@ void missing_and_misshapen_tensors() {
               source.require("matrix", 3, 2));
   CHECK_ERROR(ErrorCode::kCheckpoint, "expected shape [6], got [2, 3]",
               source.require("matrix", 6, 0));
-  CHECK_ERROR(ErrorCode::kCheckpoint, "expected shape [5], got [6]", source.require("vector", 5, 0));
+  CHECK_ERROR(ErrorCode::kCheckpoint, "expected shape [5], got [6]",
+              source.require("vector", 5, 0));
   CHECK_ERROR(ErrorCode::kCheckpoint, "tensor vector", source.require("vector", 6, 1));
   CHECK_ERROR(ErrorCode::kCheckpoint, "tensor column", source.require("column", 6, 0));
   CHECK_ERROR(ErrorCode::kCheckpoint, "got []", source.require("one", 1, 0));
@@ -169,8 +170,7 @@ void copies_must_be_equal() {
   const auto add = [&](const std::string& name, const std::vector<float>& data, DType dtype,
                        const std::vector<int64_t>& shape) {
     const std::vector<uint8_t> bytes = encode(data, dtype);
-    entries.push_back(
-        entry(name, shape, content.size(), content.size() + bytes.size(), dtype));
+    entries.push_back(entry(name, shape, content.size(), content.size() + bytes.size(), dtype));
     content.insert(content.end(), bytes.begin(), bytes.end());
   };
   add("original", values, DType::kF32, {3000, 4});
@@ -193,11 +193,10 @@ void copies_must_be_equal() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(entries_outside_the_file), CASE(shapes_that_do_not_fill_their_bytes),
-       CASE(shapes_whose_product_overflows), CASE(names_listed_twice),
-       CASE(files_that_cannot_be_read), CASE(missing_and_misshapen_tensors),
-       CASE(elements_are_read_as_they_stand), CASE(what_nothing_asked_for_is_listed_in_order),
-       CASE(copies_must_be_equal)});
+  return run_cases(argc, argv,
+                   {CASE(entries_outside_the_file), CASE(shapes_that_do_not_fill_their_bytes),
+                    CASE(shapes_whose_product_overflows), CASE(names_listed_twice),
+                    CASE(files_that_cannot_be_read), CASE(missing_and_misshapen_tensors),
+                    CASE(elements_are_read_as_they_stand),
+                    CASE(what_nothing_asked_for_is_listed_in_order), CASE(copies_must_be_equal)});
 }

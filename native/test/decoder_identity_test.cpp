@@ -53,30 +53,29 @@ void the_models_tell_tokens_apart() {
 }
 
 void chains_equal_single_steps() {
-  for_each_model(
-      [](const std::string& name, const std::shared_ptr<const Model>& model, uint64_t seed) {
-        TestRandom random(seed);
-        const Tokens source = random_tokens(random, *model, 11);
-        const Tokens tokens = random_tokens(random, *model, 26);
-        const std::vector<Logits> expected = one_by_one(model, source, tokens);
-        for (const size_t chunk : {2, 3, 5, 8, 13, 26}) {
-          DecoderRig rig(model, 1, 26, 26, {source});
-          for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
-            const size_t end = std::min(begin + chunk, tokens.size());
-            const std::vector<Node> nodes =
-                chain_of({tokens.begin() + static_cast<ptrdiff_t>(begin),
-                          tokens.begin() + static_cast<ptrdiff_t>(end)});
-            const std::vector<Logits> got = rig.run({{0, nodes}})[0];
-            std::vector<int> path;
-            for (size_t i = begin; i < end; ++i) {
-              path.push_back(static_cast<int>(i - begin));
-              CHECK(same_bits(got[i - begin], expected[i]), name, " chunks of ", chunk,
-                    " position ", i);
-            }
-            rig.keep(0, path);
-          }
+  for_each_model([](const std::string& name, const std::shared_ptr<const Model>& model,
+                    uint64_t seed) {
+    TestRandom random(seed);
+    const Tokens source = random_tokens(random, *model, 11);
+    const Tokens tokens = random_tokens(random, *model, 26);
+    const std::vector<Logits> expected = one_by_one(model, source, tokens);
+    for (const size_t chunk : {2, 3, 5, 8, 13, 26}) {
+      DecoderRig rig(model, 1, 26, 26, {source});
+      for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+        const size_t end = std::min(begin + chunk, tokens.size());
+        const std::vector<Node> nodes = chain_of({tokens.begin() + static_cast<ptrdiff_t>(begin),
+                                                  tokens.begin() + static_cast<ptrdiff_t>(end)});
+        const std::vector<Logits> got = rig.run({{0, nodes}})[0];
+        std::vector<int> path;
+        for (size_t i = begin; i < end; ++i) {
+          path.push_back(static_cast<int>(i - begin));
+          CHECK(same_bits(got[i - begin], expected[i]), name, " chunks of ", chunk, " position ",
+                i);
         }
-      });
+        rig.keep(0, path);
+      }
+    }
+  });
 }
 
 // A rejected draft is forgotten: the next pass overwrites it.
@@ -91,8 +90,8 @@ void rejected_rows_leave_no_trace() {
         for (size_t done = 0; done < tokens.size();) {
           // One true token, then guesses that are true for a while.
           Tokens chain = {tokens[done]};
-          const size_t right = std::min<size_t>(1 + static_cast<size_t>(random.below(4)),
-                                                tokens.size() - done);
+          const size_t right =
+              std::min<size_t>(1 + static_cast<size_t>(random.below(4)), tokens.size() - done);
           while (chain.size() < right) chain.push_back(tokens[done + chain.size()]);
           for (int i = random.below(6); i > 0; --i) {
             chain.push_back(random.below(model->config.vocab_size));
@@ -153,8 +152,7 @@ void neighbours_do_not_matter() {
             pass.push_back({s, random_tree(random, *model, 1 + random.below(8))});
           }
           for (int s = slots - 1; s > 0; --s) {  // rows of slots in any order
-            std::swap(pass[static_cast<size_t>(s)],
-                      pass[static_cast<size_t>(random.below(s + 1))]);
+            std::swap(pass[static_cast<size_t>(s)], pass[static_cast<size_t>(random.below(s + 1))]);
           }
           const std::vector<std::vector<Logits>> got = together.run(pass);
           for (size_t i = 0; i < pass.size(); ++i) {
@@ -201,9 +199,8 @@ void threads_do_not_matter() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_for_every_isa(
-      argc, argv,
-      {CASE(the_models_tell_tokens_apart), CASE(chains_equal_single_steps),
-       CASE(rejected_rows_leave_no_trace), CASE(trees_equal_their_paths),
-       CASE(neighbours_do_not_matter), CASE(threads_do_not_matter)});
+  return run_for_every_isa(argc, argv,
+                           {CASE(the_models_tell_tokens_apart), CASE(chains_equal_single_steps),
+                            CASE(rejected_rows_leave_no_trace), CASE(trees_equal_their_paths),
+                            CASE(neighbours_do_not_matter), CASE(threads_do_not_matter)});
 }

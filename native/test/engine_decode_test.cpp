@@ -59,8 +59,10 @@ Expected decode_plainly(const std::shared_ptr<const Model>& model, const Request
     expected.tokens.push_back(token);
     expected.logprobs.push_back(static_cast<double>(logits[static_cast<size_t>(token)]) -
                                 twin.log_sum);
-    if (contains(request.eos_tokens, token)) expected.end = Event::End::kEos;
-    else if (contains(request.stop_tokens, token)) expected.end = Event::End::kStop;
+    if (contains(request.eos_tokens, token))
+      expected.end = Event::End::kEos;
+    else if (contains(request.stop_tokens, token))
+      expected.end = Event::End::kStop;
     if (expected.end != Event::End::kLength) break;
     next = {{token, -1}};
   }
@@ -74,8 +76,8 @@ std::vector<int32_t> random_ids(TestRandom& random, int vocabulary, int count) {
 }
 
 Request random_request(TestRandom& random, int vocabulary) {
-  Request request = plain_request(random_ids(random, vocabulary, 1 + random.below(20)),
-                                  1 + random.below(24));
+  Request request =
+      plain_request(random_ids(random, vocabulary, 1 + random.below(20)), 1 + random.below(24));
   request.prefix = random_ids(random, vocabulary, 1 + random.below(4));
   if (random.below(2)) request.eos_tokens = random_ids(random, vocabulary, 1 + random.below(4));
   if (random.below(2)) request.stop_tokens = random_ids(random, vocabulary, 1 + random.below(4));
@@ -171,7 +173,8 @@ void enumerate_law(const Model& target, const Request& request, int length,
   const int vocabulary = target.config.vocab_size;
   if (static_cast<int>(prefix.size()) == length) {
     size_t code = 0;
-    for (const int32_t token : prefix) code = code * static_cast<size_t>(vocabulary) + static_cast<size_t>(token);
+    for (const int32_t token : prefix)
+      code = code * static_cast<size_t>(vocabulary) + static_cast<size_t>(token);
     law[code] = mass;
     return;
   }
@@ -201,8 +204,10 @@ void check_frequencies(const std::vector<int64_t>& counts, const std::vector<dou
   for (size_t i = 0; i < law.size(); ++i) {
     const double expected = law[i] * static_cast<double>(draws);
     if (law[i] == 0.0) CHECK(counts[i] == 0, what, ": an impossible output");
-    if (expected >= 5.0) add(static_cast<double>(counts[i]), expected);
-    else rare_expected += expected, rare_count += static_cast<double>(counts[i]);
+    if (expected >= 5.0)
+      add(static_cast<double>(counts[i]), expected);
+    else
+      rare_expected += expected, rare_count += static_cast<double>(counts[i]);
   }
   if (rare_expected > 0.0) add(rare_count, std::max(rare_expected, 1e-9));
   const double freedom = cells - 1, spread = 2.0 / (9.0 * freedom);
@@ -230,7 +235,8 @@ void try_law(const std::string& what, int gamma, bool block, int top_k, float te
   int64_t accepted = 0, tested = 0;
   for (const SampleLog& sample : rig.run(request)) {
     size_t code = 0;
-    for (const int32_t token : sample.tokens) code = code * kVocabulary + static_cast<size_t>(token);
+    for (const int32_t token : sample.tokens)
+      code = code * kVocabulary + static_cast<size_t>(token);
     CHECK(sample.tokens.size() == kLength && code < counts.size(), what);
     ++counts[code];
     accepted += sample.stats.accepted;
@@ -252,8 +258,8 @@ void sampled_output_has_the_targets_law() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(greedy_equals_the_plain_loop), CASE(greedy_in_bf16),
-                    CASE(sampling_uses_the_documented_uniforms),
-                    CASE(sampled_output_has_the_targets_law)});
+  return run_cases(
+      argc, argv,
+      {CASE(greedy_equals_the_plain_loop), CASE(greedy_in_bf16),
+       CASE(sampling_uses_the_documented_uniforms), CASE(sampled_output_has_the_targets_law)});
 }

@@ -70,11 +70,17 @@ void requests_out_of_range() {
   const Change changes[] = {
       {"input length", [](Request& r) { r.input_ids.clear(); }},
       {"input length", [](Request& r) { r.input_ids.assign(41, 1); }},
-      {"input: id 40", [](Request& r) { r.input_ids = {1, 40}; }},
+      {"input: id 40",
+       [](Request& r) {
+         r.input_ids = {1, 40};
+       }},
       {"input: id -1", [](Request& r) { r.input_ids = {-1}; }},
       {"decoder prefix length", [](Request& r) { r.prefix.clear(); }},
       {"decoder prefix length", [](Request& r) { r.prefix.assign(5, 0); }},
-      {"decoder prefix: id 99", [](Request& r) { r.prefix = {0, 99}; }},
+      {"decoder prefix: id 99",
+       [](Request& r) {
+         r.prefix = {0, 99};
+       }},
       {"end tokens: id 40", [](Request& r) { r.eos_tokens = {40}; }},
       {"stopTokens: id -2147483648", [](Request& r) { r.stop_tokens = {-2147483647 - 1}; }},
       {"suppressTokens: id 2147483647", [](Request& r) { r.suppress_tokens = {2147483647}; }},
@@ -119,9 +125,9 @@ void check_numeric_failure(const SampleLog& sample, const char* who) {
 
 // Every request fails, none hangs, and the session still closes.
 void weights_that_are_not_finite() {
-  for (const char* tensor : {"lm_head.weight", "decoder.block.0.layer.0.SelfAttention.q.weight",
-                             "encoder.block.2.layer.1.DenseReluDense.wi_1.weight",
-                             "decoder.final_layer_norm.weight"}) {
+  for (const char* tensor :
+       {"lm_head.weight", "decoder.block.0.layer.0.SelfAttention.q.weight",
+        "encoder.block.2.layer.1.DenseReluDense.wi_1.weight", "decoder.final_layer_norm.weight"}) {
     for (const float value : {kNaN, kInfinity}) {
       // One infinite weight of the head may also give minus infinity: a token that cannot occur.
       if (tensor == std::string("lm_head.weight") && value == kInfinity) continue;

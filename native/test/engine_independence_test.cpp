@@ -119,8 +119,7 @@ void with_any_number_of_threads() {
     if (threads == 1) expected = one_at_a_time(setting, requests);
     EngineRig rig(setting.target, setting.drafter, limits_of(8, 4));
     TestRandom random(static_cast<uint64_t>(threads));
-    compare(expected, rig, requests, random.permutation(16),
-            "threads " + std::to_string(threads));
+    compare(expected, rig, requests, random.permutation(16), "threads " + std::to_string(threads));
   }
 }
 

@@ -87,12 +87,14 @@ Twin Product::expected(int row, int column) const {
   const ptrdiff_t at = static_cast<ptrdiff_t>(column) * shape_.k;
   const Twin product = dot_twin(x, weights_[0].data() + at, shape_.k);
   switch (shape_.epilogue) {
-    case Epilogue::kStore: return product;
+    case Epilogue::kStore:
+      return product;
     case Epilogue::kAdd: {
       const ptrdiff_t old = static_cast<ptrdiff_t>(target) * ldo_ + column;
       return sum_twin(product, {static_cast<double>(before_[static_cast<size_t>(old)]), 0.0});
     }
-    case Epilogue::kActivate: return activation_twin(shape_.activation, product);
+    case Epilogue::kActivate:
+      return activation_twin(shape_.activation, product);
     case Epilogue::kGate:
       return product_twin(activation_twin(shape_.activation, product),
                           dot_twin(x, weights_[1].data() + at, shape_.k));
@@ -105,14 +107,14 @@ void Product::check() const {
   for (int r = 0; r < shape_.rows; ++r) {
     const int target = shape_.mapped ? out_rows_[static_cast<size_t>(r)] : r;
     for (int c = 0; c < shape_.n; ++c) {
-      const size_t at = static_cast<size_t>(target) * static_cast<size_t>(ldo_) +
-                        static_cast<size_t>(c);
+      const size_t at =
+          static_cast<size_t>(target) * static_cast<size_t>(ldo_) + static_cast<size_t>(c);
       written[at] = true;
       const Twin twin = expected(r, c);
       CHECK(agrees(out_[at], twin), "rows ", shape_.rows, " n ", shape_.n, " k ", shape_.k, " ",
             dtype_name(shape_.dtype), " epilogue ", static_cast<int>(shape_.epilogue),
-            " activation ", static_cast<int>(shape_.activation), " mapped ", shape_.mapped,
-            " at ", r, ",", c, ": got ", out_[at], ", expected ", twin.value, " +- ", twin.bound);
+            " activation ", static_cast<int>(shape_.activation), " mapped ", shape_.mapped, " at ",
+            r, ",", c, ": got ", out_[at], ", expected ", twin.value, " +- ", twin.bound);
     }
   }
   for (size_t i = 0; i < out_.size(); ++i) {
@@ -138,9 +140,9 @@ void awkward_sizes() {
       for (const DType dtype : {DType::kF32, DType::kBF16}) {
         for (const int rows : {1, 2, 3, 7, 11, 17}) {
           ++seed;
-          try_shape({rows, n, k, dtype, kEpilogues[seed % 4], kActivations[seed / 4 % 5],
-                     seed % 3 == 0},
-                    seed);
+          try_shape(
+              {rows, n, k, dtype, kEpilogues[seed % 4], kActivations[seed / 4 % 5], seed % 3 == 0},
+              seed);
         }
       }
     }
@@ -200,8 +202,17 @@ void padding_of_the_last_panel_is_not_read_into_results() {
     std::vector<float> packed(packed_bytes(n, k, DType::kF32, 1) / sizeof(float),
                               out == &clean ? 0.0f : 1e30f);
     pack_rows(w.data(), 0, n, k, DType::kF32, 0, 1, packed.data());
-    gemm_cpu({x.data(), k, {packed.data(), DType::kF32, n, k, false}, out->data(), n,
-              Epilogue::kStore, Activation::kNone, &rows, 1, nullptr, nullptr},
+    gemm_cpu({x.data(),
+              k,
+              {packed.data(), DType::kF32, n, k, false},
+              out->data(),
+              n,
+              Epilogue::kStore,
+              Activation::kNone,
+              &rows,
+              1,
+              nullptr,
+              nullptr},
              1);
   }
   CHECK(same_bits(clean, dirty));
@@ -210,8 +221,8 @@ void padding_of_the_last_panel_is_not_read_into_results() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_for_every_isa(argc, argv,
-                           {CASE(awkward_sizes), CASE(one_to_forty_rows), CASE(every_activation),
-                            CASE(several_threads), CASE(no_rows),
-                            CASE(padding_of_the_last_panel_is_not_read_into_results)});
+  return run_for_every_isa(
+      argc, argv,
+      {CASE(awkward_sizes), CASE(one_to_forty_rows), CASE(every_activation), CASE(several_threads),
+       CASE(no_rows), CASE(padding_of_the_last_panel_is_not_read_into_results)});
 }

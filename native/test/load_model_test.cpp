@@ -117,8 +117,8 @@ void copies_leftovers_and_strangers() {
   tensors.push_back({"stranger", {3}, {1, 2, 3}});
   tensors.push_back({"decoder.embed_tokens.weight", shared.shape, shared.values});
   tensors.push_back({"another", {2}, {1, 2}});
-  const auto model = load_model(config, write_checkpoint(folder, tensors, DType::kF32),
-                                options_of("f32"), {});
+  const auto model =
+      load_model(config, write_checkpoint(folder, tensors, DType::kF32), options_of("f32"), {});
   const std::vector<std::string> copies = {"encoder.embed_tokens.weight",
                                            "decoder.embed_tokens.weight"};
   CHECK(model->report.duplicates == copies);
@@ -126,9 +126,9 @@ void copies_leftovers_and_strangers() {
   CHECK(model->report.unused == (std::vector<std::string>{"stranger", "another"}));
   CHECK(same_bits(logits_of(*model), expected));
   tensor_named(tensors, "decoder.embed_tokens.weight").values[5] += 1.0f;
-  CHECK_ERROR(ErrorCode::kCheckpoint, "decoder.embed_tokens.weight differs from shared.weight",
-              load_model(config, write_checkpoint(folder, tensors, DType::kF32),
-                         options_of("f32"), {}));
+  CHECK_ERROR(
+      ErrorCode::kCheckpoint, "decoder.embed_tokens.weight differs from shared.weight",
+      load_model(config, write_checkpoint(folder, tensors, DType::kF32), options_of("f32"), {}));
 }
 
 // Files that keep one copy of tied tensors do not agree on its name.
@@ -139,8 +139,8 @@ void embeddings_under_any_of_their_names() {
   for (const char* name : {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}) {
     std::vector<Tensor> tensors = model_tensors(config, 8);
     tensor_named(tensors, "shared.weight").name = name;
-    const auto model = load_model(config, write_checkpoint(folder, tensors, DType::kF32),
-                                  options_of("f32"), {});
+    const auto model =
+        load_model(config, write_checkpoint(folder, tensors, DType::kF32), options_of("f32"), {});
     CHECK(same_bits(logits_of(*model), expected), name);
   }
 }
@@ -196,8 +196,8 @@ void sizes_beyond_all_memory() {
   CHECK_ERROR(ErrorCode::kOutOfMemory, "out of memory", random_model(config, 1));
   // A checkpoint that does not match is refused for that, without asking for memory.
   const TempFolder folder;
-  const ModelSource source = write_checkpoint(
-      folder, model_tensors(tiny_configs()[0].config, 1), DType::kF32);
+  const ModelSource source =
+      write_checkpoint(folder, model_tensors(tiny_configs()[0].config, 1), DType::kF32);
   CHECK_ERROR(ErrorCode::kCheckpoint, "shared.weight",
               load_model(config, source, options_of("f32"), {}));
 }
@@ -216,6 +216,22 @@ void devices_and_types() {
   CHECK_ERROR(ErrorCode::kDevice, "int8", load("cpu", "int8"));
   CHECK_ERROR(ErrorCode::kInput, "f64", load("cpu", "f64"));
   CHECK_ERROR(ErrorCode::kInput, "tpu", load("tpu", "f32"));
+}
+
+// Random weights are a function of seed, name and index, however they are read.
+void random_weights_do_not_depend_on_the_order_of_reading() {
+  const RandomSource source(11, 32, 16, 64, 32, true);
+  for (const char* name : {"shared.weight", "encoder.block.0.layer.0.SelfAttention.q.weight"}) {
+    std::vector<float> whole(23 * 7), pieces(23 * 7);
+    source.read(name, 0, 23, 7, whole.data());
+    for (int64_t row = 22; row >= 0; --row) source.read(name, row, 1, 7, pieces.data() + row * 7);
+    CHECK(same_bits(whole, pieces), name);
+  }
+  std::vector<float> a(100), b(100), c(100);
+  source.read("shared.weight", 0, 10, 10, a.data());
+  source.read("lm_head.weight", 0, 10, 10, b.data());
+  RandomSource(12, 32, 16, 64, 32, true).read("shared.weight", 0, 10, 10, c.data());
+  CHECK(!same_bits(a, b) && !same_bits(a, c));
 }
 
 void progress_reaches_the_end() {
@@ -241,5 +257,6 @@ int main(int argc, char** argv) {
        CASE(every_tensor_is_needed), CASE(every_shape_is_checked),
        CASE(copies_leftovers_and_strangers), CASE(embeddings_under_any_of_their_names),
        CASE(an_output_head_is_used_where_there_is_one), CASE(impossible_configs),
-       CASE(sizes_beyond_all_memory), CASE(devices_and_types), CASE(progress_reaches_the_end)});
+       CASE(sizes_beyond_all_memory), CASE(devices_and_types),
+       CASE(random_weights_do_not_depend_on_the_order_of_reading), CASE(progress_reaches_the_end)});
 }

@@ -42,8 +42,8 @@ void uniforms_are_the_top_bits_at_the_address() {
   for (uint32_t i = 0; i < 1000; ++i) {
     const DrawAddress at = {0x123456789abcdef0u + i, i % 3, i, i * 7};
     const PhiloxBlock block =
-        philox({{at.request, at.position, at.step, 1u + 16u * 5u}},
-               static_cast<uint32_t>(at.seed), static_cast<uint32_t>(at.seed >> 32));
+        philox({{at.request, at.position, at.step, 1u + 16u * 5u}}, static_cast<uint32_t>(at.seed),
+               static_cast<uint32_t>(at.seed >> 32));
     const float expected = static_cast<float>(static_cast<double>(block.word[0] >> 8) * 0x1p-24);
     CHECK(philox_uniform(at, DrawPurpose::kAccept, 5) == expected);
   }

@@ -44,9 +44,17 @@ struct Product {
     std::vector<float> out(residual.begin() + static_cast<ptrdiff_t>(first) * n,
                            residual.begin() + static_cast<ptrdiff_t>(first + rows) * n);
     const int32_t count = rows;
-    gemm_cpu({x.data() + static_cast<ptrdiff_t>(first) * k, k,
-              {packed.data(), dtype, n, k, epilogue == Epilogue::kGate}, out.data(), n, epilogue,
-              Activation::kGeluTanh, &count, rows, nullptr, nullptr},
+    gemm_cpu({x.data() + static_cast<ptrdiff_t>(first) * k,
+              k,
+              {packed.data(), dtype, n, k, epilogue == Epilogue::kGate},
+              out.data(),
+              n,
+              epilogue,
+              Activation::kGeluTanh,
+              &count,
+              rows,
+              nullptr,
+              nullptr},
              threads);
     return out;
   }

@@ -20,8 +20,8 @@ namespace {
 using namespace speccascade;
 using namespace speccascade::test;
 
-constexpr int kSizes[] = {1,  2,   3,   4,    7,    8,    9,    15,   16,    17,    31,
-                          33, 40,  100, 257,  1000, 1023, 1024, 1025, 1040,  2049,  32128};
+constexpr int kSizes[] = {1,  2,  3,   4,   7,    8,    9,    15,   16,   17,   31,
+                          33, 40, 100, 257, 1000, 1023, 1024, 1025, 1040, 2049, 32128};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
@@ -40,9 +40,8 @@ void try_rms_norm(int width, int rows, bool mapped, int threads, uint64_t seed) 
                threads);
   for (size_t i = 0; i < r; ++i) {
     const size_t source = mapped ? static_cast<size_t>(in_rows[i]) : i;
-    const std::vector<Twin> twin =
-        rms_norm_twin(x.data() + source * w, weight, static_cast<double>(epsilon),
-                      static_cast<double>(scale));
+    const std::vector<Twin> twin = rms_norm_twin(
+        x.data() + source * w, weight, static_cast<double>(epsilon), static_cast<double>(scale));
     for (size_t c = 0; c < w; ++c) {
       CHECK(agrees(out[i * w + c], twin[c]), "width ", width, " rows ", rows, " at ", i, ",", c,
             ": got ", out[i * w + c], ", expected ", twin[c].value, " +- ", twin[c].bound);
@@ -85,8 +84,11 @@ void embeddings_are_the_rows_of_the_table() {
         for (int r = 0; r < rows; ++r) tokens.push_back(random.below(vocabulary));
         std::vector<float> out(static_cast<size_t>(rows) * w);
         const int32_t count = rows;
-        embed_cpu({{packed.data(), dtype, vocabulary, width, false}, tokens.data(), out.data(),
-                   &count, rows});
+        embed_cpu({{packed.data(), dtype, vocabulary, width, false},
+                   tokens.data(),
+                   out.data(),
+                   &count,
+                   rows});
         for (size_t r = 0; r < tokens.size(); ++r) {
           CHECK(same_bits(out.data() + r * w, held.data() + static_cast<size_t>(tokens[r]) * w, w),
                 dtype_name(dtype), " vocabulary ", vocabulary, " token ", tokens[r]);

@@ -26,10 +26,10 @@ struct ChainSetup {
 };
 
 struct ChainLaw {
-  double total = 0.0;                // of all runs
-  std::map<Prefix, double> blocks;   // probability of each emitted block
-  std::map<Prefix, double> tested;   // probability that the token after a draft's prefix is tested
-  std::map<Prefix, double> accepted; // and accepted
+  double total = 0.0;                 // of all runs
+  std::map<Prefix, double> blocks;    // probability of each emitted block
+  std::map<Prefix, double> tested;    // probability that the token after a draft's prefix is tested
+  std::map<Prefix, double> accepted;  // and accepted
 };
 
 // Rows in the arithmetic under test, computed once per prefix.

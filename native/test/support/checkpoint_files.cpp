@@ -26,7 +26,8 @@ TempFolder::~TempFolder() {
 std::string TempFolder::write(const std::string& name, const std::vector<uint8_t>& bytes) const {
   const std::string file = path(name);
   std::ofstream out(file, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
   if (!out.flush()) throw std::runtime_error("cannot write " + file);
   return file;
 }
@@ -163,8 +164,8 @@ ModelSource write_checkpoint(const TempFolder& folder, const std::vector<Tensor>
     content.push_back(0);
   }
   for (int f = 0; f < files; ++f) {
-    source.files.push_back(folder.write("part-" + std::to_string(f) + ".bin",
-                                        contents[static_cast<size_t>(f)]));
+    source.files.push_back(
+        folder.write("part-" + std::to_string(f) + ".bin", contents[static_cast<size_t>(f)]));
   }
   return source;
 }

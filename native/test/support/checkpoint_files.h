@@ -1,5 +1,5 @@
-// Small checkpoints on disk: tensors of any type in files of a temporary folder, and the list of all
-// tensors that a model of a given shape consists of, by their published names.
+// Small checkpoints on disk: tensors of any type in files of a temporary folder, and the list of
+// all tensors that a model of a given shape consists of, by their published names.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// One model with caches and passes of its own: runs decoder rows for any slots, trees or chains, and
-// commits what a test decides to keep, as ops/decoder_rows.h prescribes.
+// One model with caches and passes of its own: runs decoder rows for any slots, trees or chains,
+// and commits what a test decides to keep, as ops/decoder_rows.h prescribes.
 #pragma once
 
 #include <cstdint>

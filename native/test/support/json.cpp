@@ -126,7 +126,8 @@ Json Json::parse(const std::string& text) { return JsonParser(text).document(); 
 
 Json Json::read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error("cannot open " + path + " (tests run in the repository root)");
+  if (!file)
+    throw std::runtime_error("cannot open " + path + " (tests run in the repository root)");
   return parse({std::istreambuf_iterator<char>(file), {}});
 }
 

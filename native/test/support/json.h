@@ -43,8 +43,8 @@ class Json {
   bool bool_ = false;
   double number_ = 0.0;
   std::string string_;
-  std::vector<Json> items_;         // of an array, or an object's values
-  std::vector<std::string> keys_;   // an object's
+  std::vector<Json> items_;        // of an array, or an object's values
+  std::vector<std::string> keys_;  // an object's
 };
 
 }  // namespace speccascade::test

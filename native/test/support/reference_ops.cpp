@@ -51,13 +51,19 @@ Twin activation_twin(Activation activation, Twin input) {
   constexpr double kRootTwoOverPi = 0.79788456080286535588;
   double value = x;
   switch (activation) {
-    case Activation::kNone: return input;
-    case Activation::kRelu: return {x > 0 ? x : 0.0, input.bound};
-    case Activation::kGelu: value = 0.5 * x * (1.0 + std::erf(x * kRootHalf)); break;
+    case Activation::kNone:
+      return input;
+    case Activation::kRelu:
+      return {x > 0 ? x : 0.0, input.bound};
+    case Activation::kGelu:
+      value = 0.5 * x * (1.0 + std::erf(x * kRootHalf));
+      break;
     case Activation::kGeluTanh:
       value = 0.5 * x * (1.0 + std::tanh(kRootTwoOverPi * (x + 0.044715 * x * x * x)));
       break;
-    case Activation::kSilu: value = x / (1.0 + std::exp(-x)); break;
+    case Activation::kSilu:
+      value = x / (1.0 + std::exp(-x));
+      break;
   }
   // No slope of these functions exceeds 1.13.
   return {value, 1.13 * input.bound + kActivation * std::fabs(x)};
@@ -71,9 +77,8 @@ std::vector<Twin> rms_norm_twin(const float* x, const std::vector<float>& weight
   const double factor = 1.0 / std::sqrt(squares / width + epsilon);
   std::vector<Twin> out;
   for (int i = 0; i < width; ++i) {
-    const double value =
-        static_cast<double>(x[i]) * factor * static_cast<double>(weight[static_cast<size_t>(i)]) *
-        scale;
+    const double value = static_cast<double>(x[i]) * factor *
+                         static_cast<double>(weight[static_cast<size_t>(i)]) * scale;
     // The sum of squares is off by width + 2 units, its root by half of that.
     out.push_back({value, std::fabs(value) * (0.5 * (width + 2) + 8) * kUnit});
   }
@@ -99,7 +104,8 @@ std::vector<Twin> attention_twin(const AttentionInput& input, int head_dim) {
     total += score;
   }
   // A score's error moves its own weight and the sum of all.
-  const double weight_error = 4 * score_error + kExp + (4 * spread + static_cast<double>(keys) + 8) * kUnit;
+  const double weight_error =
+      4 * score_error + kExp + (4 * spread + static_cast<double>(keys) + 8) * kUnit;
   std::vector<Twin> out;
   for (int d = 0; d < head_dim; ++d) {
     double sum = 0.0, magnitude = 0.0;

@@ -13,8 +13,8 @@ using Row = std::vector<double>;
 struct RowGenerator {
   uint32_t seed = 0;
   int vocabulary = 0;
-  double target_scale = 1.0;               // sp
-  std::vector<double> drafter_noise;       // sn, one per drafter
+  double target_scale = 1.0;          // sp
+  std::vector<double> drafter_noise;  // sn, one per drafter
 
   // Logits of model 0 (the target) or of drafter 1, 2, ... after `prefix`.
   Row logits(int model, const Prefix& prefix) const;
