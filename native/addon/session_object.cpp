@@ -50,17 +50,25 @@ SessionObject::SessionObject(const Napi::CallbackInfo& info)
 }
 
 SessionObject::~SessionObject() {
-  if (engine_) {
-    napi_remove_env_cleanup_hook(env_, close_at_exit, engine_.get());
-    engine_->close();
-  }
+  release_engine();
   if (channel_) channel_->release();
+}
+
+// Ends the engine and gives its memory back.
+void SessionObject::release_engine() {
+  if (!engine_) return;
+  napi_remove_env_cleanup_hook(env_, close_at_exit, engine_.get());
+  engine_->close();
+  last_stats_ = engine_->stats();
+  last_stats_.cache_bytes = 0;
+  engine_.reset();
 }
 
 Napi::Value SessionObject::submit(const Napi::CallbackInfo& info) {
   return translate(env_, [&]() -> Napi::Value {
     Request request = to_request(info[0].As<Napi::Object>());
     const int64_t samples = static_cast<int64_t>(request.seeds.size());
+    if (!engine_) fail(ErrorCode::kClosed, "the session is closed");
     const uint64_t id = engine_->submit(std::move(request));
     channel_->expect(env_, samples);
     return Napi::Number::New(env_, static_cast<double>(id));
@@ -68,12 +76,12 @@ Napi::Value SessionObject::submit(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value SessionObject::cancel(const Napi::CallbackInfo& info) {
-  engine_->cancel(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
+  if (engine_) engine_->cancel(static_cast<uint64_t>(info[0].ToNumber().Int64Value()));
   return env_.Undefined();
 }
 
 Napi::Value SessionObject::stats(const Napi::CallbackInfo&) {
-  const SessionStats stats = engine_->stats();
+  const SessionStats stats = engine_ ? engine_->stats() : last_stats_;
   Napi::Object object = Napi::Object::New(env_);
   object.Set("queued", static_cast<double>(stats.queued));
   object.Set("active", static_cast<double>(stats.active));
@@ -87,16 +95,18 @@ Napi::Value SessionObject::stats(const Napi::CallbackInfo&) {
 }
 
 Napi::Value SessionObject::close(const Napi::CallbackInfo& info) {
-  const auto engine = engine_;
-  const auto channel = channel_;
+  // Waits off this thread for the step under way; the rest is quick.
   return AsyncWork<bool>::start(
       env_, info.This(),
-      [=] {
-        engine->close();
+      [engine = engine_, channel = channel_] {
+        if (engine) engine->close();
         channel->release();
         return true;
       },
-      [](Napi::Env env, bool&&) -> Napi::Value { return env.Undefined(); });
+      [this](Napi::Env env, bool&&) -> Napi::Value {
+        release_engine();
+        return env.Undefined();
+      });
 }
 
 }  // namespace speccascade::addon

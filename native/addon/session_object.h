@@ -26,9 +26,12 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
+  void release_engine();
+
   Napi::Env env_;
   std::shared_ptr<EventChannel> channel_;
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_;  // null once closed
+  SessionStats last_stats_;
 };
 
 }  // namespace speccascade::addon

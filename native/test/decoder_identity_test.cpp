@@ -136,6 +136,36 @@ void trees_equal_their_paths() {
       });
 }
 
+// A tree grown over several passes, as drafters grow it, has the bits of the tree in one pass.
+void trees_may_grow_over_passes() {
+  for_each_model(
+      [](const std::string& name, const std::shared_ptr<const Model>& model, uint64_t seed) {
+        TestRandom random(seed);
+        const Tokens source = random_tokens(random, *model, 7);
+        DecoderRig whole(model, 1, 120, 40, {source}), grown(model, 1, 120, 40, {source});
+        for (const int count : {40, 7, 23}) {
+          const std::vector<Node> nodes = random_tree(random, *model, count);
+          const std::vector<Logits> expected = whole.run({{0, nodes}})[0];
+          for (int begin = 0; begin < count;) {
+            const int end = std::min(count, begin + 1 + random.below(9));
+            const std::vector<Logits> got =
+                grown.run({{0, {nodes.begin() + begin, nodes.begin() + end}}})[0];
+            for (; begin < end; ++begin) {
+              CHECK(same_bits(got[got.size() - static_cast<size_t>(end - begin)],
+                              expected[static_cast<size_t>(begin)]),
+                    name, " tree of ", count, " node ", begin);
+            }
+          }
+          std::vector<int> path;
+          for (int n = count - 1; n >= 0; n = nodes[static_cast<size_t>(n)].parent) {
+            path.insert(path.begin(), n);
+          }
+          whole.keep(0, path);
+          grown.keep(0, path);
+        }
+      });
+}
+
 // Chains and trees of many slots in one pass against each slot alone.
 void neighbours_do_not_matter() {
   for_each_model(
@@ -146,7 +176,7 @@ void neighbours_do_not_matter() {
           sources.push_back(random_tokens(random, *model, 1 + random.below(30)));
         }
         for (const int slots : {1, 2, 3, 5, 8, 16, 17, 33, 64}) {
-          DecoderRig together(model, slots, 24, slots * 8, sources);
+          DecoderRig together(model, slots, 24, 8, sources);
           std::vector<SlotNodes> pass;
           for (int s = 0; s < slots; ++s) {
             pass.push_back({s, random_tree(random, *model, 1 + random.below(8))});
@@ -182,7 +212,7 @@ void threads_do_not_matter() {
       TestRandom random(8);
       std::vector<Tokens> sources;
       for (int i = 0; i < 4; ++i) sources.push_back(random_tokens(random, *model, 30));
-      DecoderRig rig(model, slots, 16, slots * 8, sources);
+      DecoderRig rig(model, slots, 16, 8, sources);
       std::vector<SlotNodes> pass;
       for (int s = 0; s < slots; ++s) pass.push_back({s, random_tree(random, *model, 8)});
       const std::vector<std::vector<Logits>> got = rig.run(pass);
@@ -202,5 +232,6 @@ int main(int argc, char** argv) {
   return run_for_every_isa(argc, argv,
                            {CASE(the_models_tell_tokens_apart), CASE(chains_equal_single_steps),
                             CASE(rejected_rows_leave_no_trace), CASE(trees_equal_their_paths),
-                            CASE(neighbours_do_not_matter), CASE(threads_do_not_matter)});
+                            CASE(trees_may_grow_over_passes), CASE(neighbours_do_not_matter),
+                            CASE(threads_do_not_matter)});
 }

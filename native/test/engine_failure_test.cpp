@@ -34,15 +34,28 @@ void limits_out_of_range() {
       {"maxNewTokens", [](SessionLimits& l) { l.max_new_tokens = -1; }},
       {"maxNewTokens", [](SessionLimits& l) { l.max_new_tokens = 2147483647; }},
       {"decoder prefix length", [](SessionLimits& l) { l.max_prefix_tokens = 0; }},
-      {"draft length", [](SessionLimits& l) { l.draft_length = 0; }},
-      {"draft length", [](SessionLimits& l) { l.draft_length = 256; }},
-      {"draft length", [](SessionLimits& l) { l.draft_length = -3; }}};
+      {"draft", [](SessionLimits& l) { l.draft_widths.clear(); }},
+      {"draft", [](SessionLimits& l) { l.draft_widths.assign(256, 1); }},
+      {"draft",
+       [](SessionLimits& l) {
+         l.draft_widths = {2, 0, 1};
+       }},
+      {"draft",
+       [](SessionLimits& l) {
+         l.draft_widths = {1, -3};
+       }},
+      {"draft", [](SessionLimits& l) { l.draft_widths = {256}; }},
+      {"draft",
+       [](SessionLimits& l) {
+         l.draft_widths = {16, 16};
+       }},
+      {"draft", [](SessionLimits& l) { l.draft_widths.assign(40, 255); }}};
   for (const Change& change : changes) {
     SessionLimits limits = limits_of(2, 3);
     change.make(limits);
     CHECK_ERROR(ErrorCode::kInput, change.field, EngineRig(model, model, limits));
   }
-  CHECK_ERROR(ErrorCode::kInput, "draft length", EngineRig(model, nullptr, limits_of(2, 3)));
+  CHECK_ERROR(ErrorCode::kInput, "draft", EngineRig(model, nullptr, limits_of(2, 3)));
 }
 
 void vocabularies_must_match() {
@@ -54,7 +67,7 @@ void vocabularies_must_match() {
 void limits_beyond_memory() {
   const auto model = tiny();
   for (const int batch : {4096, 2048, 2049}) {
-    SessionLimits limits = limits_of(batch, 255, 1 << 20);
+    SessionLimits limits = limits_of(batch, 254, 1 << 20);
     limits.max_input_tokens = 1 << 20;
     limits.max_prefix_tokens = 1 << 20;
     CHECK_ERROR(ErrorCode::kOutOfMemory, "out of memory", EngineRig(model, model, limits));

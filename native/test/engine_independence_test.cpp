@@ -16,7 +16,8 @@ using namespace speccascade::test;
 constexpr int kVocabulary = 60;
 
 // Settings of every kind, so that neighbours in a batch differ in all of them.
-std::vector<Request> mixed_requests(int count, bool drafts) {
+std::vector<Request> mixed_requests(int count, const Widths& widths) {
+  const bool chain = limits_of(1, widths).draft_nodes() == static_cast<int>(widths.size());
   TestRandom random(77);
   std::vector<Request> requests;
   for (int i = 0; i < count; ++i) {
@@ -33,7 +34,8 @@ std::vector<Request> mixed_requests(int count, bool drafts) {
     if (random.below(3) == 0) request.suppress_tokens = {5, 6, 40};
     if (random.below(3) == 0) request.min_new_tokens = random.below(request.max_new_tokens);
     request.logprobs = random.below(2) == 1;
-    request.block_verification = drafts && random.below(2) == 1;
+    if (!widths.empty() && random.below(2)) request.rule = {RuleKind::kTokenV3, 0.3, 1.0};
+    request.block_verification = !widths.empty() && chain && random.below(2) == 1;
     request.seeds.clear();
     for (int n = 1 + random.below(3); n > 0; --n) request.seeds.push_back(random.bits());
     requests.push_back(request);
@@ -43,7 +45,7 @@ std::vector<Request> mixed_requests(int count, bool drafts) {
 
 struct Setting {
   std::shared_ptr<const Model> target, drafter;
-  int gamma;
+  Widths widths;
 };
 
 using Results = std::vector<std::vector<SampleLog>>;
@@ -51,7 +53,7 @@ using Results = std::vector<std::vector<SampleLog>>;
 Results one_at_a_time(const Setting& setting, const std::vector<Request>& requests) {
   Results results;
   for (const Request& request : requests) {
-    EngineRig rig(setting.target, setting.drafter, limits_of(1, setting.gamma));
+    EngineRig rig(setting.target, setting.drafter, limits_of(1, setting.widths));
     results.push_back(rig.run(request));
   }
   return results;
@@ -73,11 +75,11 @@ void compare(const Results& expected, EngineRig& rig, const std::vector<Request>
 }
 
 void try_batches(const Setting& setting, const std::string& what) {
-  const std::vector<Request> requests = mixed_requests(24, setting.drafter != nullptr);
+  const std::vector<Request> requests = mixed_requests(24, setting.widths);
   const Results expected = one_at_a_time(setting, requests);
   TestRandom random(5);
   for (int batch = 1; batch <= 8; ++batch) {
-    SessionLimits limits = limits_of(batch, setting.gamma, 30 + batch);
+    SessionLimits limits = limits_of(batch, setting.widths, 30 + batch);
     limits.max_input_tokens = 30 + 7 * batch;  // room that is not used must not matter
     EngineRig rig(setting.target, setting.drafter, limits);
     std::vector<int32_t> order = random.permutation(24);
@@ -91,31 +93,32 @@ void try_batches(const Setting& setting, const std::string& what) {
 }
 
 void without_a_drafter() {
-  try_batches({random_model(tiny_config(kVocabulary), 1), nullptr, 0}, "autoregressive");
+  try_batches({random_model(tiny_config(kVocabulary), 1), nullptr, {}}, "autoregressive");
 }
 
 void with_a_drafter() {
   const auto target = random_model(tiny_config(kVocabulary), 1);
   const auto drafter = random_model(tiny_config(kVocabulary), 2);
-  try_batches({target, drafter, 3}, "gamma 3");
-  try_batches({target, drafter, 8}, "gamma 8");
+  try_batches({target, drafter, Widths(3, 1)}, "gamma 3");
+  try_batches({target, drafter, Widths(8, 1)}, "gamma 8");
+  try_batches({target, drafter, {3, 2, 1}}, "tree");
 }
 
 void in_bf16() {
   const auto target = random_model(tiny_config(kVocabulary), 1, "bf16");
   const auto drafter = random_model(tiny_config(kVocabulary), 2, "bf16");
-  try_batches({target, drafter, 4}, "bf16");
+  try_batches({target, drafter, Widths(4, 1)}, "bf16");
 }
 
 void with_any_number_of_threads() {
   T5Config config = tiny_config(kVocabulary);
   config.d_model = 64;
   config.d_ff = 256;  // large enough for some products to be split
-  const std::vector<Request> requests = mixed_requests(16, true);
+  const std::vector<Request> requests = mixed_requests(16, {1, 1, 1, 1});
   Results expected;
   for (int threads = 1; threads <= kPretendedCores; ++threads) {
     const Setting setting = {random_model(config, 1, "f32", threads),
-                             random_model(config, 2, "f32", threads), 4};
+                             random_model(config, 2, "f32", threads), Widths(4, 1)};
     if (threads == 1) expected = one_at_a_time(setting, requests);
     EngineRig rig(setting.target, setting.drafter, limits_of(8, 4));
     TestRandom random(static_cast<uint64_t>(threads));
@@ -125,8 +128,8 @@ void with_any_number_of_threads() {
 
 void among_cancelled_neighbours() {
   const Setting setting = {random_model(tiny_config(kVocabulary), 1),
-                           random_model(tiny_config(kVocabulary), 2), 4};
-  const std::vector<Request> requests = mixed_requests(20, true);
+                           random_model(tiny_config(kVocabulary), 2), Widths(4, 1)};
+  const std::vector<Request> requests = mixed_requests(20, {1, 1, 1, 1});
   const Results expected = one_at_a_time(setting, requests);
   for (int round = 0; round < 5; ++round) {
     EngineRig rig(setting.target, setting.drafter, limits_of(4, 4, 400));

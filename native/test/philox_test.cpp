@@ -97,7 +97,7 @@ void choices_test_strictly() {
   const PhiloxChoices choices({3, 0, 5, 2});
   for (int place = 0; place < 2000; ++place) {
     DrawAddress at = {3, 0, 5 + static_cast<uint32_t>(place), 2};
-    const float u = philox_uniform(at, DrawPurpose::kAccept, 0);
+    const float u = philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(place));
     CHECK(!choices.accept(0.0f, place), "a probability of zero was accepted");
     CHECK(choices.accept(1.0f, place), "a certainty was rejected");
     CHECK(!choices.accept(u, place), "equality must reject");

@@ -21,12 +21,13 @@ int total_rows(const std::vector<std::vector<int32_t>>& sequences) {
 }  // namespace
 
 DecoderRig::DecoderRig(std::shared_ptr<const Model> model, int slots, int rows_per_slot,
-                       int max_rows, const std::vector<std::vector<int32_t>>& sources)
+                       int max_nodes, const std::vector<std::vector<int32_t>>& sources)
     : model_(std::move(model)),
       cross_(model_->config, slots, static_cast<int>(sources.size()), longest(sources)),
       self_(model_->config, slots, rows_per_slot),
       encoder_(*model_, total_rows(sources), static_cast<int>(sources.size()), &cross_),
-      decoder_(*model_, max_rows, max_rows, self_, cross_) {
+      decoder_(*model_, {slots, slots * max_nodes, slots * max_nodes, max_nodes}, self_, cross_),
+      position_(static_cast<size_t>(slots)) {
   std::vector<const std::vector<int32_t>*> inputs;
   std::vector<int> places;
   for (size_t i = 0; i < sources.size(); ++i) {
@@ -43,14 +44,17 @@ std::vector<std::vector<Logits>> DecoderRig::run(const std::vector<SlotNodes>& s
   const DecoderRows& rows = decoder_.rows();
   int row = 0;
   for (const SlotNodes& slot : slots) {
-    const int first = row;
+    std::vector<int>& position = position_[static_cast<size_t>(slot.slot)];
+    int32_t* parents = rows.node_parent + static_cast<ptrdiff_t>(slot.slot) * rows.max_nodes;
     for (const Node& node : slot.nodes) {
+      const int32_t index = static_cast<int32_t>(position.size());
+      position.push_back(node.parent < 0 ? self_.table().length[slot.slot]
+                                         : position[static_cast<size_t>(node.parent)] + 1);
+      parents[index] = node.parent;
       rows.tokens[row] = node.token;
       rows.slot[row] = slot.slot;
-      rows.parent[row] = node.parent < 0 ? -1 : first + node.parent;
-      rows.position[row] = node.parent < 0 ? self_.table().length[slot.slot]
-                                           : rows.position[first + node.parent] + 1;
-      rows.node[row] = row - first;
+      rows.position[row] = position.back();
+      rows.node[row] = index;
       rows.logit_rows[row] = row;
       ++row;
     }
@@ -81,6 +85,7 @@ void DecoderRig::keep(int slot, const std::vector<int>& path) {
   std::copy(kept.begin(), kept.end(), order + length);
   std::copy(free_rows.begin(), free_rows.end(), order + length + kept.size());
   table.length[slot] = length + static_cast<int32_t>(kept.size());
+  position_[static_cast<size_t>(slot)].clear();
 }
 
 std::vector<Node> chain_of(const std::vector<int32_t>& tokens) {

@@ -11,8 +11,8 @@
 
 namespace speccascade::test {
 
-// A new position of a slot: its token and the index of its parent among the slot's new
-// positions (-1: the committed prefix).
+// A new position of a slot: its token and the index of its parent among the slot's positions since
+// the last commit, those of earlier passes included (-1: the committed prefix).
 struct Node {
   int32_t token;
   int parent;
@@ -27,14 +27,15 @@ using Logits = std::vector<float>;
 
 class DecoderRig {
  public:
-  // Slot s reads source s modulo the number of sources.
-  DecoderRig(std::shared_ptr<const Model> model, int slots, int rows_per_slot, int max_rows,
+  // Slot s reads source s modulo the number of sources. At most max_nodes uncommitted positions
+  // a slot.
+  DecoderRig(std::shared_ptr<const Model> model, int slots, int rows_per_slot, int max_nodes,
              const std::vector<std::vector<int32_t>>& sources);
 
   // One pass over the nodes of all these slots; the logits of each node, in order of the call.
   std::vector<std::vector<Logits>> run(const std::vector<SlotNodes>& slots);
 
-  // Commits the nodes of `path` (indices of the slot's last pass, parents first).
+  // Commits the nodes of `path` (parents first) and forgets the slot's others.
   void keep(int slot, const std::vector<int>& path);
 
  private:
@@ -43,6 +44,7 @@ class DecoderRig {
   SelfCache self_;
   EncoderPass encoder_;
   DecoderPass decoder_;
+  std::vector<std::vector<int>> position_;  // of each slot's uncommitted nodes
 };
 
 // A chain of tokens as nodes.

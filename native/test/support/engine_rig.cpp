@@ -78,9 +78,13 @@ std::vector<SampleLog> EngineRig::wait(uint64_t id, const Request& request) {
 }
 
 SessionLimits limits_of(int max_batch, int draft_length, int max_new_tokens) {
+  return limits_of(max_batch, Widths(static_cast<size_t>(draft_length), 1), max_new_tokens);
+}
+
+SessionLimits limits_of(int max_batch, const Widths& widths, int max_new_tokens) {
   SessionLimits limits;
   limits.max_batch = max_batch;
-  limits.draft_length = draft_length;
+  limits.draft_widths = widths;
   limits.max_input_tokens = 40;
   limits.max_new_tokens = max_new_tokens;
   limits.max_prefix_tokens = 4;

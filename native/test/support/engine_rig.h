@@ -59,7 +59,12 @@ struct EngineRig {
   Engine engine;
 };
 
+// Candidates per node, level by level; empty: no drafter.
+using Widths = std::vector<int32_t>;
+
+// Small sessions: chains of `draft_length` tokens, or trees.
 SessionLimits limits_of(int max_batch, int draft_length, int max_new_tokens = 40);
+SessionLimits limits_of(int max_batch, const Widths& widths, int max_new_tokens = 40);
 
 // One greedy sample, no end token.
 Request plain_request(std::vector<int32_t> input, int max_new_tokens);

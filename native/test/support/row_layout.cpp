@@ -11,6 +11,7 @@ RowLayout::RowLayout(const std::vector<SlotPlan>& plans, int rows_per_slot, Test
     const std::vector<int32_t> order = random.permutation(rows_per_slot);
     order_.insert(order_.end(), order.begin(), order.end());
   }
+  node_parent_.assign(static_cast<size_t>(slots_ * rows_per_slot), -1);
   for (const SlotPlan& plan : plans) {
     length_[static_cast<size_t>(plan.slot)] = plan.length;
     const int first = num_rows_;
@@ -23,14 +24,25 @@ RowLayout::RowLayout(const std::vector<SlotPlan>& plans, int rows_per_slot, Test
       parent_.push_back(parent < 0 ? -1 : first + parent);
       position_.push_back(depth);
       node_.push_back(i);
+      node_parent_[static_cast<size_t>(plan.slot * rows_per_slot + i)] = parent;
     }
   }
   const size_t count = static_cast<size_t>(num_rows_);
   tokens_.assign(count, 0);
   cache_row_.assign(count, -1);
   logit_rows_.assign(count, 0);
-  rows_ = {&num_rows_,   tokens_.data(),    slot_.data(), position_.data(),   parent_.data(),
-           node_.data(), cache_row_.data(), &num_logits_, logit_rows_.data(), num_rows_};
+  rows_ = {};
+  rows_.num_rows = &num_rows_;
+  rows_.tokens = tokens_.data();
+  rows_.slot = slot_.data();
+  rows_.position = position_.data();
+  rows_.node = node_.data();
+  rows_.cache_row = cache_row_.data();
+  rows_.num_logits = &num_logits_;
+  rows_.logit_rows = logit_rows_.data();
+  rows_.node_parent = node_parent_.data();
+  rows_.max_rows = num_rows_;
+  rows_.max_nodes = rows_per_slot;
   table_ = {order_.data(), length_.data(), rows_per_slot};
 }
 

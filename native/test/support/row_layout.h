@@ -32,7 +32,9 @@ class RowLayout {
   int slots_ = 0;
   int32_t num_rows_ = 0;
   int32_t num_logits_ = 0;
-  std::vector<int32_t> tokens_, slot_, position_, parent_, node_, cache_row_, logit_rows_;
+  std::vector<int32_t> tokens_, slot_, position_, node_, cache_row_, logit_rows_;
+  std::vector<int32_t> parent_;       // [rows] row of the parent, -1: the prefix
+  std::vector<int32_t> node_parent_;  // [slots, rows_per_slot]
   std::vector<int32_t> order_, length_;
   DecoderRows rows_;
   CacheTable table_;
