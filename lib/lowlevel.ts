@@ -2,6 +2,8 @@
 import { native, type DeviceInfo } from './native.ts';
 import { inputError } from './validate.ts';
 
+export { targetDistribution, type TargetOptions } from './lowlevel/target.ts';
+export { verify, type VerifyOptions, type VerifyResult } from './lowlevel/verify.ts';
 export type { DeviceInfo };
 
 /** What this process can compute on: the CPU first; its note says why there is no CUDA device. */

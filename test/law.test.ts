@@ -17,7 +17,11 @@ describe('the law of sampled output', () => {
   let exact: ExactLaw;
 
   beforeAll(async () => {
-    models = { target: await loadGolden('relu-tied'), drafter: await loadGolden('gated-untied') };
+    // One thread: the models are too small to share.
+    models = {
+      target: await loadGolden('relu-tied', { threads: 1 }),
+      drafter: await loadGolden('gated-untied', { threads: 1 }),
+    };
     exact = new ExactLaw(models);
   });
   afterAll(async () => {

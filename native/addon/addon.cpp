@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/convert.h"
+#include "addon/lowlevel.h"
 #include "addon/model_object.h"
 #include "addon/session_object.h"
 #include "base/device.h"
@@ -62,6 +63,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createSession", Napi::Function::New(env, SessionObject::create));
   exports.Set("devices", Napi::Function::New(env, devices));
   exports.Set("philox", Napi::Function::New(env, philox_words));
+  exports.Set("lowlevel", define_lowlevel(env));
   return exports;
 }
 

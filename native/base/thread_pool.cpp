@@ -53,10 +53,20 @@ class ThreadPool {
       wake_.notify_all();
     }
     take_tasks();
-    while (busy_.load(std::memory_order_acquire) > 0) cpu_relax();
+    wait_for_helpers();
   }
 
  private:
+  // Helpers end within a task of each other, unless the system has taken their
+  // core away: then ours is of more use to them than to a busy loop.
+  void wait_for_helpers() {
+    const auto until = std::chrono::steady_clock::now() + kSpin;
+    for (int turn = 0; busy_.load(std::memory_order_acquire) > 0; ++turn) {
+      cpu_relax();
+      if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
+    }
+  }
+
   // A round's number and its count of helpers travel in one word, so that a
   // thread which wakes late never mixes the one with the other's fields.
   static constexpr uint64_t kRoundStep = 1u << 16;

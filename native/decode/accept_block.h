@@ -58,8 +58,7 @@ ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, co
   if (weights != nullptr) weights[0] = weight;
   for (int i = 1; i <= drafted; ++i) {
     const int32_t token = tokens[i - 1];
-    const Real ratio = weight * pi(i - 1)[token] / drafter(i - 1)[token];
-    weight = ratio < 1 ? ratio : Real{1};
+    weight = acceptance(weight * pi(i - 1)[token], drafter(i - 1)[token]);
     Real threshold = weight;
     if (i < drafted) {
       const Real residual = block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
@@ -79,7 +78,7 @@ ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, co
   const Real* last = pi(kept);
   if (kept < drafted) {
     const Real mass = block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
-    if (mass >= static_cast<Real>(kEmptyResidual)) {
+    if (mass >= empty_residual<Real>()) {
       outcome.next = choices.draw(scratch, vocabulary, mass, kept);
       return outcome;
     }

@@ -15,6 +15,8 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace speccascade {
 
 struct ChainOutcome {
@@ -23,8 +25,23 @@ struct ChainOutcome {
   int32_t next = -1;  // the token after them; -1 when a kept token ends the sequence
 };
 
-// Below this mass a residual row is rounding noise (algorithms.md, section 11).
+// Below this mass a residual row is rounding noise (docs/methods.md): in float, and in
+// double, where it must not be seen in laws that are exact to 1e-9.
 constexpr double kEmptyResidual = 1e-6;
+constexpr double kEmptyResidualDouble = 1e-12;
+
+template <typename Real>
+SC_HOST_DEVICE constexpr Real empty_residual() {
+  return static_cast<Real>(sizeof(Real) == sizeof(double) ? kEmptyResidualDouble : kEmptyResidual);
+}
+
+// min(1, wanted / drawn). A token that its own row cannot draw (drawn = 0) counts as
+// accepted where it is wanted at all and as rejected where it is not: never NaN.
+template <typename Real>
+SC_HOST_DEVICE inline Real acceptance(Real wanted, Real drawn) {
+  if (wanted < drawn) return wanted / drawn;
+  return wanted > 0 ? Real{1} : Real{0};
+}
 
 // drafted     number of drafted tokens g
 // tokens      [g]
@@ -45,16 +62,14 @@ ChainOutcome accept_chain(int drafted, const int32_t* tokens, int vocabulary, co
     const Real* drawn = drafter(i);
     const int32_t token = tokens[i];
     ++outcome.tested;
-    // drawn[token] > 0, or the token could not have been drawn.
-    const Real ratio = wanted[token] / drawn[token];
-    if (choices.accept(ratio < 1 ? ratio : Real{1}, i)) {
+    if (choices.accept(acceptance(wanted[token], drawn[token]), i)) {
       ++outcome.accepted;
       if (ends(token)) return outcome;
       continue;
     }
     const Real mass = Math::positive_difference(wanted, drawn, vocabulary, scratch);
     // pi and q equal up to rounding: the rejection itself was noise.
-    outcome.next = mass < kEmptyResidual
+    outcome.next = mass < empty_residual<Real>()
                        ? choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), i)
                        : choices.draw(scratch, vocabulary, mass, i);
     return outcome;

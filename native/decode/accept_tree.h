@@ -43,8 +43,16 @@ template <typename Math, typename Real>
 void subtract(Real* t, const Real* r, int vocabulary) {
   const Real mass =
       Math::sum_of(vocabulary, [=](int v) { return t[v] > r[v] ? t[v] - r[v] : Real{0}; });
-  if (mass < static_cast<Real>(kEmptyResidual)) return;
+  if (mass < empty_residual<Real>()) return;
   Math::for_each(vocabulary, [=](int v) { t[v] = t[v] > r[v] ? (t[v] - r[v]) / mass : Real{0}; });
+}
+
+// t = norm(t without token). Left as it is where the rest is rounding noise.
+template <typename Math, typename Real>
+void exclude(Real* t, int32_t token, int vocabulary) {
+  const Real mass = Math::sum_of(vocabulary, [=](int v) { return v == token ? Real{0} : t[v]; });
+  if (mass < empty_residual<Real>()) return;
+  Math::for_each(vocabulary, [=](int v) { t[v] = v == token ? Real{0} : t[v] / mass; });
 }
 
 // row = norm(row without token); all zero if nothing else had mass.
@@ -88,7 +96,7 @@ TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& 
         if (choices.accept(wanted[token], child))
           kept = child;
         else
-          tree_detail::remove_token<Math>(wanted, token, vocabulary);
+          tree_detail::exclude<Math>(wanted, token, vocabulary);
         continue;
       }
       if (tree.siblings == Siblings::kGiven) {
@@ -97,8 +105,7 @@ TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& 
         copy(drafter(node), proposal);
       }
       fresh = false;
-      const Real ratio = wanted[token] / proposal[token];
-      if (choices.accept(ratio < 1 ? ratio : Real{1}, child)) {
+      if (choices.accept(acceptance(wanted[token], proposal[token]), child)) {
         kept = child;
       } else {
         tree_detail::subtract<Math>(wanted, proposal, vocabulary);

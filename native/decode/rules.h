@@ -138,16 +138,35 @@ bool keeps_drafter(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
   }
 }
 
-// pi = q on the tokens with confidence[v] >= threshold, plus q's other mass times p.
+// The tokens that a token rule keeps: those with row[v] >= threshold.
+template <typename Real>
+struct KeptSet {
+  const Real* row;
+  Real threshold;
+};
+
 template <typename Math, typename Real>
-RuleResult<Real> keep_tokens(const Real* confidence, Real threshold, const RuleRows<Real>& rows,
-                             Real* pi) {
+KeptSet<Real> kept_set(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
+  const Real largest = Math::max(rows.target_unscaled, rows.vocabulary);
+  switch (kind) {
+    case RuleKind::kTokenV1:
+      return {rows.drafter_unscaled, largest - alpha};
+    case RuleKind::kTokenV2:
+      return {rows.target_unscaled, largest - alpha};
+    default:
+      return {rows.target_unscaled, (1 - alpha) * largest};
+  }
+}
+
+// pi = q on the kept tokens, plus q's other mass times p.
+template <typename Math, typename Real>
+RuleResult<Real> keep_tokens(const KeptSet<Real>& kept, const RuleRows<Real>& rows, Real* pi) {
   const Real* q = rows.drafter;
   const Real* p = rows.target;
   const Real deferred = Math::sum_of(
-      rows.vocabulary, [=](int v) { return confidence[v] >= threshold ? Real{0} : q[v]; });
+      rows.vocabulary, [=](int v) { return kept.row[v] >= kept.threshold ? Real{0} : q[v]; });
   Math::for_each(rows.vocabulary, [=](int v) {
-    pi[v] = (confidence[v] >= threshold ? q[v] : Real{0}) + deferred * p[v];
+    pi[v] = (kept.row[v] >= kept.threshold ? q[v] : Real{0}) + deferred * p[v];
   });
   return {deferred};
 }
@@ -179,8 +198,12 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
   const Real* p = rows.target;
   const int count = rows.vocabulary;
   const Real keep = 1 - static_cast<Real>(rule.alpha);
-  const Real rejected =
-      Math::sum_of(count, [=](int v) { return q[v] > p[v] / keep ? q[v] - p[v] / keep : Real{0}; });
+  // min(q, p / keep): nothing where p is nothing, at alpha = 1 too.
+  const auto kept = [=](int v) {
+    const Real bound = p[v] > 0 ? p[v] / keep : Real{0};
+    return q[v] < bound ? q[v] : bound;
+  };
+  const Real rejected = Math::sum_of(count, [=](int v) { return q[v] - kept(v); });
   const Real inverse_beta = rule.kind == RuleKind::kLossyMatched
                                 ? matched_inverse_beta<Math>(rows, rejected)
                                 : 1 / static_cast<Real>(rule.beta);
@@ -188,13 +211,12 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
     return p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0};
   });
   Math::for_each(count, [=](int v) {
-    const Real kept = q[v] < p[v] / keep ? q[v] : p[v] / keep;
     // An empty residual although something is rejected (large beta): p.
     const Real share =
         residual > 0
             ? (p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0}) / residual
             : p[v];
-    pi[v] = kept + rejected * share;
+    pi[v] = kept(v) + rejected * share;
   });
 }
 
@@ -217,15 +239,9 @@ RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real*
       lossy_target<Math>(rule, rows, pi);
       return {};
     case RuleKind::kTokenV1:
-      return keep_tokens<Math>(rows.drafter_unscaled,
-                               Math::max(rows.target_unscaled, rows.vocabulary) - alpha, rows, pi);
     case RuleKind::kTokenV2:
-      return keep_tokens<Math>(rows.target_unscaled,
-                               Math::max(rows.target_unscaled, rows.vocabulary) - alpha, rows, pi);
     case RuleKind::kTokenV3:
-      return keep_tokens<Math>(rows.target_unscaled,
-                               (1 - alpha) * Math::max(rows.target_unscaled, rows.vocabulary), rows,
-                               pi);
+      return keep_tokens<Math>(kept_set<Math>(rule.kind, alpha, rows), rows, pi);
     default: {
       const bool keep = keeps_drafter<Math>(rule.kind, alpha, rows);
       copy(keep ? rows.drafter : rows.target);

@@ -1,0 +1,66 @@
+/** pi of single positions: what a rule makes of the two models' rows. */
+import { native } from '../native.ts';
+import { nativeRule, type Rule } from '../rules.ts';
+import { checkInteger, checkKeys, checkObject, checkOneOf } from '../validate.ts';
+import {
+  checkDevice,
+  checkLogits,
+  checkProbabilities,
+  checkRowArray,
+  checkScaling,
+  type Rows,
+  type ScalingOptions,
+} from './rows.ts';
+
+export interface TargetOptions extends ScalingOptions {
+  /** Number of rows. */
+  rows: number;
+  /** Numbers per row. */
+  vocab: number;
+  /** 'cpu' (default); 'cuda' is ERR_DEVICE in this version. */
+  device?: string;
+  /**
+   * What the rows are: 'logits' (default), or 'probabilities', which stand for the logits log(p)
+   * and at temperature 1 are used as they are, without rounding.
+   */
+  input?: 'logits' | 'probabilities';
+}
+
+const keys = ['rows', 'vocab', 'temperature', 'topK', 'topP', 'device', 'input'];
+
+/**
+ * pi, row by row: the distribution that an emitted token has under `rule` (see rules.ts), given the
+ * drafter's and the target's rows at its position. Both [rows, vocab], of one type: Float32Array
+ * takes the engine's float arithmetic, Float64Array the same code in double. `drafter` may be null
+ * for lossless(), which does not read it. Tokens are drawn from rows after `temperature`, `topK`,
+ * `topP`; confidences are read at temperature 1, unfiltered.
+ *
+ * Errors: ERR_INPUT (shape, type, option; a row without any possible token), ERR_NUMERIC (NaN or
+ * infinite logits), ERR_DEVICE.
+ */
+export function targetDistribution<T extends Rows>(
+  rule: Rule,
+  drafter: T | null,
+  target: T,
+  options: TargetOptions,
+): T {
+  checkKeys('options', checkObject('options', options), keys);
+  const rows = checkInteger('rows', options.rows, 0, 2 ** 31 - 1);
+  const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
+  checkDevice(options.device);
+  const input = checkOneOf('input', options.input ?? 'logits', ['logits', 'probabilities']);
+  const checkNumbers = input === 'logits' ? checkLogits : checkProbabilities;
+  const nativeForm = nativeRule(rule);
+  checkNumbers('target', checkRowArray('target', target, rows, vocab), vocab);
+  const unread = drafter === null && nativeForm.kind === 'lossless';
+  if (!unread) {
+    checkNumbers('drafter', checkRowArray('drafter', drafter, rows, vocab, target), vocab);
+  }
+  return native.lowlevel.target({
+    rule: nativeForm,
+    scaling: checkScaling(options, vocab, input === 'probabilities'),
+    vocabulary: vocab,
+    drafter,
+    target,
+  }) as T;
+}

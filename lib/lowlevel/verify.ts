@@ -1,0 +1,191 @@
+/** One verification step on rows that the caller has: options checked, then run natively. */
+import { native, type NativeRule, type NativeStep } from '../native.ts';
+import { nativeRule, type Rule } from '../rules.ts';
+import { checkInteger, checkKeys, checkObject, inputError } from '../validate.ts';
+import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
+import { checkProposals, type Proposals } from './proposals.ts';
+import {
+  checkDevice,
+  checkLogits,
+  checkRowArray,
+  checkScaling,
+  type ScalingOptions,
+} from './rows.ts';
+
+export interface VerifyOptions extends ScalingOptions {
+  rule: Rule;
+  /** 'cpu' (default); 'cuda' is ERR_DEVICE in this version. */
+  device?: string;
+  vocab: number;
+  /** [nodes] what each candidate follows, -1: the prefix. Parents before children, siblings in the order drawn. */
+  parents: Int32Array;
+  /** [nodes] the candidates. */
+  tokens: Int32Array;
+  /** [nodes + 1, vocab]: row 0 follows the prefix, row i + 1 follows node i. */
+  targetLogits: Float32Array | Float64Array;
+  /**
+   * Same places and type: the reference drafter's rows, from which pi is computed; rows of leaves
+   * serve the token after a draft that was accepted whole. May be left out for lossless() unless
+   * tokens were drawn from them.
+   */
+  drafterLogits?: Float32Array | Float64Array;
+  /** [nodes + 1], 0: that row is absent (its numbers are not read) and pi = target there. */
+  drafterRows?: Uint8Array;
+  /**
+   * What each node's token was drawn from: 'drafter' (default), the drafter's row at its parent;
+   * 'fixed', nothing: chosen without chance (top-k, Max-Gram), accepted with pi(token); or these
+   * probabilities, [nodes, vocab], taken as they are.
+   */
+  proposals?: 'drafter' | 'fixed' | Float32Array | Float64Array;
+  /** Whether siblings were drawn with replacement; default false. Counts for proposals 'drafter'. */
+  replacement?: boolean;
+  /** 'auto' (default): block on chains, token elsewhere. 'block' on branches is ERR_INPUT. */
+  verifier?: 'auto' | 'token' | 'block';
+  /** Accepted, these end the step: nothing follows them. */
+  stopTokens?: Int32Array;
+  /**
+   * Address of the draws, as in the engine: seed (0 to 2^64 - 1, default 0), the request's number
+   * within it (0), index in the output of the first new token (0), target passes before (0). The
+   * draw of a node at depth d has counter (request, position + d, step, accept + 16 x node).
+   */
+  seed?: number | bigint;
+  request?: number;
+  position?: number;
+  step?: number;
+  /** [nodes + 1], in [0, 1), instead of a seed: one per node, the last for the final draw by inverse CDF. */
+  uniforms?: Float64Array;
+}
+
+export interface VerifyResult {
+  /** Node ids along the accepted path. */
+  accepted: Int32Array;
+  /** The token after them; -1 after an accepted stop token. */
+  next: number;
+  /**
+   * Per tested position, those of the path and the one where all candidates were rejected: 0 or 1
+   * (position rules), the drafter's mass off the kept tokens (token rules), 0 (others). Where the
+   * drafter's row is absent 1, for rules that defer.
+   */
+  deferral: Float32Array;
+}
+
+const keys = [
+  ...['rule', 'device', 'vocab', 'parents', 'tokens', 'targetLogits', 'drafterLogits'],
+  ...['drafterRows', 'proposals', 'replacement', 'verifier', 'temperature', 'topK', 'topP'],
+  ...['stopTokens', 'seed', 'request', 'position', 'step', 'uniforms'],
+];
+
+/**
+ * Accepts candidates and draws the token after them, as one step of the engine does: the very same
+ * code, in float (Float32Array rows) or in double (Float64Array rows). A chain is
+ * parents = [-1, 0, 1, ...]; no nodes at all is a plain draw from pi.
+ *
+ * A candidate is accepted with min(1, t/r), t what is still wanted there, r what it was drawn from.
+ * A token with r = 0 cannot have been drawn; it counts as accepted where t > 0, else as rejected.
+ *
+ * Errors: ERR_INPUT (the value and its place), ERR_NUMERIC (NaN or infinite logits), ERR_DEVICE.
+ */
+export function verify(options: VerifyOptions): VerifyResult {
+  checkKeys('options', checkObject('options', options), keys);
+  checkDevice(options.device);
+  const rule = nativeRule(options.rule);
+  const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
+  const nodes = checkNodes(options.parents, options.tokens, vocab);
+  const rows = checkModelRows(options, rule, nodes, vocab);
+  const proposals = checkProposals(options, nodes, vocab, rows);
+  return native.lowlevel.verify({
+    rule,
+    scaling: checkScaling(options, vocab),
+    vocabulary: vocab,
+    parents: nodes.parents,
+    tokens: nodes.tokens,
+    ...rows,
+    ...proposals,
+    verifier: checkVerifier(options.verifier, nodes),
+    stopTokens: checkStops(options.stopTokens, vocab),
+    ...checkDraws(options, nodes.tokens.length),
+  });
+}
+
+type ModelRows = Pick<NativeStep, 'target' | 'drafter' | 'drafterRows'>;
+
+function checkModelRows(
+  options: VerifyOptions,
+  rule: NativeRule,
+  nodes: Nodes,
+  vocab: number,
+): ModelRows {
+  const { drafterRows = null } = options;
+  const count = nodes.tokens.length + 1;
+  const target = checkRowArray('targetLogits', options.targetLogits, count, vocab);
+  checkLogits('targetLogits', target, vocab);
+  if (drafterRows !== null && !(drafterRows instanceof Uint8Array)) {
+    throw inputError('drafterRows', 'a Uint8Array', drafterRows);
+  }
+  if (drafterRows !== null && drafterRows.length !== count) {
+    throw inputError('drafterRows', `nodes + 1 = ${count} entries`, drafterRows.length);
+  }
+  if (options.drafterLogits === undefined) {
+    checkNoDrafter(rule, drafterRows, options.proposals);
+    return { target, drafter: null, drafterRows: null };
+  }
+  const drafter = checkRowArray('drafterLogits', options.drafterLogits, count, vocab, target);
+  checkLogits('drafterLogits', drafter, vocab, (row) => drafterRows?.[row] !== 0);
+  return { target, drafter, drafterRows };
+}
+
+function checkNoDrafter(
+  rule: NativeRule,
+  drafterRows: Uint8Array | null,
+  proposals: Proposals,
+): void {
+  if (rule.kind !== 'lossless') {
+    throw inputError('drafterLogits', `rows, which the rule ${rule.kind} reads`, undefined);
+  }
+  if (drafterRows !== null) {
+    throw inputError('drafterLogits', 'rows, which drafterRows speaks of', undefined);
+  }
+  if (proposals === undefined || proposals === 'drafter') {
+    throw inputError('drafterLogits', `rows, which proposals 'drafter' were drawn from`, undefined);
+  }
+}
+
+function checkStops(stops: unknown, vocab: number): Int32Array {
+  if (stops === undefined) return new Int32Array();
+  if (!(stops instanceof Int32Array)) throw inputError('stopTokens', 'an Int32Array', stops);
+  const outside = stops.findIndex((token) => token < 0 || token >= vocab);
+  if (outside < 0) return stops;
+  throw inputError(`stopTokens[${outside}]`, `a token from 0 to ${vocab - 1}`, stops[outside]);
+}
+
+type Draws = Pick<NativeStep, 'uniforms' | 'seed' | 'request' | 'position' | 'step'>;
+
+function checkDraws(options: VerifyOptions, nodes: number): Draws {
+  const word = (name: 'request' | 'position' | 'step'): number =>
+    checkInteger(name, options[name] ?? 0, 0, 2 ** 32 - 1);
+  const address = { request: word('request'), position: word('position'), step: word('step') };
+  const { uniforms } = options;
+  if (uniforms === undefined) return { uniforms: null, seed: checkSeed(options.seed), ...address };
+  if (options.seed !== undefined) {
+    throw inputError('seed', 'none where uniforms are given', options.seed);
+  }
+  if (!(uniforms instanceof Float64Array)) {
+    throw inputError('uniforms', 'a Float64Array', uniforms);
+  }
+  if (uniforms.length !== nodes + 1) {
+    throw inputError('uniforms', `nodes + 1 = ${nodes + 1} numbers`, uniforms.length);
+  }
+  const outside = uniforms.findIndex((uniform) => !(uniform >= 0 && uniform < 1));
+  if (outside >= 0) {
+    throw inputError(`uniforms[${outside}]`, 'a number in [0, 1)', uniforms[outside]);
+  }
+  return { uniforms, seed: 0n, ...address };
+}
+
+function checkSeed(seed: unknown): bigint {
+  if (seed === undefined) return 0n;
+  const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
+  const value = isInteger ? BigInt(seed as bigint | number) : -1n;
+  if (value >= 0n && value < 2n ** 64n) return value;
+  throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
+}

@@ -1,0 +1,72 @@
+#include "addon/lowlevel_convert.h"
+
+#include <algorithm>
+
+namespace speccascade::addon {
+
+double to_number(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) fail(ErrorCode::kInput, key, ": expected a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int to_int(const Napi::Object& object, const char* key, int min, int max) {
+  const double number = to_number(object, key);
+  if (!(number >= min && number <= max)) {
+    fail(ErrorCode::kInput, key, ": expected ", min, " to ", max, ", received ", number);
+  }
+  return static_cast<int>(number);
+}
+
+bool is_null(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  return value.IsNull() || value.IsUndefined();
+}
+
+std::vector<int32_t> to_ints(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    fail(ErrorCode::kInput, key, ": expected an Int32Array");
+  }
+  const auto array = value.As<Napi::Int32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+RowScaling to_scaling(const Napi::Object& object) {
+  const auto from = object.Get("scaling").As<Napi::Object>();
+  RowScaling scaling;
+  scaling.temperature = to_number(from, "temperature");
+  scaling.top_k = to_int(from, "topK", 0, kMaxVocabulary);
+  scaling.top_p = to_number(from, "topP");
+  scaling.probabilities = from.Get("probabilities").ToBoolean().Value();
+  return scaling;
+}
+
+Siblings to_siblings(const Napi::Object& object) {
+  const std::string name = object.Get("siblings").ToString().Utf8Value();
+  if (name == "with") return Siblings::kWithReplacement;
+  if (name == "without") return Siblings::kWithoutReplacement;
+  if (name == "fixed") return Siblings::kFixed;
+  if (name == "given") return Siblings::kGiven;
+  fail(ErrorCode::kInput, "siblings: unknown name ", name);
+}
+
+Rule rule_of(const Napi::Object& object) { return to_rule(object.Get("rule").As<Napi::Object>()); }
+
+Napi::Float64Array from_doubles(Napi::Env env, const std::vector<double>& values) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Int32Array from_ints(Napi::Env env, const std::vector<int32_t>& values) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Value nullable(Napi::Env env, const std::vector<double>& values) {
+  return values.empty() ? env.Null() : Napi::Value(from_doubles(env, values));
+}
+
+}  // namespace speccascade::addon

@@ -1,0 +1,48 @@
+// One verification step on rows handed in from outside: prepares the rows, then runs
+// the engine's own acceptance on them. No Node-API here.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/philox.h"
+#include "decode/accept_tree.h"
+#include "decode/exact_law_rows.h"
+#include "decode/rules.h"
+
+namespace speccascade::addon {
+
+enum class StepVerifier { kChain, kBlock, kTree };
+
+// Rows are [vocabulary]; row 0 of an array of nodes + 1 follows the prefix, row n + 1
+// follows node n. In chains node n follows node n - 1.
+template <typename Real>
+struct StepArgs {
+  Rule rule;
+  RowScaling scaling;
+  int vocabulary;
+  int nodes;
+  const int32_t* parents;       // [nodes] -1: the prefix; parents before children
+  const int32_t* tokens;        // [nodes]
+  const Real* target;           // [nodes + 1, vocabulary]
+  const Real* drafter;          // likewise; null: the rule and the proposals need none
+  const uint8_t* drafter_rows;  // [nodes + 1] 0: no drafter row here, pi = target; null: all there
+  const Real* proposals;        // [nodes, vocabulary] what each token was drawn from; null: drafter
+  StepVerifier verifier;
+  Siblings siblings;     // kGiven with proposals; kFixed: nothing was drawn, in chains too
+  const int32_t* stops;  // [num_stops] tokens that end the sequence
+  int num_stops;
+  const double* uniforms;  // [nodes + 1] one per node, the last for the final draw; or null:
+  DrawAddress at;          // counters from this address on, as the engine's
+};
+
+struct StepResult {
+  std::vector<int32_t> accepted;  // nodes of the accepted path
+  int32_t next = -1;              // the token after it; -1 when its last token ends the sequence
+  std::vector<float> deferral;    // per tested position
+};
+
+template <typename Real>
+StepResult verify_step(const StepArgs<Real>& args);
+
+}  // namespace speccascade::addon

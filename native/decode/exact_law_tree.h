@@ -1,0 +1,112 @@
+// The law of one step of speculation on a candidate tree, through accept_tree.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/error.h"
+#include "decode/accept_tree.h"
+#include "decode/exact_law.h"
+#include "decode/exact_law_rows.h"
+#include "decode/exact_law_step.h"
+#include "ops/row_math.h"
+
+namespace speccascade {
+
+// A tree whose every node at depth d has widths[d] children; fewer where the drafter
+// has fewer tokens. Children are drawn when acceptance comes to their parent, so only
+// nodes on the way are enumerated.
+template <typename Real>
+class TreeEnumeration {
+ public:
+  TreeEnumeration(const ModelRows<Real>& rows, const std::vector<int>& widths, Siblings siblings)
+      : rows_(rows), widths_(widths), siblings_(siblings) {
+    int64_t begin = 0, end = 1;  // of a level, counted with the root as node 0
+    for (const int width : widths) {
+      first_child_.resize(static_cast<size_t>(end));
+      for (int64_t node = begin; node < end; ++node) {
+        first_child_[static_cast<size_t>(node)] =
+            static_cast<int32_t>(end + (node - begin) * width - 1);
+      }
+      const int64_t next = end + (end - begin) * width;
+      if (next > kMaxNodes) fail(ErrorCode::kInput, "more than ", kMaxNodes, " nodes");
+      begin = end;
+      end = next;
+    }
+    nodes_ = static_cast<int>(end - 1);
+    parents_.resize(static_cast<size_t>(nodes_));
+    tokens_.resize(static_cast<size_t>(nodes_));
+    prefix_.resize(static_cast<size_t>(nodes_) + 1);
+    depth_.resize(static_cast<size_t>(nodes_) + 1);
+  }
+
+  StepLaw run() {
+    const int vocabulary = rows_.vocabulary();
+    step_detail::LawSum sum(vocabulary, rows_.levels());
+    std::vector<Real> scratch(2 * static_cast<size_t>(vocabulary));
+    std::vector<int32_t> path(widths_.size()), accepted;
+    const TreeShape tree = {nodes_, parents_.data(), tokens_.data(), siblings_};
+    const auto drafter = [&](int node) { return rows_.drafter(prefix(node)); };
+    while (choices_.next_run()) {
+      std::fill(parents_.begin(), parents_.end(), kAbsent);
+      expanded_ = kAbsent;
+      const auto pi = [&](int node) {
+        expand(node);
+        return rows_.pi(prefix(node));
+      };
+      const TreeOutcome outcome = accept_tree<RowMath<Real>>(
+          tree, vocabulary, pi, drafter, drafter, scratch.data(), scratch.data() + vocabulary,
+          step_detail::kNeverEnds, choices_, path.data());
+      accepted.clear();
+      for (int i = 0; i < outcome.accepted; ++i) {
+        accepted.push_back(tokens_[static_cast<size_t>(path[static_cast<size_t>(i)])]);
+      }
+      sum.add(accepted, choices_);
+    }
+    return sum.law();
+  }
+
+ private:
+  static constexpr int32_t kAbsent = -2;
+  static constexpr int64_t kMaxNodes = 1 << 16;
+
+  int64_t prefix(int node) const { return prefix_[static_cast<size_t>(node + 1)]; }
+
+  // Draws the children of a node, once a run.
+  void expand(int node) {
+    const auto depth = static_cast<size_t>(depth_[static_cast<size_t>(node + 1)]);
+    if (depth == widths_.size() || node == expanded_) return;
+    expanded_ = node;
+    auto child = static_cast<size_t>(first_child_[static_cast<size_t>(node + 1)]);
+    for (const int32_t token : children(node, widths_[depth])) {
+      parents_[child] = node;
+      tokens_[child] = token;
+      prefix_[child + 1] = prefix_after(prefix(node), token, rows_.vocabulary());
+      depth_[child + 1] = static_cast<int>(depth) + 1;
+      ++child;
+    }
+  }
+
+  std::vector<int32_t> children(int node, int width) {
+    const int vocabulary = rows_.vocabulary();
+    if (siblings_ == Siblings::kFixed) {
+      return best_tokens(rows_.logits(prefix(node)), vocabulary, width);
+    }
+    return pick_candidates(choices_, rows_.drafter(prefix(node)), vocabulary, siblings_, width);
+  }
+
+  const ModelRows<Real>& rows_;
+  const std::vector<int>& widths_;
+  Siblings siblings_;
+  ForkingChoices choices_;
+  int nodes_ = 0;
+  std::vector<int32_t> first_child_;  // [inner nodes + 1] of the root first
+  std::vector<int32_t> parents_;      // [nodes] kAbsent until drawn
+  std::vector<int32_t> tokens_;       // [nodes]
+  std::vector<int64_t> prefix_;       // [nodes + 1] of the root first
+  std::vector<int> depth_;            // likewise
+  int expanded_ = kAbsent;
+};
+
+}  // namespace speccascade

@@ -1,0 +1,97 @@
+// K-SEQ (Sun et al. 2023, "SpecTr: Fast Speculative Decoding via Optimal Transport"):
+// one position, k candidates drawn independently from q.
+//
+//   beta(rho) = sum_v min(pi(v) / rho, q(v))
+//   rho       = the smallest in [1, k] with rho beta(rho) >= 1 - (1 - beta(rho))^k
+//
+//   In turn, keep a candidate x with probability min(1, pi(x) / (rho q(x))). All
+//   rejected: emit a draw from norm(pi - min(pi / rho, q) (1 - (1 - beta)^k) / beta).
+//
+// Claim: the emitted token is distributed as pi. rho beta(rho) rises and the other
+// side falls with rho, so one bisection finds it; rho = k always suffices.
+//
+// Over the arithmetic (Math) and the source of choices, as accept_chain.h.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "decode/accept_chain.h"
+
+namespace speccascade {
+
+// beta(rho): the chance that one candidate is kept.
+template <typename Math, typename Real>
+Real kseq_beta(const Real* pi, const Real* drafter, int vocabulary, Real rho) {
+  return Math::sum_of(vocabulary, [=](int v) {
+    const Real wanted = pi[v] / rho;
+    return wanted < drafter[v] ? wanted : drafter[v];
+  });
+}
+
+// The chance that one of k candidates is kept, each with probability beta.
+template <typename Real>
+SC_HOST_DEVICE inline Real kseq_rate(Real beta, int k) {
+  Real rejected = 1;
+  for (int i = 0; i < k; ++i) rejected *= 1 - beta;
+  return 1 - rejected;
+}
+
+// The smallest valid rho, to the last bits of Real.
+template <typename Math, typename Real>
+Real kseq_rho(const Real* pi, const Real* drafter, int vocabulary, int k) {
+  const auto valid = [=](Real rho) {
+    const Real beta = kseq_beta<Math>(pi, drafter, vocabulary, rho);
+    return rho * beta >= kseq_rate(beta, k);
+  };
+  Real low = 1;
+  if (valid(low)) return low;
+  auto high = static_cast<Real>(k);
+  for (;;) {
+    const Real middle = low + (high - low) / 2;
+    if (!(low < middle && middle < high)) return high;
+    (valid(middle) ? high : low) = middle;
+  }
+}
+
+// The residual row, not normalised, into `out`; returns its sum.
+template <typename Math, typename Real>
+Real kseq_residual(const Real* pi, const Real* drafter, int vocabulary, int k, Real rho,
+                   Real* out) {
+  const Real beta = kseq_beta<Math>(pi, drafter, vocabulary, rho);
+  const Real share = beta > 0 ? kseq_rate(beta, k) / beta : Real{0};
+  Math::for_each(vocabulary, [=](int v) {
+    const Real wanted = pi[v] / rho;
+    const Real rest = pi[v] - (wanted < drafter[v] ? wanted : drafter[v]) * share;
+    out[v] = rest > 0 ? rest : Real{0};
+  });
+  return Math::sum(out, vocabulary);
+}
+
+struct KseqOutcome {
+  int kept = -1;      // the candidate kept; -1: none
+  int32_t next = -1;  // the token emitted instead of the candidates
+};
+
+// tokens   [k] drawn independently from `drafter`
+// scratch  [vocabulary]
+template <typename Math, typename Choices>
+KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabulary, const typename Math::Real* pi,
+                        const typename Math::Real* drafter, typename Math::Real* scratch,
+                        Choices& choices) {
+  using Real = typename Math::Real;
+  KseqOutcome outcome;
+  const Real rho = kseq_rho<Math>(pi, drafter, vocabulary, k);
+  for (int i = 0; i < k; ++i) {
+    if (!choices.accept(acceptance(pi[tokens[i]], rho * drafter[tokens[i]]), i)) continue;
+    outcome.kept = i;
+    return outcome;
+  }
+  const Real mass = kseq_residual<Math>(pi, drafter, vocabulary, k, rho, scratch);
+  outcome.next = mass < empty_residual<Real>()
+                     ? choices.draw(pi, vocabulary, Math::sum(pi, vocabulary), 0)
+                     : choices.draw(scratch, vocabulary, mass, 0);
+  return outcome;
+}
+
+}  // namespace speccascade

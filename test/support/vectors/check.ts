@@ -1,0 +1,88 @@
+/** Comparison of one case's results with what the file says, and the tolerances for it. */
+import { decode, type Entry, type Precision } from './format.ts';
+
+/** Absolute, from test/vectors/README.md: of probabilities and rates, and of block thresholds. */
+const tolerances = {
+  double: { probability: 1e-9, threshold: 1e-9 },
+  float: { probability: 2e-5, threshold: 1e-4 },
+};
+
+/**
+ * A residual row is a difference of rows over its mass, so it carries their rounding over that mass
+ * (in a law it weighs the mass alone). A few units in the last place of numbers near 1.
+ */
+const rounding = { double: 4 * 2 ** -53, float: 4 * 2 ** -24 };
+
+export class Check {
+  readonly precision: Precision;
+  /** Largest absolute error of a number. */
+  worst = 0;
+  readonly failures: string[] = [];
+
+  constructor(precision: Precision) {
+    this.precision = precision;
+  }
+
+  get tolerance(): number {
+    return tolerances[this.precision].probability;
+  }
+
+  get thresholdTolerance(): number {
+    return tolerances[this.precision].threshold;
+  }
+
+  /** Of what is drawn from a row of this mass before normalisation. */
+  residualTolerance(mass: number): number {
+    return Math.max(this.tolerance, rounding[this.precision] / mass);
+  }
+
+  /** A number; undefined ones (null) must be undefined. */
+  near(name: string, actual: number, expected: Entry, tolerance = this.tolerance): void {
+    const wanted = decode(expected);
+    if (Number.isNaN(wanted) && Number.isNaN(actual)) return;
+    if (wanted === actual) return;
+    const error = Math.abs(actual - wanted);
+    if (error > this.worst) this.worst = error;
+    if (!(error <= tolerance)) this.fail(name, actual, wanted);
+  }
+
+  /** A row; entries that are null in the file are not compared. */
+  row(name: string, actual: ArrayLike<number>, expected: Entry[], tolerance?: number): void {
+    if (actual.length !== expected.length) {
+      this.fail(`length of ${name}`, actual.length, expected.length);
+      return;
+    }
+    expected.forEach((entry, i) => {
+      if (entry !== null) this.near(`${name}[${i}]`, actual[i]!, entry, tolerance);
+    });
+  }
+
+  /** A row that may be undefined altogether, which it then must be. */
+  optionalRow(
+    name: string,
+    actual: ArrayLike<number> | null,
+    expected: Entry[] | null,
+    tolerance?: number,
+  ): void {
+    if (expected === null || actual === null) {
+      if (expected !== actual) this.fail(name, actual, expected);
+      return;
+    }
+    this.row(name, actual, expected, tolerance);
+  }
+
+  /** Decisions: exactly. */
+  same(name: string, actual: unknown, expected: unknown): void {
+    const plain = (value: unknown): unknown =>
+      ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value;
+    if (JSON.stringify(plain(actual)) !== JSON.stringify(plain(expected))) {
+      this.fail(name, plain(actual), plain(expected));
+    }
+  }
+
+  private fail(name: string, actual: unknown, expected: unknown): void {
+    const show = (value: unknown): string =>
+      typeof value === 'number' ? String(value) : JSON.stringify(value);
+    this.failures.push(`${name}: ${show(actual)} instead of ${show(expected)}`);
+  }
+}

@@ -1,0 +1,129 @@
+/** Cases of single rows and positions: softmax, rows, target, target-big. */
+import { native } from '../../../lib/native.ts';
+import type { NativePlaces } from '../../../lib/native.ts';
+import type { Check } from './check.ts';
+import {
+  asProbabilities,
+  decodeLogits,
+  decodeRule,
+  rowsOf,
+  scaling,
+  type Entry,
+  type VectorCase,
+} from './format.ts';
+import { logitsOf, type Gen } from './generator.ts';
+
+export function checkSoftmax({ in: given, out }: VectorCase, check: Check): void {
+  const logits = decodeLogits(given.logits as Entry[], given.valid as number | undefined);
+  const rows = native.lowlevel.scale({
+    rows: rowsOf(check.precision, logits),
+    vocabulary: logits.length,
+    scaling: scaling(given.T, {
+      topK: (given.topK as number | undefined) ?? 0,
+      topP: (given.topP as number | undefined) ?? 1,
+    }),
+  });
+  check.row('p', rows, out.p as Entry[]);
+}
+
+/** The generator itself (its logits always in double), then the softmax of its rows. */
+export function checkRows({ in: given, out }: VectorCase, check: Check): void {
+  const gen = given.gen as Gen;
+  (out.logits as Entry[][]).forEach((expected, model) => {
+    const logits = logitsOf(gen, model, given.prefix as number[]);
+    expected.forEach((entry, v) => check.near(`logits[${model}][${v}]`, logits[v]!, entry, 1e-9));
+    const rows = native.lowlevel.scale({
+      rows: rowsOf(check.precision, logits),
+      vocabulary: gen.V,
+      scaling: scaling(given.T),
+    });
+    check.row(`p[${model}]`, rows, (out.p as Entry[][])[model]!);
+  });
+}
+
+export function checkTarget({ in: given, out }: VectorCase, check: Check): void {
+  const rows = (numbers: number[]) => rowsOf(check.precision, numbers);
+  const share = (counts: unknown) =>
+    rows((counts as number[]).map((count) => count / (given.den as number)));
+  const fromLogits = given.lq !== undefined;
+  const places: NativePlaces = {
+    rule: decodeRule(given.rule),
+    scaling: fromLogits ? scaling(given.T) : asProbabilities,
+    vocabulary: ((given.lq ?? given.q) as unknown[]).length,
+    drafter: fromLogits ? rows(decodeLogits(given.lq as Entry[])) : share(given.q),
+    target: fromLogits ? rows(decodeLogits(given.lp as Entry[])) : share(given.p),
+  };
+  const law = native.lowlevel.positionLaw({
+    ...places,
+    ...(given.qu === undefined
+      ? {}
+      : { drafterUnscaled: share(given.qu), targetUnscaled: share(given.pu) }),
+  });
+  if (out.delta !== null) check.same('delta', law.deferral, out.delta);
+  if (out.keep !== null) check.same('keep', law.kept, out.keep);
+  check.row('pi', law.pi, out.pi as Entry[]);
+  checkAcceptance(check, places, law.accept, out.accept as Entry[]);
+  const tolerance = check.residualTolerance(1 - (out.rate as number));
+  check.optionalRow('residual', law.residual, out.residual as Entry[] | null, tolerance);
+  check.near('rate', law.rate, out.rate as number);
+}
+
+/**
+ * Below this share of its row's largest entry, a token may be lost to underflow in float, in one
+ * row or in both; whether it would be accepted then means nothing.
+ */
+const neverDrawn = 1e-30;
+
+/** Acceptance of the tokens `at`; null where the drafter cannot draw one. */
+function checkAcceptance(
+  check: Check,
+  { drafter, vocabulary, scaling: scaled }: NativePlaces,
+  accept: Float64Array,
+  expected: Entry[],
+  at: number[] = Array.from(expected.keys()),
+): void {
+  const exact = Float64Array.from(drafter!);
+  const row = native.lowlevel.scale({ rows: exact, vocabulary, scaling: scaled });
+  const largest = row.reduce((a, b) => Math.max(a, b), 0);
+  at.forEach((v, i) => {
+    if (check.precision === 'float' && row[v]! > 0 && row[v]! < largest * neverDrawn) return;
+    check.near(`accept[${v}]`, accept[v]!, expected[i]!);
+  });
+}
+
+function moment(row: Float64Array): number {
+  return row.reduce((sum, probability, v) => sum + v * probability, 0) / row.length;
+}
+
+export function checkBigTarget({ in: given, out }: VectorCase, check: Check): void {
+  const gen = given.gen as Gen;
+  const valid = given.valid as number;
+  const places: NativePlaces = {
+    rule: decodeRule(given.rule),
+    scaling: scaling(given.T),
+    vocabulary: gen.V,
+    drafter: rowsOf(check.precision, logitsOf(gen, 1, [], valid)),
+    target: rowsOf(check.precision, logitsOf(gen, 0, [], valid)),
+  };
+  const law = native.lowlevel.positionLaw(places);
+  const at = out.at as number[];
+  if (out.delta !== null) check.same('delta', law.deferral, out.delta);
+  if (out.keep !== null) {
+    const kept = Array.from(law.kept ?? []).filter((token) => token < valid);
+    check.same('keep', kept.slice(0, 40), out.keep);
+    check.same('keepCount', kept.length, out.keepCount);
+  }
+  const pick = (row: Float64Array): number[] => at.map((v) => row[v]!);
+  check.row('pi', pick(law.pi), out.pi as Entry[]);
+  checkAcceptance(check, places, law.accept, out.accept as Entry[], at);
+  const residual = law.residual && pick(law.residual);
+  const tolerance = check.residualTolerance(1 - (out.rate as number));
+  check.optionalRow('residual', residual, out.residual as Entry[] | null, tolerance);
+  check.near('rate', law.rate, out.rate as number);
+  check.near('tv', law.variation, out.tv as number);
+  check.near('maxQ', law.largestDrafter, out.maxQ as number);
+  check.near('maxP', law.largestTarget, out.maxP as number);
+  check.near('piMoment', moment(law.pi), out.piMoment as Entry);
+  const residualMoment = law.residual ? moment(law.residual) : NaN;
+  check.near('residualMoment', residualMoment, out.residualMoment as Entry, tolerance);
+}
