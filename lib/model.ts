@@ -97,16 +97,26 @@ export class T5Model {
       throw inputError('model', 'a folder, a hub id or "random:<shape>"', source);
     }
     const settings = checkLoadOptions(options);
+    const { signal, onProgress } = options;
     const located = await locate(source, options);
-    options.signal?.throwIfAborted();
-    const { onProgress } = options;
+    if (signal?.aborted) throw abortError(signal);
     const report = onProgress
       ? (done: number, total: number) => onProgress({ phase: 'read', done, total })
       : null;
-    const loaded = await native.loadModel(located.native, located.weights, settings, report);
-    if (options.signal?.aborted) {
+    const cancelled = new Int32Array(new SharedArrayBuffer(4));
+    const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+    signal?.addEventListener('abort', cancel, { once: true });
+    let loaded: NativeModel;
+    try {
+      loaded = await native.loadModel(located.native, located.weights, settings, report, cancelled);
+    } catch (error) {
+      throw signal?.aborted ? abortError(signal) : error;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+    if (signal?.aborted) {
       loaded.dispose();
-      throw abortError(options.signal);
+      throw abortError(signal);
     }
     return new T5Model(located, loaded);
   }
@@ -214,6 +224,18 @@ function checkLoadOptions(options: LoadOptions): {
   const dtype = checkOneOf('dtype', options.dtype ?? 'auto', dtypes);
   const threads = options.threads ?? 0;
   if (options.threads !== undefined) checkInteger('threads', threads, 1, 4096);
+  for (const name of ['cacheDir', 'revision'] as const) {
+    const value: unknown = options[name];
+    if (value !== undefined && (typeof value !== 'string' || value === '')) {
+      throw inputError(name, 'a text that is not empty', value);
+    }
+  }
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw inputError('signal', 'an AbortSignal', options.signal);
+  }
+  if (options.onProgress !== undefined && typeof options.onProgress !== 'function') {
+    throw inputError('onProgress', 'a function', options.onProgress);
+  }
   return { device, dtype, threads };
 }
 

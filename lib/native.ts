@@ -322,6 +322,8 @@ export interface Native {
     weights: NativeWeights,
     options: NativeModelOptions,
     onProgress: ((doneBytes: number, totalBytes: number) => void) | null,
+    /** Shared memory of one element; loading ends with ERR_ABORTED soon after it is set. */
+    cancelled: Int32Array,
   ): Promise<NativeModel>;
   createSession(
     target: NativeModel,

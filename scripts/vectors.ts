@@ -39,7 +39,11 @@ function lineOf(report: KindReport): string {
     `${report.passed}/${report.total}`.padStart(9),
     (ran ? report.worst.toExponential(1) : '-').padStart(12),
   ];
-  return [cells.join(' '), ...skips].join('  ');
+  const residual =
+    report.worstResidual > 0
+      ? [`residuals of little mass: ${report.worstResidual.toExponential(1)}`]
+      : [];
+  return [cells.join(' '), ...residual, ...skips].join('  ');
 }
 
 function skipAll(cases: readonly VectorCase[], reason: string): void {

@@ -174,8 +174,23 @@ describe('bad input', () => {
     expect(await codeOf({ device: 'cuda:7' })).toBe('ERR_DEVICE');
     expect(await codeOf({ threads: 0 })).toBe('ERR_INPUT');
     expect(await codeOf({ treads: 2 })).toBe('ERR_INPUT');
+    expect(await codeOf({ signal: {} })).toBe('ERR_INPUT');
+    expect(await codeOf({ onProgress: 5 })).toBe('ERR_INPUT');
+    expect(await codeOf({ cacheDir: 5 })).toBe('ERR_INPUT');
+    expect(await codeOf({ revision: '' })).toBe('ERR_INPUT');
     await expect(T5Model.load('random:t5-huge')).rejects.toMatchObject({ code: 'ERR_INPUT' });
     await expect(T5Model.load('')).rejects.toMatchObject({ code: 'ERR_INPUT' });
+  });
+
+  it('a signal that fires while loading', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const onProgress = (): void => controller.abort(new Error('too slow'));
+    const error: unknown = await T5Model.load('random:t5-small', { signal, onProgress }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: 'ERR_ABORTED' });
+    expect(((error as Error).cause as Error).message).toBe('too slow');
   });
 
   it('ids of teacher-forced passes', async () => {

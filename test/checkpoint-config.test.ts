@@ -156,7 +156,7 @@ describe('refused values', () => {
     ['a size beyond all numbers', { d_ff: 1e308 }, ['d_ff', '1e+308']],
     ['a list for a number', { num_layers: [2] }, ['num_layers', '[2]']],
     ['absurd depth', { num_decoder_layers: 1e6 }, ['num_decoder_layers', '1000000']],
-    ['an overflow of heads x width', { num_heads: 4096, d_kv: 8192 }, ['num_heads x d_kv']],
+    ['an overflow of heads x width', { num_heads: 1024, d_kv: 4096 }, ['num_heads x d_kv']],
     ['too few buckets', { relative_attention_num_buckets: 2 }, ['num_buckets', 'received 2']],
     ['a distance inside the exact buckets', { relative_attention_max_distance: 16 }, ['16']],
     ['no epsilon', { layer_norm_epsilon: 0 }, ['layer_norm_epsilon', 'received 0']],

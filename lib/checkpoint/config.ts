@@ -49,17 +49,20 @@ export interface T5Config {
   padTokenId: number;
 }
 
-/** Far above every published model, far below what would overflow a size computation. */
+/**
+ * Far above every published model, far below what would overflow a size computation; the same as in
+ * native/model/config.cpp.
+ */
 const limits = {
-  vocabSize: { min: 1, max: 2 ** 24 },
+  vocabSize: { min: 1, max: 2 ** 22 },
   dModel: { min: 1, max: 2 ** 16 },
-  dKv: { min: 1, max: 2 ** 13 },
-  dFf: { min: 1, max: 2 ** 20 },
+  dKv: { min: 1, max: 2 ** 12 },
+  dFf: { min: 1, max: 2 ** 18 },
   layers: { min: 1, max: 1024 },
-  numHeads: { min: 1, max: 4096 },
+  numHeads: { min: 1, max: 1024 },
   // Half of the encoder's half counts exact distances: below 4 buckets there is none.
-  buckets: { min: 4, max: 2 ** 16 },
-  distance: { min: 1, max: 2 ** 30 },
+  buckets: { min: 4, max: 2 ** 12 },
+  distance: { min: 2, max: 2 ** 16 },
 } satisfies Record<string, IntegerRange>;
 
 /** Largest numHeads x dKv. */

@@ -59,7 +59,7 @@ export interface SessionOptions {
   decoderPrefix?: number[];
   /** Sequences decoded together, 1 to 4096; default 16. Sizes the session's memory. */
   maxBatch?: number;
-  /** Results do not depend on batch neighbours or load; default true. */
+  /** Whether results may not depend on batch neighbours or load; default true. They never do so far. */
   reproducible?: boolean;
 }
 

@@ -69,8 +69,13 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
       progress = std::make_shared<ProgressFunction>(ProgressFunction::New(
           env, info[3].As<Napi::Function>(), "speccascade load progress", 0, 1));
     }
+    // A flag that both threads see; the array is kept alive as the work's owner.
+    const int32_t* cancelled = info[4].As<Napi::Int32Array>().Data();
     const auto work = [=] {
       const auto report = [&](uint64_t done, uint64_t total) {
+        if (__atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
+          fail(ErrorCode::kAborted, "loading was aborted");
+        }
         if (!progress) return;
         auto* values = new Progress{static_cast<double>(done), static_cast<double>(total)};
         if (progress->NonBlockingCall(values) != napi_ok) delete values;
@@ -86,7 +91,7 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const auto convert = [](Napi::Env js, ModelPointer&& model) -> Napi::Value {
       return instance(js).model_class.Value().New({Napi::External<ModelPointer>::New(js, &model)});
     };
-    return Napi::Value(AsyncWork<ModelPointer>::start(env, env.Undefined(), work, convert));
+    return Napi::Value(AsyncWork<ModelPointer>::start(env, info[4], work, convert));
   });
 }
 

@@ -12,7 +12,7 @@ namespace speccascade::addon {
 class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
-  // loadModel(config, weights, options, onProgress): promise of a NativeModel.
+  // loadModel(config, weights, options, onProgress, cancelled): promise of a NativeModel.
   static Napi::Value load(const Napi::CallbackInfo& info);
 
   // Takes its model as an external value; made by load() alone.

@@ -35,6 +35,7 @@ void check_device(const std::string& wish) {
 std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSource& source,
                                         const ModelOptions& options, const LoadProgress& progress) {
   check_device(options.device);
+  active_isa();  // an instruction set that cannot be had fails here, not in the first pass
   auto model = std::make_shared<Model>();
   model->dtype = choose_dtype(options.dtype);
   model->threads =

@@ -146,9 +146,10 @@ template <typename W>
 void gemm_panels_of(const GemmArgs& args, int rows, int begin, int end) {
   constexpr int kWidest = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
   if (rows <= rows_for(kWidest)) return run_panels<W, kWidest>(args, rows, begin, end);
-  if (rows <= rows_for(kWidest / 2) || kWidest == 2) {
+  if (kWidest > 2 && rows <= rows_for(kWidest / 2)) {
     return run_panels<W, kWidest / 2>(args, rows, begin, end);
   }
+  // A gated product takes panels in pairs.
   if (args.weight.gated || kLanes == 16) return run_panels<W, 2>(args, rows, begin, end);
   run_panels<W, 1>(args, rows, begin, end);
 }

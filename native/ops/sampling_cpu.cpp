@@ -97,8 +97,9 @@ template <typename Real>
 void filter_top(Real* probs, int count, int top_k, Real top_p) {
   const bool by_count = top_k > 0 && top_k < count;
   if (!by_count && !(top_p < 1)) return;
-  std::vector<int32_t> order;
-  order.reserve(static_cast<size_t>(count));
+  // Kept per thread: no step allocates once every thread has seen a row.
+  static thread_local std::vector<int32_t> order;
+  order.clear();
   for (int v = 0; v < count; ++v) {
     if (probs[v] > 0) order.push_back(v);
   }

@@ -51,6 +51,8 @@ export const methods: Method[] = [
 
 const input = [17, 5, 99, 23, 1];
 const extraTokens = 1;
+/** Outputs asked for in one call. */
+const portion = 20_000;
 
 /** Exact laws over the outputs of two models; their logits are computed once per prefix. */
 export class ExactLaw {
@@ -142,11 +144,14 @@ export async function draw(
     maxInputTokens: 64,
     maxBatch: 64,
   });
-  const results = await session.generate(input, { ...one.sampling, seed, numSamples: draws });
   const counts = new Map<string, number>();
-  for (const { tokens } of results) {
-    const key = cellOf(tokens, one);
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+  for (let done = 0; done < draws; done += portion) {
+    const numSamples = Math.min(portion, draws - done);
+    const options = { ...one.sampling, seed: seed + done, numSamples };
+    for (const { tokens } of await session.generate(input, options)) {
+      const key = cellOf(tokens, one);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
   }
   const { acceptanceRate, deferralRate } = session.stats().totals;
   return { counts, acceptanceRate, deferralRate };

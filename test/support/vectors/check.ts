@@ -17,6 +17,8 @@ export class Check {
   readonly precision: Precision;
   /** Largest absolute error of a number. */
   worst = 0;
+  /** The same of residual rows of so little mass that their tolerance is wider. */
+  worstResidual = 0;
   readonly failures: string[] = [];
 
   constructor(precision: Precision) {
@@ -42,7 +44,11 @@ export class Check {
     if (Number.isNaN(wanted) && Number.isNaN(actual)) return;
     if (wanted === actual) return;
     const error = Math.abs(actual - wanted);
-    if (error > this.worst) this.worst = error;
+    if (tolerance > this.thresholdTolerance) {
+      this.worstResidual = Math.max(this.worstResidual, error);
+    } else if (error > this.worst) {
+      this.worst = error;
+    }
     if (!(error <= tolerance)) this.fail(name, actual, wanted);
   }
 

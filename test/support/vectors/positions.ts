@@ -82,8 +82,8 @@ function checkAcceptance(
   expected: Entry[],
   at: number[] = Array.from(expected.keys()),
 ): void {
-  const exact = Float64Array.from(drafter!);
-  const row = native.lowlevel.scale({ rows: exact, vocabulary, scaling: scaled });
+  const exact = { rows: Float64Array.from(drafter!), vocabulary, scaling: scaled };
+  const row = Float64Array.from(native.lowlevel.scale(exact));
   const largest = row.reduce((a, b) => Math.max(a, b), 0);
   at.forEach((v, i) => {
     if (check.precision === 'float' && row[v]! > 0 && row[v]! < largest * neverDrawn) return;

@@ -38,7 +38,9 @@ export interface KindReport {
   precision: Precision;
   total: number;
   passed: number;
+  /** Largest absolute errors; see Check. */
   worst: number;
+  worstResidual: number;
   failures: string[];
   /** Cases that were not run, by reason. */
   skips: Map<string, number>;
@@ -58,7 +60,7 @@ export function runVectors(cases: readonly VectorCase[]): KindReport[] {
 
 function runKind(kind: string, cases: readonly VectorCase[], precision: Precision): KindReport {
   const report: KindReport = {
-    ...{ kind, precision, total: cases.length, passed: 0, worst: 0 },
+    ...{ kind, precision, total: cases.length, passed: 0, worst: 0, worstResidual: 0 },
     ...{ failures: [], skips: new Map<string, number>() },
   };
   for (const one of cases) runCase(one, report);
@@ -80,6 +82,7 @@ function runCase(one: VectorCase, report: KindReport): void {
     check.failures.push(String(error));
   }
   report.worst = Math.max(report.worst, check.worst);
+  report.worstResidual = Math.max(report.worstResidual, check.worstResidual);
   if (check.failures.length === 0) report.passed += 1;
   const place = `${one.id} (${report.precision})`;
   report.failures.push(...check.failures.map((failure) => `${place}: ${failure}`));

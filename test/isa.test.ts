@@ -1,0 +1,44 @@
+/** Golden checkpoints once more with the kernels of every lesser instruction set. */
+import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { devices } from '../lib/lowlevel.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('..', import.meta.url));
+const vitest = path.join(
+  path.dirname(createRequire(import.meta.url).resolve('vitest/package.json')),
+  'vitest.mjs',
+);
+
+/** The kernels are chosen once per process, so each choice is a process of its own. */
+async function goldenWith(isa: string): Promise<string> {
+  const env = { ...process.env, SPECCASCADE_ISA: isa, NO_COLOR: '1' };
+  const { stdout } = await run(process.execPath, [vitest, 'run', 'test/golden.test.ts'], {
+    cwd: root,
+    env,
+  });
+  return stdout;
+}
+
+const features = devices()[0]?.features ?? [];
+
+describe('golden checkpoints', () => {
+  it('hold with scalar kernels', async () => {
+    expect(await goldenWith('scalar')).toMatch(/12 passed/);
+  });
+
+  // A processor without AVX2 cannot run them.
+  it.skipIf(!features.includes('avx2'))('hold with avx2 kernels', async () => {
+    expect(await goldenWith('avx2')).toMatch(/12 passed/);
+  });
+
+  it('are refused with kernels that do not exist', async () => {
+    await expect(goldenWith('quantum')).rejects.toMatchObject({
+      stderr: expect.stringContaining('SPECCASCADE_ISA=quantum') as unknown,
+    });
+  });
+});
