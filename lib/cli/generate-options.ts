@@ -1,5 +1,6 @@
 /** The options of `speccascade generate`. */
-import { bundled, modelOptions } from './models.ts';
+import { methodOptions } from './method-options.ts';
+import { modelOptions } from './models.ts';
 import { flag, integer, number, seed, text, type Values } from './options.ts';
 
 /** The library's own limits (lib/session/options.ts); it checks again. */
@@ -11,19 +12,6 @@ const inputOptions = {
 };
 
 const decodingOptions = {
-  length: integer({
-    value: 'N',
-    help: 'tokens that the drafter drafts per pass of the target',
-    default: bundled.draftLength,
-    min: 1,
-    max: 255,
-  }),
-  rule: text({
-    value: 'RULE',
-    help: "whom to trust; lossless: the output has exactly the target's distribution",
-    default: 'lossless',
-    choices: ['lossless'],
-  }),
   temperature: number({
     value: 'T',
     help: '0 takes the most probable token, above that tokens are drawn',
@@ -99,6 +87,7 @@ const outputOptions = {
 export const generateOptions = {
   ...inputOptions,
   ...modelOptions,
+  ...methodOptions,
   ...decodingOptions,
   ...outputOptions,
 };

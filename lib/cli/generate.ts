@@ -5,7 +5,8 @@ import type { Decoder, Outcome } from './decode.ts';
 import { generateOptions, type GenerateValues } from './generate-options.ts';
 import { inOrder } from './in-order.ts';
 import { openLines, type LineSource } from './lines.ts';
-import { chainOf, draftSource, loadModels, type Models } from './models.ts';
+import { drafterOf, ruleOf } from './method-options.ts';
+import { draftSource, loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
 import { Statistics } from './statistics.ts';
@@ -62,7 +63,10 @@ interface Run {
 
 /** What the table of options cannot say: which options exclude each other. */
 function checkTogether(values: GenerateValues, texts: string[]): void {
-  draftSource(values);
+  const drafter = draftSource(values);
+  if (ruleOf(values).rule !== 'lossless' && drafter === null) {
+    throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
+  }
   if (texts.length > 0 && values.input !== undefined) {
     throw new UsageError('TEXT and --input exclude each other');
   }
@@ -81,8 +85,8 @@ async function openSession(
   const { createSession } = await import('../session.ts');
   return createSession({
     target,
-    ...(draft === null ? {} : { draft: await chainOf(draft, values.length) }),
-    rule: { rule: values.rule as 'lossless' },
+    ...(draft === null ? {} : { draft: await drafterOf(draft, values) }),
+    rule: ruleOf(values),
     sampling: {
       temperature: values.temperature,
       topK: values['top-k'],

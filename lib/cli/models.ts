@@ -15,7 +15,7 @@ export const bundled = {
   folder: path.join(root, 'models'),
   names: ['large', 'base', 'small'],
   target: path.join(root, 'models', 'large'),
-  /** Fastest of base and small with any length, on two cores in bf16 and f32 (`bench`). */
+  /** With this length the fastest of base and small in f32 on two cores; `bench` measures it. */
   draft: path.join(root, 'models', 'base'),
   draftLength: 4,
   /** What the models were trained to see in front of every text. */

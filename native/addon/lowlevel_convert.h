@@ -52,7 +52,8 @@ const Real* to_rows(const Napi::Object& object, const char* key, int64_t count) 
     fail(ErrorCode::kInput, key, ": expected ", count, " numbers, received ",
          array.ElementLength());
   }
-  return array.Data();
+  static const Real kNoRows = 0;
+  return array.ElementLength() > 0 ? array.Data() : &kNoRows;
 }
 
 // The same where null has no meaning.

@@ -1,0 +1,136 @@
+/** How to draft and whom to trust, from the command line. */
+import type { Drafter } from '../drafters.ts';
+import type { T5Model } from '../model.ts';
+import { bild, lossless, lossy, opt, chow, diff, tokenV1, tokenV2, tokenV3 } from '../rules.ts';
+import type { Loss, Rule } from '../rules.ts';
+import { bundled } from './models.ts';
+import { flag, integer, number, text, UsageError, type Values } from './options.ts';
+
+const ruleNames = [
+  'lossless',
+  'lossy',
+  'chow',
+  'diff',
+  'opt',
+  'tokenV1',
+  'tokenV2',
+  'tokenV3',
+  'bild',
+] as const;
+
+const realNumber = /^([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?)$/i;
+const expected = 'a number, inf or -inf';
+
+export const methodOptions = {
+  length: integer({
+    value: 'N',
+    help: 'tokens that the drafter drafts per pass of the target',
+    default: bundled.draftLength,
+    min: 1,
+    max: 255,
+  }),
+  tree: text({
+    value: 'WIDTHS',
+    help: 'draft a tree instead of a chain: candidates per node, level by level, such as 4,2,2',
+    pattern: /^\d+(,\d+)*$/,
+    expected: 'whole numbers with commas between them',
+  }),
+  replacement: flag('draw the candidates of a tree with replacement'),
+  rule: text({
+    value: 'RULE',
+    help:
+      'whom to trust: lossless (the output has exactly the distribution of the target), lossy, ' +
+      'chow, diff, opt, tokenV1, tokenV2, tokenV3 or bild',
+    default: 'lossless',
+    choices: ruleNames,
+  }),
+  alpha: text({
+    value: 'A',
+    help: 'how far the drafter is trusted; needed by every rule but lossless and bild',
+    pattern: realNumber,
+    expected,
+  }),
+  beta: text({
+    value: 'B',
+    help: 'of lossy: a number, or matched (default: 1)',
+    pattern: /^(matched|\d+\.?\d*|\.\d+)$/,
+    expected: "'matched' or a number",
+  }),
+  loss: text({
+    value: 'LOSS',
+    help: 'of chow, diff and opt',
+    default: 'zero-one',
+    choices: ['zero-one', 'log'],
+  }),
+  rollback: text({
+    value: 'D',
+    help: 'of bild: largest distance at which the drafter is kept, in nats',
+    pattern: realNumber,
+    expected,
+  }),
+  fallback: number({
+    value: 'P',
+    help: 'of bild: drafting stops where the drafter is less sure than this',
+    default: 0,
+    min: 0,
+    max: 1,
+  }),
+};
+
+export type MethodValues = Values<typeof methodOptions>;
+
+/** The drafter of a session. */
+export async function drafterOf(model: T5Model, values: MethodValues): Promise<Drafter> {
+  const { chain, tree } = await import('../drafters.ts');
+  if (values.tree === undefined) return chain(model, { length: values.length });
+  const widths = values.tree.split(',').map(Number);
+  return tree(model, { widths, replacement: values.replacement });
+}
+
+/** The rule with its parameters; a missing or meaningless one is a UsageError. */
+export function ruleOf(values: MethodValues): Rule {
+  try {
+    return readRule(values);
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError(`--rule: ${messageOf(error)}`);
+  }
+}
+
+function readRule(values: MethodValues): Rule {
+  const loss = values.loss as Loss;
+  switch (values.rule as (typeof ruleNames)[number]) {
+    case 'lossless':
+      return lossless();
+    case 'lossy': {
+      const { beta = '1' } = values;
+      const alpha = needed(values, 'alpha');
+      return lossy({ alpha, beta: beta === 'matched' ? beta : Number(beta) });
+    }
+    case 'chow':
+      return chow({ alpha: needed(values, 'alpha'), loss });
+    case 'diff':
+      return diff({ alpha: needed(values, 'alpha'), loss });
+    case 'opt':
+      return opt({ alpha: needed(values, 'alpha'), loss });
+    case 'tokenV1':
+      return tokenV1({ alpha: needed(values, 'alpha') });
+    case 'tokenV2':
+      return tokenV2({ alpha: needed(values, 'alpha') });
+    case 'tokenV3':
+      return tokenV3({ alpha: needed(values, 'alpha') });
+    case 'bild':
+      return bild({ rollback: needed(values, 'rollback'), fallback: values.fallback });
+  }
+}
+
+function needed(values: MethodValues, name: 'alpha' | 'rollback'): number {
+  const given = values[name];
+  if (given === undefined) throw new UsageError(`--rule ${values.rule} needs --${name}`);
+  const infinite = /^([+-]?)inf/i.exec(given);
+  if (infinite) return infinite[1] === '-' ? -Infinity : Infinity;
+  return Number(given);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
