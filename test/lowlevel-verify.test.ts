@@ -1,7 +1,7 @@
 /** verify(): small steps worked by hand, the places where acceptance is delicate, float and double. */
 import { describe, expect, it } from 'vitest';
 import { chow, lossless, opt, tokenV2, type Rule } from '../lib/index.ts';
-import { philox, verify, type VerifyOptions } from '../lib/lowlevel.ts';
+import { philox, targetDistribution, verify, type VerifyOptions } from '../lib/lowlevel.ts';
 import { concatenate, logitsOf, type Gen } from './support/vectors/generator.ts';
 
 const logs = (...rows: number[][]): Float64Array => Float64Array.from(rows.flat(), Math.log);
@@ -40,7 +40,8 @@ describe('verify on a chain', () => {
     // w_1 = 1/2, S_1 = 0 but w_2 = 1/2 again: u_2 alone decides.
     const uniforms = doubles(0.9, 0.4, 0.9);
     expect(outcome({ ...two, uniforms }).accepted).toEqual([]);
-    const { verifier: _, ...auto } = two;
+    const auto = { ...two };
+    delete auto.verifier;
     expect(outcome({ ...auto, uniforms }).accepted).toEqual([0, 1]);
     expect(outcome({ ...two, verifier: 'block', uniforms }).accepted).toEqual([0, 1]);
   });
@@ -98,7 +99,8 @@ describe('verify with other proposals', () => {
   });
 
   it('needs no drafter for lossless()', () => {
-    const { drafterLogits: _, ...alone } = two;
+    const alone = { ...two };
+    delete alone.drafterLogits;
     const proposals = doubles(...q, ...q);
     for (let seed = 0; seed < 50; seed += 1) {
       expect(outcome({ ...alone, proposals, seed })).toEqual(outcome({ ...two, seed }));
@@ -180,21 +182,29 @@ describe('verify where acceptance is delicate', () => {
     }
   });
 
+  it('rejects a sibling that was neither wanted nor drawn, of one that used up its row', () => {
+    const drafterLogits = logs([1, 0, 0], q, q);
+    const targetLogits = logs([0, 0, 1], p, p);
+    const siblings = { ...two, parents: ints(-1, -1), tokens: ints(0, 1) };
+    const uniforms = doubles(0.5, 0.5, 0.5);
+    const missed = outcome({ ...siblings, drafterLogits, targetLogits, uniforms });
+    expect(missed).toEqual({ accepted: [], next: 2 });
+  });
+
   it('never leaves a fixed candidate that is certain for one that is impossible', () => {
-    // pi(0) = 0.4 + 0.6 in float falls just short of 1; the largest uniform of the engine does not.
-    const row = Float32Array.of(Math.log(0.4), Math.log(0.35), Math.log(0.25));
-    const onlyZero = Float32Array.of(0, -Infinity, -Infinity);
-    const options = {
-      rule: tokenV2({ alpha: 0.5 }),
-      ...{ vocab: 3, parents: ints(-1), tokens: ints(0), proposals: 'fixed' as const },
-      targetLogits: Float32Array.of(...onlyZero, ...onlyZero),
-      drafterLogits: Float32Array.of(...row, ...row),
-      verifier: 'token' as const,
-      uniforms: doubles(1 - 2 ** -53, 0.5),
-    };
-    const { accepted, next } = outcome(options);
-    expect([...accepted.map((node) => options.tokens[node]), next]).toContain(0);
-    expect(next).toBe(0);
+    // pi(1) = q(1) + (q(0) + q(2)) is a unit short of 1 in float: a uniform may lie above it.
+    const rule = tokenV2({ alpha: 0.5 });
+    const target = Float32Array.of(-Infinity, 0, -Infinity);
+    const drafter = Float32Array.of(7 / 64, 0, 0);
+    const pi = targetDistribution(rule, drafter, target, { rows: 1, vocab: 3 });
+    expect(Array.from(pi)).toEqual([0, 1 - 2 ** -24, 0]);
+    const missed = outcome({
+      ...{ rule, vocab: 3, parents: ints(-1, -1), tokens: ints(1, 2), proposals: 'fixed' },
+      targetLogits: Float32Array.of(...target, ...target, ...target),
+      drafterLogits: Float32Array.of(...drafter, ...drafter, ...drafter),
+      uniforms: doubles(1 - 2 ** -25, 0.5, 0.5),
+    });
+    expect(missed).toEqual({ accepted: [], next: 1 });
   });
 
   it('draws from a residual of 5e-7 in double, which is noise in float alone', () => {
@@ -253,7 +263,7 @@ describe('verify and its draws', () => {
     for (let seed = 0; seed < 100; seed += 1) {
       const { seed: key, request, position, step, ...options } = stepOf(parents, seed, over);
       const uniform = (depth: number, purpose: number): number =>
-        philox(key, [request, position + depth, step, purpose]).uniforms[0]!;
+        philox(BigInt(key), [request, position + depth, step, purpose]).uniforms[0]!;
       const drawn = verify({ ...options, seed: key, request, position, step });
       const uniforms = Float64Array.from([
         ...depths.map((depth, node) => uniform(depth, accept + 16 * node)),

@@ -43,33 +43,28 @@ class ThreadPool {
     task_ = &task;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(helpers, std::memory_order_relaxed);
     // Sequentially consistent with the sleeper count: either the sleeper sees
     // the new round or we see the sleeper.
-    const uint64_t round = (round_.load(std::memory_order_relaxed) / kRoundStep + 1) * kRoundStep;
-    round_.store(round + static_cast<uint64_t>(helpers), std::memory_order_seq_cst);
+    const uint64_t round = gate_.load(std::memory_order_relaxed) / kRound + 1;
+    gate_.store(round * kRound + static_cast<uint64_t>(helpers) * kLimit + kOpen,
+                std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) {
       std::lock_guard<std::mutex> lock(sleep_);
       wake_.notify_all();
     }
     take_tasks();
+    gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
     wait_for_helpers();
   }
 
  private:
-  // Helpers end within a task of each other, unless the system has taken their
-  // core away: then ours is of more use to them than to a busy loop.
-  void wait_for_helpers() {
-    const auto until = std::chrono::steady_clock::now() + kSpin;
-    for (int turn = 0; busy_.load(std::memory_order_acquire) > 0; ++turn) {
-      cpu_relax();
-      if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
-    }
-  }
-
-  // A round's number and its count of helpers travel in one word, so that a
-  // thread which wakes late never mixes the one with the other's fields.
-  static constexpr uint64_t kRoundStep = 1u << 16;
+  // The gate of a round, in one word: its number, how many threads may help,
+  // whether it is open, and how many are inside. A thread enters an open round or
+  // not at all, and a round waits only for those inside: one that the system has
+  // not woken in time is not missed.
+  static constexpr uint64_t kOpen = 1u << 15;
+  static constexpr uint64_t kLimit = 1u << 16;
+  static constexpr uint64_t kRound = uint64_t{1} << 32;
 
   void take_tasks() {
     inside_task = true;
@@ -77,32 +72,49 @@ class ThreadPool {
     inside_task = false;
   }
 
+  // True if this thread is inside the current round, whose fields then stay.
+  bool enter(int index) {
+    uint64_t gate = gate_.load(std::memory_order_acquire);
+    while ((gate & kOpen) != 0 && static_cast<uint64_t>(index) < gate % kRound / kLimit) {
+      if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+    }
+    return false;
+  }
+
   [[noreturn]] void work(int index) {
     uint64_t seen = 0;
     for (;;) {
       seen = wait_for_round(seen);
-      // A round ends only when each of its helpers has reported; any other
-      // thread must not touch its fields.
-      if (static_cast<uint64_t>(index) < seen % kRoundStep) {
-        take_tasks();
-        busy_.fetch_sub(1, std::memory_order_release);
-      }
+      if (!enter(index)) continue;
+      take_tasks();
+      gate_.fetch_sub(1, std::memory_order_release);
     }
   }
 
+  // Those inside end within a task of each other, unless the system has taken
+  // their core away: then ours is of more use to them than to a busy loop.
+  void wait_for_helpers() {
+    const auto until = std::chrono::steady_clock::now() + kSpin;
+    for (int turn = 0; gate_.load(std::memory_order_acquire) % kOpen > 0; ++turn) {
+      cpu_relax();
+      if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
+    }
+  }
+
+  // Returns the number of a round other than `seen`.
   uint64_t wait_for_round(uint64_t seen) {
     const auto until = std::chrono::steady_clock::now() + kSpin;
     for (int turn = 0;; ++turn) {
-      const uint64_t now = round_.load(std::memory_order_acquire);
+      const uint64_t now = gate_.load(std::memory_order_acquire) / kRound;
       if (now != seen) return now;
       cpu_relax();
       if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) break;
     }
     std::unique_lock<std::mutex> lock(sleep_);
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
-    wake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != seen; });
+    wake_.wait(lock, [&] { return gate_.load(std::memory_order_seq_cst) / kRound != seen; });
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    return round_.load(std::memory_order_acquire);
+    return gate_.load(std::memory_order_acquire) / kRound;
   }
 
   std::vector<std::thread> threads_;
@@ -110,8 +122,7 @@ class ThreadPool {
   const std::function<void(int64_t)>* task_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<uint64_t> round_{0};
+  std::atomic<uint64_t> gate_{0};
   std::mutex sleep_;
   std::condition_variable wake_;
   std::atomic<int> sleepers_{0};
@@ -139,10 +150,13 @@ void parallel_for(int64_t count, int max_threads, const std::function<void(int64
   int helpers = 0;
   if (count > 1 && max_threads > 1 && !inside_task) {
     helpers = std::min({max_threads - 1, pool().workers(),
-                        static_cast<int>(std::min<int64_t>(count - 1, 1 << 15))});
+                        static_cast<int>(std::min<int64_t>(count - 1, 1 << 14))});
   }
   if (helpers == 0) {
+    const bool outer = inside_task;
+    inside_task = true;
     for (int64_t i = 0; i < count; ++i) task(i);
+    inside_task = outer;
     return;
   }
   pool().run(count, helpers, task);

@@ -129,15 +129,22 @@ bool Engine::wait_for_work() {
   if (!busy && waiting_.empty()) {
     wake_.wait(lock, [&] { return closing_ || !submitted_.empty() || !cancelled_.empty(); });
   }
+  take_submitted();
+  return !closing_;
+}
+
+// With the lock held.
+void Engine::take_submitted() {
   waiting_.insert(waiting_.end(), submitted_.begin(), submitted_.end());
   submitted_.clear();
-  return !closing_;
 }
 
 void Engine::abort_cancelled(std::vector<Event>& events) {
   std::unordered_set<uint64_t> ids;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    // A request may have come and been cancelled since we last looked.
+    take_submitted();
     ids.swap(cancelled_);
   }
   if (ids.empty()) return;

@@ -58,6 +58,7 @@ class Engine {
 
   void run();
   bool wait_for_work();
+  void take_submitted();
   void abort_cancelled(std::vector<Event>& events);
   void admit();
   std::vector<std::shared_ptr<Job>> choose_jobs_to_encode();

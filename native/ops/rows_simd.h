@@ -50,7 +50,7 @@ inline float exp_row(const float* row, int count, float max, float inverse_tempe
     }
     if (i < end) {
       float tail[kLanes];
-      for (int j = 0; j < kLanes; ++j) tail[j] = i + j < end ? row[i + j] : -1e30f;
+      for (int j = 0; j < kLanes; ++j) tail[j] = i + j < end ? row[i + j] : -__builtin_inff();
       const Vec value = exp((load(tail) - max) * inverse_temperature);
       store(tail, value);
       for (int j = 0; i + j < end; ++j) out[i + j] = tail[j];

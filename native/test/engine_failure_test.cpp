@@ -234,10 +234,11 @@ void a_request_that_suppresses_everything() {
 }
 
 void buffers_beyond_memory() {
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", Buffer(size_t{1} << 60));
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "free", Buffer(std::numeric_limits<size_t>::max()));
+  const size_t everything = std::numeric_limits<size_t>::max();
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", const Buffer huge(size_t{1} << 60));
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "free", const Buffer all(everything));
   // More elements than addresses: the product must not wrap around to something small.
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "", Array<float>((size_t{1} << 62) + 4));
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "", const Array<float> wrapped((size_t{1} << 62) + 4));
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ Twin activation_twin(Activation activation, Twin input) {
   const double x = input.value;
   constexpr double kRootHalf = 0.70710678118654752440;
   constexpr double kRootTwoOverPi = 0.79788456080286535588;
-  double value = x;
+  double value = 0.0;
   switch (activation) {
     case Activation::kNone:
       return input;

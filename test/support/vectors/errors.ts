@@ -13,7 +13,7 @@ function thrown(call: () => unknown): unknown {
 export function codeOf(call: () => unknown): string {
   const error = thrown(call);
   if (error instanceof SpeccascadeError) return error.code;
-  return error === undefined ? 'none' : String(error);
+  return error === undefined ? 'none' : 'another error';
 }
 
 export function messageOf(call: () => unknown): string {
