@@ -258,6 +258,19 @@ export interface NativeCandidateLaw {
   rejected: Float64Array;
 }
 
+/** Cascade drafting by models that are functions; model 0 is the target. */
+export interface NativeCascade extends Omit<NativePlaces, 'target' | 'drafter'> {
+  float: boolean;
+  /** Model numbers; -1, last: copies from `copy`, or by Max-Gram from `input` where that is null. */
+  drafts: Int32Array;
+  /** [drafts, drafts]; `rule` is that of the reviews below the target. */
+  lengths: Int32Array;
+  logits: (model: number, prefix: Int32Array) => NativeRows;
+  copy: ((prefix: Int32Array) => Int32Array) | null;
+  input: Int32Array;
+  start: number;
+}
+
 /** Single operations on the CPU, exact laws by enumeration, formulas. Undefined numbers are NaN. */
 export interface NativeLowlevel {
   scale(args: { rows: NativeRows; vocabulary: number; scaling: NativeScaling }): NativeRows;
@@ -302,6 +315,12 @@ export interface NativeLowlevel {
     thresholds: Float64Array;
     rows: (Float64Array | null)[];
     masses: Float64Array;
+  };
+  cascadeLaw(args: NativeCascade): { length: Float64Array; calls: Float64Array };
+  cascadeGreedy(args: NativeCascade & { count: number }): {
+    tokens: Int32Array;
+    steps: Int32Array;
+    calls: Float64Array;
   };
   /** `bigrams`: successor per token, negative for none. */
   maxGram(args: {

@@ -30,7 +30,7 @@ Napi::Value scale_rows(Napi::Env env, const Napi::Object& args) {
   for (int64_t row = 0; row < rows; ++row) {
     scale_row(in + row * vocabulary, vocabulary, scaling, out.Data() + row * vocabulary);
   }
-  return out;
+  return out.template As<Napi::Value>();
 }
 
 template <typename Real>
@@ -52,7 +52,7 @@ Napi::Value target_rows(Napi::Env env, const Napi::Object& args) {
                  reads_confidence(rule.kind));
     position.pi(rule, out.Data() + at);
   }
-  return out;
+  return out.template As<Napi::Value>();
 }
 
 // Parents before children, tokens inside the vocabulary: what the core relies on.
@@ -166,6 +166,7 @@ Napi::Object define_lowlevel(Napi::Env env) {
   Napi::Object functions = Napi::Object::New(env);
   define_lowlevel_steps(functions);
   define_lowlevel_laws(functions);
+  define_lowlevel_cascades(functions);
   define_lowlevel_formulas(functions);
   return functions;
 }

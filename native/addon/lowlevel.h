@@ -12,6 +12,8 @@ Napi::Object define_lowlevel(Napi::Env env);
 void define_lowlevel_steps(Napi::Object& functions);
 // positionLaw, candidateLaw, kseqLaw, stepLaw, blockScan
 void define_lowlevel_laws(Napi::Object& functions);
+// cascadeLaw, cascadeGreedy
+void define_lowlevel_cascades(Napi::Object& functions);
 // maxGram, expectation
 void define_lowlevel_formulas(Napi::Object& functions);
 

@@ -65,7 +65,7 @@ class StepRows {
   const Real* pi(int node) { return row(node).pi.data(); }
   float deferral(int node) {
     row(node);
-    return deferral_[static_cast<size_t>(node + 1)];
+    return deferral_[place(node)];
   }
   const Real* drafter(int node) { return row(node).drafter.data(); }
   const Real* given(int node) const {
@@ -88,8 +88,10 @@ class StepRows {
     std::vector<Real> drafter;
   };
 
+  static size_t place(int node) { return static_cast<size_t>(int64_t{node} + 1); }
+
   const Made& row(int node) {
-    const auto at = static_cast<size_t>(node + 1);
+    const size_t at = place(node);
     Made& made = made_[at];
     if (!made.pi.empty()) return made;
     const int64_t first = static_cast<int64_t>(at) * args_.vocabulary;

@@ -71,14 +71,17 @@ class TreeEnumeration {
   static constexpr int32_t kAbsent = -2;
   static constexpr int64_t kMaxNodes = 1 << 16;
 
-  int64_t prefix(int node) const { return prefix_[static_cast<size_t>(node + 1)]; }
+  // The root, node -1, comes first.
+  static size_t place(int node) { return static_cast<size_t>(int64_t{node} + 1); }
+
+  int64_t prefix(int node) const { return prefix_[place(node)]; }
 
   // Draws the children of a node, once a run.
   void expand(int node) {
-    const auto depth = static_cast<size_t>(depth_[static_cast<size_t>(node + 1)]);
+    const auto depth = static_cast<size_t>(depth_[place(node)]);
     if (depth == widths_.size() || node == expanded_) return;
     expanded_ = node;
-    auto child = static_cast<size_t>(first_child_[static_cast<size_t>(node + 1)]);
+    auto child = static_cast<size_t>(first_child_[place(node)]);
     for (const int32_t token : children(node, widths_[depth])) {
       parents_[child] = node;
       tokens_[child] = token;

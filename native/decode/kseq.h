@@ -29,12 +29,13 @@ Real kseq_beta(const Real* pi, const Real* drafter, int vocabulary, Real rho) {
   });
 }
 
-// The chance that one of k candidates is kept, each with probability beta.
+// 1 - (1 - beta)^k, the chance that one of k candidates is kept; without the
+// cancellation, which small beta would not survive in float.
 template <typename Real>
 SC_HOST_DEVICE inline Real kseq_rate(Real beta, int k) {
-  Real rejected = 1;
-  for (int i = 0; i < k; ++i) rejected *= 1 - beta;
-  return 1 - rejected;
+  Real rate = 0;
+  for (int i = 0; i < k; ++i) rate += beta * (1 - rate);
+  return rate;
 }
 
 // The smallest valid rho, to the last bits of Real.

@@ -49,5 +49,6 @@ export function checkKseq({ in: given, out }: VectorCase, check: Check): void {
   check.near('beta', law.beta, out.beta as number);
   check.near('rate', law.rate, out.rate as number);
   check.row('accepted', law.accepted, out.accepted as Entry[]);
-  check.optionalRow('residual', law.residual, out.residual as Entry[] | null);
+  const mass = 1 - (out.rate as number);
+  check.residual('residual', law.residual, out.residual as Entry[] | null, mass);
 }

@@ -143,8 +143,7 @@ export function checkBlock({ in: given, out }: VectorCase, check: Check): void {
   });
   check.row('weights', scan.weights, out.weights as Entry[]);
   check.row('h', scan.thresholds, out.h as Entry[], check.thresholdTolerance);
-  (out.rows as (Entry[] | null)[]).forEach((expected, accepted) => {
-    const tolerance = check.residualTolerance(scan.masses[accepted]!);
-    check.optionalRow(`rows[${accepted}]`, scan.rows[accepted]!, expected, tolerance);
-  });
+  (out.rows as (Entry[] | null)[]).forEach((expected, accepted) =>
+    check.residual(`rows[${accepted}]`, scan.rows[accepted]!, expected, scan.masses[accepted]!),
+  );
 }

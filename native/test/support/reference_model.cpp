@@ -1,0 +1,162 @@
+#include "test/support/reference_model.h"
+
+#include <cmath>
+
+#include "ops/relative_bias.h"
+#include "test/support/reference_ops.h"
+
+namespace speccascade::test {
+
+ReferenceModel::ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors,
+                               DType dtype)
+    : config_(config) {
+  for (const Tensor& tensor : tensors) {
+    const bool matrix = tensor.shape.size() == 2 &&
+                        tensor.name.find("relative_attention_bias") == std::string::npos;
+    tensors_[tensor.name] = matrix ? rounded_to(dtype, tensor.values) : tensor.values;
+  }
+}
+
+const std::vector<float>& ReferenceModel::tensor(const std::string& name) const {
+  return tensors_.at(name);
+}
+
+DoubleRows ReferenceModel::embed(const std::vector<int32_t>& ids) const {
+  const std::vector<float>& table = tensor("shared.weight");
+  DoubleRows rows;
+  for (const int32_t id : ids) {
+    const auto begin = table.begin() + static_cast<ptrdiff_t>(id) * config_.d_model;
+    rows.emplace_back(begin, begin + config_.d_model);
+  }
+  return rows;
+}
+
+DoubleRows ReferenceModel::norm(const DoubleRows& x, const std::string& name) const {
+  const std::vector<float>& weight = tensor(name + ".weight");
+  DoubleRows out = x;
+  for (std::vector<double>& row : out) {
+    double squares = 0.0;
+    for (const double value : row) squares += value * value;
+    const double mean = squares / static_cast<double>(row.size());
+    const double factor = 1.0 / std::sqrt(mean + static_cast<double>(config_.layer_norm_epsilon));
+    for (size_t i = 0; i < row.size(); ++i) row[i] *= factor * static_cast<double>(weight[i]);
+  }
+  return out;
+}
+
+DoubleRows ReferenceModel::project(const DoubleRows& x, const std::string& name) const {
+  const std::vector<float>& matrix = tensor(name + ".weight");
+  DoubleRows out;
+  for (const std::vector<double>& row : x) {
+    const size_t k = row.size();
+    out.emplace_back(matrix.size() / k, 0.0);
+    for (size_t n = 0; n < out.back().size(); ++n) {
+      for (size_t i = 0; i < k; ++i) {
+        out.back()[n] += row[i] * static_cast<double>(matrix[n * k + i]);
+      }
+    }
+  }
+  return out;
+}
+
+double ReferenceModel::bias(const std::string& name, int head, int distance,
+                            bool bidirectional) const {
+  const int bucket =
+      relative_bucket(distance, bidirectional, config_.num_buckets, config_.max_distance);
+  return static_cast<double>(tensor(name)[static_cast<size_t>(bucket * config_.num_heads + head)]);
+}
+
+// x += attention of norm(x) over itself, or over `states`. An empty bias name: no bias. Self-
+// attention of the decoder sees no later position.
+void ReferenceModel::add_attention(DoubleRows& x, const DoubleRows* states,
+                                   const std::string& layer, const std::string& kind,
+                                   const std::string& bias_name) const {
+  const std::string stem = layer + "." + kind;
+  const bool causal = layer.rfind("decoder", 0) == 0 && states == nullptr;
+  const DoubleRows normed = norm(x, layer + ".layer_norm");
+  const DoubleRows queries = project(normed, stem + ".q");
+  const DoubleRows keys = project(states ? *states : normed, stem + ".k");
+  const DoubleRows values = project(states ? *states : normed, stem + ".v");
+  const size_t dim = static_cast<size_t>(config_.d_kv);
+  DoubleRows attended(x.size(), std::vector<double>(static_cast<size_t>(config_.inner()), 0.0));
+  for (size_t r = 0; r < x.size(); ++r) {
+    const size_t visible = causal ? r + 1 : keys.size();
+    for (int h = 0; h < config_.num_heads; ++h) {
+      const size_t at = static_cast<size_t>(h) * dim;
+      std::vector<double> weights(visible, 0.0);
+      double total = 0.0;
+      for (size_t j = 0; j < visible; ++j) {
+        double score = 0.0;
+        for (size_t d = 0; d < dim; ++d) score += queries[r][at + d] * keys[j][at + d];
+        const int distance = static_cast<int>(j) - static_cast<int>(r);
+        if (!bias_name.empty()) score += bias(bias_name, h, distance, !causal);
+        weights[j] = std::exp(score);
+        total += weights[j];
+      }
+      for (size_t j = 0; j < visible; ++j) {
+        for (size_t d = 0; d < dim; ++d) {
+          attended[r][at + d] += weights[j] / total * values[j][at + d];
+        }
+      }
+    }
+  }
+  const DoubleRows out = project(attended, stem + ".o");
+  for (size_t r = 0; r < x.size(); ++r) {
+    for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += out[r][i];
+  }
+}
+
+void ReferenceModel::add_feed_forward(DoubleRows& x, const std::string& layer) const {
+  const DoubleRows normed = norm(x, layer + ".layer_norm");
+  const std::string dense = layer + ".DenseReluDense.";
+  DoubleRows inner = project(normed, dense + (config_.gated ? "wi_0" : "wi"));
+  for (std::vector<double>& row : inner) {
+    for (double& value : row) value = activation_twin(config_.activation, {value, 0.0}).value;
+  }
+  if (config_.gated) {
+    const DoubleRows gate = project(normed, dense + "wi_1");
+    for (size_t r = 0; r < inner.size(); ++r) {
+      for (size_t i = 0; i < inner[r].size(); ++i) inner[r][i] *= gate[r][i];
+    }
+  }
+  const DoubleRows out = project(inner, dense + "wo");
+  for (size_t r = 0; r < x.size(); ++r) {
+    for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += out[r][i];
+  }
+}
+
+DoubleRows ReferenceModel::encode(const std::vector<int32_t>& ids) const {
+  DoubleRows x = embed(ids);
+  for (int i = 0; i < config_.num_layers; ++i) {
+    const std::string block = "encoder.block." + std::to_string(i) + ".layer.";
+    const int owner = config_.relative_bias_every_layer ? i : 0;
+    add_attention(x, nullptr, block + "0", "SelfAttention",
+                  "encoder.block." + std::to_string(owner) +
+                      ".layer.0.SelfAttention.relative_attention_bias.weight");
+    add_feed_forward(x, block + "1");
+  }
+  return norm(x, "encoder.final_layer_norm");
+}
+
+DoubleRows ReferenceModel::logits(const std::vector<int32_t>& ids,
+                                  const std::vector<int32_t>& decoder_ids) const {
+  const DoubleRows states = encode(ids);
+  DoubleRows x = embed(decoder_ids);
+  for (int i = 0; i < config_.num_decoder_layers; ++i) {
+    const std::string block = "decoder.block." + std::to_string(i) + ".layer.";
+    const int owner = config_.relative_bias_every_layer ? i : 0;
+    add_attention(x, nullptr, block + "0", "SelfAttention",
+                  "decoder.block." + std::to_string(owner) +
+                      ".layer.0.SelfAttention.relative_attention_bias.weight");
+    add_attention(x, &states, block + "1", "EncDecAttention", "");
+    add_feed_forward(x, block + "2");
+  }
+  x = norm(x, "decoder.final_layer_norm");
+  const double scale = config_.scale_decoder_outputs ? 1.0 / std::sqrt(config_.d_model) : 1.0;
+  for (std::vector<double>& row : x) {
+    for (double& value : row) value *= scale;
+  }
+  return project(x, tensors_.count("lm_head.weight") ? "lm_head" : "shared");
+}
+
+}  // namespace speccascade::test

@@ -1,0 +1,41 @@
+// The whole T5 forward pass in double precision, read off the architecture and not off our code:
+// one matrix per projection, one loop per sum, no caches. The twin of encoder and decoder passes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "test/support/checkpoint_files.h"
+
+namespace speccascade::test {
+
+using DoubleRows = std::vector<std::vector<double>>;
+
+class ReferenceModel {
+ public:
+  // Matrices are rounded to `dtype`; norms and relative biases are not.
+  ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors, DType dtype);
+
+  DoubleRows encode(const std::vector<int32_t>& ids) const;
+  // Logits after each decoder token.
+  DoubleRows logits(const std::vector<int32_t>& ids, const std::vector<int32_t>& decoder_ids) const;
+
+ private:
+  const std::vector<float>& tensor(const std::string& name) const;
+  DoubleRows embed(const std::vector<int32_t>& ids) const;
+  DoubleRows norm(const DoubleRows& x, const std::string& name) const;
+  // x times the transposed [n, k] matrix of that name.
+  DoubleRows project(const DoubleRows& x, const std::string& name) const;
+  void add_attention(DoubleRows& x, const DoubleRows* states, const std::string& layer,
+                     const std::string& kind, const std::string& bias_name) const;
+  void add_feed_forward(DoubleRows& x, const std::string& layer) const;
+  // Learned bias of head h for a key `distance` after the query.
+  double bias(const std::string& name, int head, int distance, bool bidirectional) const;
+
+  T5Config config_;
+  std::map<std::string, std::vector<float>> tensors_;
+};
+
+}  // namespace speccascade::test
