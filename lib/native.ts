@@ -263,8 +263,10 @@ export interface NativeCascade extends Omit<NativePlaces, 'target' | 'drafter'> 
   float: boolean;
   /** Model numbers; -1, last: copies from `copy`, or by Max-Gram from `input` where that is null. */
   drafts: Int32Array;
-  /** [drafts, drafts]; `rule` is that of the reviews below the target. */
+  /** [drafts, drafts] */
   lengths: Int32Array;
+  /** The rule of the reviews below the target; `rule` is the target's. */
+  leniency: NativeRule;
   logits: (model: number, prefix: Int32Array) => NativeRows;
   copy: ((prefix: Int32Array) => Int32Array) | null;
   input: Int32Array;
@@ -316,7 +318,11 @@ export interface NativeLowlevel {
     rows: (Float64Array | null)[];
     masses: Float64Array;
   };
-  cascadeLaw(args: NativeCascade): { length: Float64Array; calls: Float64Array };
+  cascadeLaw(args: NativeCascade): {
+    length: Float64Array;
+    calls: Float64Array;
+    emitted: { tokens: Int32Array; chance: number }[];
+  };
   cascadeGreedy(args: NativeCascade & { count: number }): {
     tokens: Int32Array;
     steps: Int32Array;

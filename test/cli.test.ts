@@ -317,7 +317,9 @@ const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdou
 describe.skipIf(!hasScript)('on a terminal', () => {
   const onTerminal = (args: string, environment = ''): string => {
     const command = `${environment} ${shellProgram} ${args}`;
-    const env = { ...process.env, TERM: 'xterm-256color', NO_COLOR: undefined };
+    // What Node reads before TERM to decide on colours; continuous integration sets some of them.
+    const unset = { CI: undefined, NO_COLOR: undefined, NODE_DISABLE_COLORS: undefined };
+    const env = { ...process.env, ...unset, FORCE_COLOR: undefined, TERM: 'xterm-256color' };
     const options = { cwd: root, encoding: 'utf8', env } as const;
     return spawnSync('script', ['-qec', command, '/dev/null'], options).stdout;
   };

@@ -27,11 +27,13 @@ class CallbackModels {
         scaling_(to_scaling(args)),
         logits_(args.Get("logits").As<Napi::Function>()) {}
 
-  void row(int drafter, const std::vector<int32_t>& prefix, Real* row) {
+  void row(int drafter, const std::vector<int32_t>& prefix, Real* row, Real* unscaled) {
     const int model = drafter < 0 ? 0 : drafts_[static_cast<size_t>(drafter)];
+    if (model < 0) fail(ErrorCode::kInput, "drafts: the rule reads the first, a copy model");
     std::vector<Real>& known = rows_[{model, prefix}];
     if (known.empty()) known = ask(model, prefix);
-    std::copy(known.begin(), known.end(), row);
+    std::copy(known.begin(), known.begin() + vocabulary_, row);
+    if (unscaled) std::copy(known.begin() + vocabulary_, known.end(), unscaled);
   }
 
   void copy(const std::vector<int32_t>& prefix, int length, std::vector<int32_t>* tokens) {
@@ -51,14 +53,17 @@ class CallbackModels {
   }
 
  private:
+  // The scaled row, then the unscaled one.
   std::vector<Real> ask(int model, const std::vector<int32_t>& prefix) {
     const Napi::Env env = args_.Env();
     const Napi::HandleScope scope(env);
     Napi::Object answer = Napi::Object::New(env);
     answer.Set("rows", logits_.Call({Napi::Number::New(env, model), from_ints(env, prefix)}));
-    std::vector<Real> row(static_cast<size_t>(vocabulary_));
-    scale_row(need_rows<Real>(answer, "rows", vocabulary_), vocabulary_, scaling_, row.data());
-    return row;
+    const Real* logits = need_rows<Real>(answer, "rows", vocabulary_);
+    std::vector<Real> rows(2 * static_cast<size_t>(vocabulary_));
+    scale_row(logits, vocabulary_, scaling_, rows.data());
+    confidence_row(logits, vocabulary_, scaling_, rows.data() + vocabulary_);
+    return rows;
   }
 
   void copy_text(const std::vector<int32_t>& prefix, int length, std::vector<int32_t>* tokens) {
@@ -95,9 +100,10 @@ CascadeShape to_shape(const Napi::Object& args, const std::vector<int32_t>& leng
   shape.drafters = static_cast<int>(drafts.size());
   shape.copies = !drafts.empty() && drafts.back() < 0;
   shape.lengths = lengths.data();
-  shape.leniency = rule_of(args);
+  shape.greedy = !(to_scaling(args).temperature > 0.0);
+  shape.leniency = to_rule(args.Get("leniency").As<Napi::Object>());
   if (reads_confidence(shape.leniency.kind)) {
-    fail(ErrorCode::kInput, "rule: reviews below the target are lossless or lossy");
+    fail(ErrorCode::kInput, "leniency: reviews below the target are lossless or lossy");
   }
   return shape;
 }
@@ -106,10 +112,19 @@ template <typename Real>
 Napi::Value cascade_law_of(Napi::Env env, const Napi::Object& args) {
   const std::vector<int32_t> lengths = to_ints(args, "lengths");
   CallbackModels<Real> models(args);
-  const CascadeLaw law = cascade_law(to_shape(args, lengths), models);
+  const CascadeLaw law = cascade_law(to_shape(args, lengths), rule_of(args), models);
   Napi::Object object = Napi::Object::New(env);
   object.Set("length", from_doubles(env, law.length));
   object.Set("calls", from_doubles(env, law.calls));
+  Napi::Array emitted = Napi::Array::New(env, law.emitted.size());
+  uint32_t at = 0;
+  for (const auto& [tokens, chance] : law.emitted) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("tokens", from_ints(env, tokens));
+    one.Set("chance", chance);
+    emitted.Set(at++, one);
+  }
+  object.Set("emitted", emitted);
   return object;
 }
 

@@ -116,9 +116,8 @@ Napi::Value step_law_of(Napi::Env env, const Napi::Object& args) {
                              need_rows<Real>(args, "drafter", numbers),
                              need_rows<Real>(args, "target", numbers));
   const std::string verifier = args.Get("verifier").ToString().Utf8Value();
-  const StepLaw law = verifier == "tree"
-                          ? TreeEnumeration<Real>(rows, widths, to_siblings(args)).run()
-                          : chain_law(rows, verifier == "block");
+  const StepLaw law = verifier == "tree" ? tree_law(rows, widths, to_siblings(args))
+                                         : chain_law(rows, verifier == "block");
   Napi::Object object = Napi::Object::New(env);
   object.Set("length", from_doubles(env, law.length));
   object.Set("first", from_doubles(env, law.first));

@@ -16,16 +16,20 @@
 //   of a lenient reviewer    pi, of the lower row and its own; bonus: its own row
 //   of the copy model        one-hot
 //
+// The target's pi is of two fixed models, its own and the first drafter's, whatever
+// drafted; tokens are tested against the rows they were drawn from.
+//
 // Claim: a token that a lossless level emits, given its prefix and that its position
-// was emitted, is distributed as that level's model; so the target's step is lossless.
+// was emitted, is distributed as that level's model; so the target's step emits its pi.
 // At temperature 0 all rows are one-hot, and the same code is the greedy schedule.
 //
 // Written over the source of rows and of choices:
 //
 //   models   using Real = float or double
-//            void row(int drafter, const std::vector<int32_t>& prefix, Real* row)
-//              the row [vocabulary] that drafter d would draw from after the prefix;
-//              -1: the target
+//            void row(int drafter, const std::vector<int32_t>& prefix, Real* row,
+//                     Real* unscaled)
+//              the row [vocabulary] that drafter d would draw from after the prefix,
+//              and, where not null, its unscaled one; -1: the target
 //            void copy(const std::vector<int32_t>& prefix, int length,
 //                      std::vector<int32_t>* tokens)   appends at most `length` tokens
 //   choices  as of accept_chain.h
@@ -45,6 +49,7 @@ struct CascadeShape {
   bool copies;         // whether the last one is the copy model
   const int* lengths;  // [n, n]
   Rule leniency;       // of the reviews below the target: lossless or lossy
+  bool greedy;         // temperature 0
 };
 
 // Drafted tokens and what each was drawn from.
@@ -74,22 +79,45 @@ class CascadeSchedule {
   // empty ones included.
   const std::vector<int64_t>& calls() const { return calls_; }
 
-  // One review: accepts tokens of a draft and adds one. `rule` is lossless or lossy, of
-  // the rows the tokens were drawn from and the reviewer's own. Only tokens that are
-  // accepted, and the one after, have rows in the result. `choices` may differ from
-  // the schedule's own: the target's review ends the step.
-  template <typename ReviewChoices>
-  Draft review(int drafter, const Rule& rule, std::vector<int32_t>& prefix, const Draft& drafted,
+  // The review that ends the step, by the target under any rule. `choices` may differ
+  // from the schedule's own.
+  template <typename FinalChoices>
+  Draft review_by_target(const Rule& rule, std::vector<int32_t>& prefix, const Draft& drafted,
+                         FinalChoices& choices) {
+    std::vector<Real> own(width()), own_unscaled(width()), first(width()), first_unscaled(width());
+    const auto wanted = [&](int /*token*/, Real* pi) {
+      models_.row(-1, prefix, own.data(), own_unscaled.data());
+      if (reads_drafter(rule.kind)) {
+        models_.row(0, prefix, first.data(), first_unscaled.data());
+      }
+      rule_target<Math>(rule,
+                        RuleRows<Real>{first.data(), own.data(), first_unscaled.data(),
+                                       own_unscaled.data(), shape_.vocabulary, shape_.greedy},
+                        pi);
+    };
+    return review(prefix, drafted, wanted, choices);
+  }
+
+ private:
+  size_t width() const { return static_cast<size_t>(shape_.vocabulary); }
+
+  const Real* row_of(const Draft& draft, int token) const {
+    return draft.rows.data() + static_cast<size_t>(token) * width();
+  }
+
+  // Accepts tokens of a draft and adds one. wanted(i, pi) writes what token i shall
+  // follow, given the prefix, which holds the tokens before it. Only tokens that are
+  // accepted, and the one after, have rows in the result.
+  template <typename Wanted, typename ReviewChoices>
+  Draft review(std::vector<int32_t>& prefix, const Draft& drafted, const Wanted& wanted,
                ReviewChoices& choices) {
     const auto count = static_cast<int>(drafted.tokens.size());
     const size_t committed = prefix.size();
     Draft result;
     result.rows.resize((drafted.tokens.size() + 1) * width());
-    std::vector<Real> own(width()), scratch(width());
+    std::vector<Real> scratch(width());
     for (int i = 0; i <= count; ++i) {
-      models_.row(drafter, prefix, own.data());
-      Real* pi = result.rows.data() + static_cast<size_t>(i) * width();
-      rule_target<Math>(i < count ? rule : Rule{}, view(row_of(drafted, i), own.data()), pi);
+      wanted(i, result.rows.data() + static_cast<size_t>(i) * width());
       if (i < count) prefix.push_back(drafted.tokens[static_cast<size_t>(i)]);
     }
     prefix.resize(committed);
@@ -103,16 +131,19 @@ class CascadeSchedule {
     return result;
   }
 
- private:
-  size_t width() const { return static_cast<size_t>(shape_.vocabulary); }
-
-  const Real* row_of(const Draft& draft, int token) const {
-    return draft.rows.data() + static_cast<size_t>(token) * width();
-  }
-
-  // Lossless and lossy rules read no confidences.
-  RuleRows<Real> view(const Real* drafter, const Real* target) const {
-    return {drafter, target, nullptr, nullptr, shape_.vocabulary, false};
+  // The review by a drafter: lossless, or lossy of the rows the tokens were drawn from
+  // and its own (these rules read no unscaled rows); the bonus token from its own row.
+  Draft review_by(int drafter, std::vector<int32_t>& prefix, const Draft& drafted) {
+    std::vector<Real> own(width());
+    const auto count = static_cast<int>(drafted.tokens.size());
+    const auto wanted = [&](int i, Real* pi) {
+      models_.row(drafter, prefix, own.data(), nullptr);
+      rule_target<Math>(i < count ? shape_.leniency : Rule{},
+                        RuleRows<Real>{row_of(drafted, i), own.data(), nullptr, nullptr,
+                                       shape_.vocabulary, shape_.greedy},
+                        pi);
+    };
+    return review(prefix, drafted, wanted, choices_);
   }
 
   // The draft of the reviewer whose stages are in this row of the lengths.
@@ -138,7 +169,7 @@ class CascadeSchedule {
     ++calls_[static_cast<size_t>(drafter)];
     if (shape_.copies && drafter == shape_.drafters - 1) return copied(prefix, lacking);
     const Draft drafted = make_draft(drafter + 1, prefix);
-    return review(drafter, shape_.leniency, prefix, drafted, choices_);
+    return review_by(drafter, prefix, drafted);
   }
 
   Draft copied(const std::vector<int32_t>& prefix, int lacking) {

@@ -147,6 +147,9 @@ KseqLaw kseq_law(const std::vector<Real>& wanted, const std::vector<Real>& draft
       result.law.rejected[v] += choices.probability() * choices.final_row()[v];
     }
   }
+  const Real mass = kseq_residual<RowMath<Real>>(wanted.data(), drafter.data(), vocabulary, k, rho,
+                                                 scratch.data());
+  if (mass < empty_residual<Real>()) result.residual.clear();
   return result;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "decode/cs_draft_schedule.h"
@@ -12,8 +13,9 @@
 namespace speccascade {
 
 struct CascadeLaw {
-  std::vector<double> length;  // chance that n + 1 tokens are emitted
-  std::vector<double> calls;   // [drafters] expected
+  std::vector<double> length;                      // chance that n + 1 tokens are emitted
+  std::vector<double> calls;                       // [drafters] expected
+  std::map<std::vector<int32_t>, double> emitted;  // chance of each output
 };
 
 namespace cascade_detail {
@@ -34,9 +36,9 @@ struct ForkedDraws {
 
 }  // namespace cascade_detail
 
-// One lossless step of the target after the empty prefix.
+// One step of the target, under `rule`, after the empty prefix.
 template <typename Models>
-CascadeLaw cascade_law(const CascadeShape& shape, Models& models) {
+CascadeLaw cascade_law(const CascadeShape& shape, const Rule& rule, Models& models) {
   using Math = RowMath<typename Models::Real>;
   CascadeLaw law;
   law.calls.resize(static_cast<size_t>(shape.drafters));
@@ -46,9 +48,15 @@ CascadeLaw cascade_law(const CascadeShape& shape, Models& models) {
     CascadeSchedule<Math, Models, cascade_detail::ForkedDraws> schedule(shape, models, below);
     std::vector<int32_t> prefix;
     const auto draft = schedule.draft(prefix);
-    const auto emitted = schedule.review(-1, Rule{}, prefix, draft, choices);
-    if (law.length.size() < emitted.tokens.size()) law.length.resize(emitted.tokens.size());
-    law.length[emitted.tokens.size() - 1] += choices.probability();
+    std::vector<int32_t> tokens = schedule.review_by_target(rule, prefix, draft, choices).tokens;
+    if (law.length.size() < tokens.size()) law.length.resize(tokens.size());
+    law.length[tokens.size() - 1] += choices.probability();
+    for (int32_t next = 0; next < shape.vocabulary; ++next) {
+      const double chance = choices.probability() * choices.final_row()[static_cast<size_t>(next)];
+      if (!(chance > 0.0)) continue;
+      tokens.back() = next;
+      law.emitted[tokens] += chance;
+    }
     for (size_t i = 0; i < law.calls.size(); ++i) {
       law.calls[i] += choices.probability() * static_cast<double>(schedule.calls()[i]);
     }
@@ -73,7 +81,7 @@ CascadeOutput cascade_greedy(const CascadeShape& shape, Models& models, size_t c
   CascadeOutput output;
   while (output.tokens.size() < count) {
     const auto draft = schedule.draft(output.tokens);
-    const auto emitted = schedule.review(-1, Rule{}, output.tokens, draft, draws);
+    const auto emitted = schedule.review_by_target(Rule{}, output.tokens, draft, draws);
     output.tokens.insert(output.tokens.end(), emitted.tokens.begin(), emitted.tokens.end());
     output.steps.push_back(static_cast<int32_t>(emitted.tokens.size()));
   }

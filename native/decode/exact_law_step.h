@@ -81,18 +81,23 @@ class LawSum {
     law_.emitted.resize(static_cast<size_t>(prefix_count(vocabulary, levels + 1)));
   }
 
-  // A run that accepted `tokens` and then drew the final token.
-  void add(const std::vector<int32_t>& tokens, const ForkingChoices& choices) {
+  // `next`: chance, per token, that `tokens` are accepted and then this one is drawn.
+  void add(const std::vector<int32_t>& tokens, const std::vector<double>& next) {
     int64_t prefix = 0;
     for (const int32_t token : tokens) prefix = prefix_after(prefix, token, vocabulary_);
-    const double probability = choices.probability();
-    law_.length[tokens.size()] += probability;
-    if (!tokens.empty()) law_.first[static_cast<size_t>(tokens[0])] += probability;
     for (int32_t v = 0; v < vocabulary_; ++v) {
-      const double emitted = probability * choices.final_row()[static_cast<size_t>(v)];
-      if (tokens.empty()) law_.first[static_cast<size_t>(v)] += emitted;
-      law_.emitted[static_cast<size_t>(prefix_after(prefix, v, vocabulary_))] += emitted;
+      const double chance = next[static_cast<size_t>(v)];
+      law_.length[tokens.size()] += chance;
+      law_.first[static_cast<size_t>(tokens.empty() ? v : tokens[0])] += chance;
+      law_.emitted[static_cast<size_t>(prefix_after(prefix, v, vocabulary_))] += chance;
     }
+  }
+
+  // A run that accepted `tokens` and then drew the final token.
+  void add(const std::vector<int32_t>& tokens, const ForkingChoices& choices) {
+    std::vector<double> next = choices.final_row();
+    for (double& chance : next) chance *= choices.probability();
+    add(tokens, next);
   }
 
   const StepLaw& law() const { return law_; }

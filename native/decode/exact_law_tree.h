@@ -1,13 +1,17 @@
-// The law of one step of speculation on a candidate tree, through accept_tree.
+// The law of one step of speculation on a candidate tree, through accept_tree: on the
+// whole tree where its outcomes can be enumerated, else node by node (what happens at a
+// node depends on the way to it by the prefix alone).
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "base/error.h"
 #include "decode/accept_tree.h"
 #include "decode/exact_law.h"
+#include "decode/exact_law_candidates.h"
 #include "decode/exact_law_rows.h"
 #include "decode/exact_law_step.h"
 #include "ops/row_math.h"
@@ -111,5 +115,47 @@ class TreeEnumeration {
   std::vector<int> depth_;            // likewise
   int expanded_ = kAbsent;
 };
+
+namespace tree_law_detail {
+
+// Adds what happens from the prefix `tokens` on, which is reached with `chance`.
+template <typename Real>
+void add_node(const ModelRows<Real>& rows, const std::vector<int>& widths, Siblings siblings,
+              std::vector<int32_t>& tokens, double chance, step_detail::LawSum& sum) {
+  const int vocabulary = rows.vocabulary();
+  int64_t prefix = 0;
+  for (const int32_t token : tokens) prefix = prefix_after(prefix, token, vocabulary);
+  const std::vector<Real> pi(rows.pi(prefix), rows.pi(prefix) + vocabulary);
+  const std::vector<Real> drafter(rows.drafter(prefix), rows.drafter(prefix) + vocabulary);
+  std::vector<int32_t> fixed;
+  const bool leaf = tokens.size() == widths.size();
+  const int width = leaf ? 0 : widths[tokens.size()];
+  if (siblings == Siblings::kFixed) fixed = best_tokens(rows.logits(prefix), vocabulary, width);
+  CandidateLaw law = candidate_law(CandidateRows<Real>{pi, drafter, siblings}, width, fixed);
+  for (double& rejected : law.rejected) rejected *= chance;
+  sum.add(tokens, law.rejected);
+  for (int32_t v = 0; v < vocabulary; ++v) {
+    const double accepted = law.accepted[static_cast<size_t>(v)];
+    if (!(accepted > 0.0)) continue;
+    tokens.push_back(v);
+    add_node(rows, widths, siblings, tokens, chance * accepted, sum);
+    tokens.pop_back();
+  }
+}
+
+}  // namespace tree_law_detail
+
+template <typename Real>
+StepLaw tree_law(const ModelRows<Real>& rows, const std::vector<int>& widths, Siblings siblings) {
+  // At a node of width k: the candidates, times where acceptance ends.
+  constexpr double kFewRuns = 2e5;
+  double runs = 1.0;
+  for (const int width : widths) runs *= std::pow(rows.vocabulary(), width) * (width + 1);
+  if (runs <= kFewRuns) return TreeEnumeration<Real>(rows, widths, siblings).run();
+  step_detail::LawSum sum(rows.vocabulary(), rows.levels());
+  std::vector<int32_t> tokens;
+  tree_law_detail::add_node(rows, widths, siblings, tokens, 1.0, sum);
+  return sum.law();
+}
 
 }  // namespace speccascade

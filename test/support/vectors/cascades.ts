@@ -10,7 +10,8 @@ function cascade(given: VectorCase['in'], check: Check): NativeCascade {
   const drafts = (given.drafts as (number | 'mag')[]).map((name) => (name === 'mag' ? -1 : name));
   return {
     float: check.precision === 'float',
-    rule: decodeRule(given.midRule ?? { rule: 'lossless' }),
+    rule: decodeRule({ rule: 'lossless' }),
+    leniency: decodeRule(given.midRule ?? { rule: 'lossless' }),
     scaling: scaling(given.T ?? 0),
     vocabulary: gen.V,
     drafts: Int32Array.from(drafts),

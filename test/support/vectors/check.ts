@@ -17,6 +17,10 @@ const noise = {
   float: { rounding: 4 * 2 ** -24, empty: 2e-6 },
 };
 
+function plain(value: unknown): unknown {
+  return ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value;
+}
+
 export class Check {
   readonly precision: Precision;
   /** Largest absolute error of a number. */
@@ -85,16 +89,14 @@ export class Check {
 
   /** Decisions: exactly. */
   same(name: string, actual: unknown, expected: unknown): void {
-    const plain = (value: unknown): unknown =>
-      ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value;
     if (JSON.stringify(plain(actual)) !== JSON.stringify(plain(expected))) {
-      this.fail(name, plain(actual), plain(expected));
+      this.fail(name, actual, expected);
     }
   }
 
   private fail(name: string, actual: unknown, expected: unknown): void {
     const show = (value: unknown): string =>
-      typeof value === 'number' ? String(value) : JSON.stringify(value);
+      typeof value === 'number' ? String(value) : JSON.stringify(plain(value));
     this.failures.push(`${name}: ${show(actual)} instead of ${show(expected)}`);
   }
 }
