@@ -1,6 +1,11 @@
 #include "engine/request_check.h"
 
 #include <cmath>
+#include <iomanip>
+#include <limits>
+
+#include "base/buffer.h"
+#include "engine/slot_tables.h"
 
 namespace speccascade {
 
@@ -45,6 +50,16 @@ void check_widths(const std::vector<int32_t>& widths, bool has_drafter) {
   }
 }
 
+// Rows of all slots together are numbered by int. More of them are beyond any memory that a
+// cache of this model would fit, so they are refused as what they are: too much of it.
+void check_rows(int64_t slots, int64_t rows_per_slot, const T5Config& config) {
+  if (slots * rows_per_slot <= std::numeric_limits<int32_t>::max()) return;
+  const double row_bytes = 2.0 * sizeof(float) * config.inner() * config.num_decoder_layers;
+  fail(ErrorCode::kOutOfMemory, "out of memory: needed ", std::fixed, std::setprecision(0),
+       static_cast<double>(slots) * static_cast<double>(rows_per_slot) * row_bytes, " bytes, free ",
+       free_memory_bytes());
+}
+
 }  // namespace
 
 int SessionLimits::draft_nodes() const {
@@ -69,6 +84,11 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
   if (drafter != nullptr && drafter->config.vocab_size != target.config.vocab_size) {
     fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ", drafter->config.vocab_size,
          ", the target one of ", target.config.vocab_size);
+  }
+  for (const Model* model : {&target, drafter}) {
+    if (model == nullptr) continue;
+    check_rows(limits.max_batch, SlotTables::cache_rows(limits), model->config);
+    check_rows(limits.max_batch, limits.max_input_tokens, model->config);
   }
   return limits;
 }

@@ -72,6 +72,15 @@ void limits_beyond_memory() {
     limits.max_prefix_tokens = 1 << 20;
     CHECK_ERROR(ErrorCode::kOutOfMemory, "out of memory", EngineRig(model, model, limits));
   }
+  // 2^32 rows, which as an int would be none at all: of inputs, and of positions.
+  SessionLimits inputs = limits_of(4096, 3);
+  inputs.max_input_tokens = 1 << 20;
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", EngineRig(model, model, inputs));
+  SessionLimits positions = limits_of(4096, 3);
+  positions.max_new_tokens = (1 << 20) - positions.max_prefix_tokens - 3;
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", EngineRig(model, model, positions));
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed",
+              EngineRig(model, nullptr, limits_of(4096, 0, 1 << 20)));
 }
 
 void requests_out_of_range() {
