@@ -1,0 +1,56 @@
+/** Counting n-grams, which BLEU and chrF both compare. */
+
+/** How often each n-gram occurs; its items are joined by a separator that no item contains. */
+export type NgramCounts = ReadonlyMap<string, number>;
+
+/**
+ * White space in the sense of Python's str.split, by which the reference implementation splits: not
+ * that of \s in a regular expression here, which lacks U+001C to U+001F and U+0085 and has U+FEFF.
+ */
+// eslint-disable-next-line no-control-regex -- they count as white space there
+const whiteSpace = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
+
+/** The parts between white space; none of an empty text. */
+export function splitWords(text: string): string[] {
+  return text.split(whiteSpace).filter((word) => word !== '');
+}
+
+export function countNgrams(items: readonly string[], order: number): NgramCounts {
+  const counts = new Map<string, number>();
+  for (let end = order; end <= items.length; end++) {
+    const ngram = items.slice(end - order, end).join(' ');
+    counts.set(ngram, (counts.get(ngram) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** The multiset intersection's size. */
+export function matches(a: NgramCounts, b: NgramCounts): number {
+  let common = 0;
+  for (const [ngram, count] of a) common += Math.min(count, b.get(ngram) ?? 0);
+  return common;
+}
+
+/** For each n-gram the largest of its counts. */
+export function union(all: readonly NgramCounts[]): NgramCounts {
+  const [first, ...rest] = all;
+  if (rest.length === 0) return first ?? new Map();
+  const counts = new Map(first);
+  for (const other of rest) {
+    for (const [ngram, count] of other) {
+      counts.set(ngram, Math.max(count, counts.get(ngram) ?? 0));
+    }
+  }
+  return counts;
+}
+
+export function total(counts: NgramCounts): number {
+  let sum = 0;
+  for (const count of counts.values()) sum += count;
+  return sum;
+}
+
+/** Element by element. */
+export function addVectors(into: Float64Array, other: ArrayLike<number>): void {
+  for (let i = 0; i < into.length; i++) into[i]! += other[i]!;
+}
