@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/red_zones.h"
 
 namespace speccascade {
 
@@ -47,7 +48,7 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   // it and kill the process when the pages are touched.
   const bool absurd = bytes > total_memory_bytes();
   void* memory = absurd ? MAP_FAILED
-                        : mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        : mmap(nullptr, bytes + 2 * kRedZone, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     bytes_ = 0;
@@ -57,11 +58,15 @@ Buffer::Buffer(size_t bytes) : bytes_(bytes) {
 #ifdef MADV_HUGEPAGE
   if (bytes >= (size_t{8} << 20)) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-  data_ = memory;
+  close_red_zones(memory, bytes);
+  data_ = static_cast<char*>(memory) + kRedZone;
 }
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) munmap(data_, bytes_);
+  if (data_ == nullptr) return;
+  char* mapping = static_cast<char*>(data_) - kRedZone;
+  open_red_zones(mapping, bytes_);
+  munmap(mapping, bytes_ + 2 * kRedZone);
 }
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {

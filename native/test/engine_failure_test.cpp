@@ -3,7 +3,6 @@
 // finite, rows without a token left.
 #include <limits>
 
-#include "base/buffer.h"
 #include "test/check.h"
 #include "test/support/checkpoint_files.h"
 #include "test/support/engine_rig.h"
@@ -242,14 +241,6 @@ void a_request_that_suppresses_everything() {
   }
 }
 
-void buffers_beyond_memory() {
-  const size_t everything = std::numeric_limits<size_t>::max();
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", const Buffer huge(size_t{1} << 60));
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "free", const Buffer all(everything));
-  // More elements than addresses: the product must not wrap around to something small.
-  CHECK_ERROR(ErrorCode::kOutOfMemory, "", const Array<float> wrapped((size_t{1} << 62) + 4));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -258,5 +249,5 @@ int main(int argc, char** argv) {
       {CASE(limits_out_of_range), CASE(vocabularies_must_match), CASE(limits_beyond_memory),
        CASE(requests_out_of_range), CASE(weights_that_are_not_finite),
        CASE(a_drafter_that_is_not_finite), CASE(a_failed_request_harms_no_neighbour),
-       CASE(a_request_that_suppresses_everything), CASE(buffers_beyond_memory)});
+       CASE(a_request_that_suppresses_everything)});
 }
