@@ -8,10 +8,11 @@ import { generate } from './cli/generate.ts';
 import { programHelp } from './cli/help.ts';
 import { info } from './cli/info.ts';
 import { UsageError } from './cli/options.ts';
+import { sweep } from './cli/sweep.ts';
 import { Terminal } from './cli/terminal.ts';
 
 /** A new command is its file in cli/ and its name here. */
-const commands = [generate, bench, info, download];
+const commands = [generate, bench, sweep, info, download];
 
 async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Promise<number> {
   const [name, ...rest] = argv;

@@ -21,6 +21,8 @@ export const bundled = {
   /** What the models were trained to see in front of every text. */
   prefix: 'translate English to German: ',
   captions: path.join(root, 'examples', 'captions', 'test_2016.en'),
+  /** Line by line those of the captions. */
+  translations: path.join(root, 'examples', 'captions', 'test_2016.de'),
 };
 
 /** Options of every command that loads models. */
@@ -155,7 +157,7 @@ export function modelName(source: string): string {
   return isBundled(source) ? path.basename(path.resolve(source)) : source;
 }
 
-function isBundled(source: string): boolean {
+export function isBundled(source: string): boolean {
   const folder = path.resolve(source);
   return path.dirname(folder) === bundled.folder && bundled.names.includes(path.basename(folder));
 }

@@ -80,17 +80,19 @@ export function integers(option: Ranged<number[]>): Option<number[]> {
   );
 }
 
+/** Finite numbers with commas between them. */
+export function numbers(option: Ranged<number[]>): Option<number[]> {
+  const shownDefault = option.default?.join(',') ?? '';
+  return valued({ shownDefault, ...option }, (given) =>
+    given.split(',').map((part) => readNumber(part, option)),
+  );
+}
+
 /** A finite number; with `aboveMin`, `min` itself is not allowed. */
 export function number<const D extends number | undefined = undefined>(
   option: Ranged<D> & { aboveMin?: boolean },
 ): Option<number | D> {
-  const { min, max } = option;
-  return valued(option, (given) => {
-    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given) ? Number(given) : NaN;
-    if (value <= max && (option.aboveMin ? value > min : value >= min)) return value;
-    const range = option.aboveMin ? `above ${min}, at most ${max}` : `from ${min} to ${max}`;
-    throw wrong(`a number ${range}`, given);
-  });
+  return valued(option, (given) => readNumber(given, option));
 }
 
 /** A 64-bit seed. */
@@ -151,6 +153,16 @@ function valued<T, D>(option: Described<D>, readOne: (given: string) => T): Opti
     shownDefault: option.shownDefault ?? (byDefault === undefined ? null : String(byDefault)),
     read: (given) => (given.length === 0 ? (byDefault as D) : readOne(given.at(-1)!)),
   };
+}
+
+function readNumber(
+  given: string,
+  { min, max, aboveMin = false }: { min: number; max: number; aboveMin?: boolean },
+): number {
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given) ? Number(given) : NaN;
+  if (value <= max && (aboveMin ? value > min : value >= min)) return value;
+  const range = aboveMin ? `above ${min}, at most ${max}` : `from ${min} to ${max}`;
+  throw wrong(`a number ${range}`, given);
 }
 
 function readInteger(given: string, { min, max }: { min: number; max: number }): number {

@@ -1,0 +1,161 @@
+/** speccascade sweep: quality against cost, of many methods on the same texts. */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { SpeccascadeError } from '../errors.ts';
+import type { Method } from '../evaluate/method.ts';
+import type { RunHeader } from '../evaluate/run-log.ts';
+import { defineCommand, type Context } from './command.ts';
+import { methodOf, type MethodSpec } from './method-spec.ts';
+import { ModelShelf } from './model-shelf.ts';
+import { bundled } from './models.ts';
+import { Progress } from './progress.ts';
+import { readReferenced, type Referenced } from './references.ts';
+import { evaluationFiles, sweepMethods, sweepOptions, type SweepValues } from './sweep-options.ts';
+import { conditions, reportJson, writeReport, type SweepReport } from './sweep-output.ts';
+
+export const sweep = defineCommand({
+  name: 'sweep',
+  summary: 'quality (BLEU, chrF) against cost of methods, as files and plots',
+  operands: '',
+  operandCount: { min: 0, max: 0 },
+  about:
+    'Decodes texts that have references with each method at each temperature, and writes to --out ' +
+    'the points as sweep.json, sweep.csv and table.md, and plots of quality against calls of the ' +
+    'target (calls.svg, calls.png) and against measured time (latency.svg, latency.png).\n\n' +
+    'A method is written as the options of generate without their dashes: length=4, ' +
+    "'tree=4,2 replacement', 'draft=small rule=opt alpha=0,0.1'. Besides: alone=MODEL decodes with " +
+    'that model alone, and verifier=token|block. The target alone is always there. A list of ' +
+    'alphas is a curve.\n\n' +
+    'Every finished run is kept in runs.jsonl of --out: the same command line goes on after an ' +
+    'interruption, and methods may be added later.',
+  options: sweepOptions,
+  examples: [
+    'speccascade sweep --limit 100 --out sweep',
+    "speccascade sweep --method length=3 --method 'tree=4,2 rule=tokenV3 alpha=0.1,0.3'",
+    'speccascade sweep --input in.jsonl --target my/large --draft my/small --temperature 0',
+  ],
+  async run(values, _operands, context) {
+    const specs = await sweepMethods(values);
+    const { input, references } = evaluationFiles(values);
+    const data = await readReferenced(input, references, values.limit);
+    if (values.parts > data.texts.length) {
+      const problem = `--parts ${values.parts}: expected at most one per text`;
+      throw new SpeccascadeError('ERR_INPUT', `${problem}, received ${data.texts.length} texts`);
+    }
+    const report = await runSweep(values, { specs, data }, context);
+    const note = (line: string): void => context.terminal.note(line);
+    const files = await writeReport(values.out, report, note);
+    if (!values.quiet) note(`sweep: wrote ${files.join(', ')}`);
+    const { tables } = await import('../evaluate/table.ts');
+    const table = `${conditions(report)}\n\n${tables(report.points)}`;
+    await context.terminal.write(values.json ? reportJson(report) : table);
+    return 0;
+  },
+});
+
+async function runSweep(
+  values: SweepValues,
+  work: { specs: MethodSpec[]; data: Referenced },
+  context: Context,
+): Promise<SweepReport> {
+  const { fingerprintOf, sweep: run } = await import('../evaluate/sweep.ts');
+  const { RunLog } = await import('../evaluate/run-log.ts');
+  const { pointsOf } = await import('../evaluate/points.ts');
+  const { data } = work;
+  const shelf = await ModelShelf.open(values, context, values.quiet);
+  try {
+    const methods = await methodsOf(values, work.specs, shelf);
+    const header = headerOf(values, shelf, data);
+    await makeFolder(values.out);
+    const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
+    const inputs = shelf.encode(data.texts);
+    for (const [name, model] of shelf.loaded) {
+      await log.addModel(name, await fingerprintOf(model, inputs[0]!));
+    }
+    const { parts, batch, temperature: temperatures } = values;
+    const shape = { methods, temperatures, parts, log };
+    const { signal } = context;
+    const progress = new SweepProgress(context, values.quiet, parts);
+    await run({
+      ...{ ...shape, inputs, batch, signal, maxNewTokens: values['max-new-tokens'] },
+      seed: values.seed ?? 0n,
+      onRun: (state) => progress.show(state),
+    }).finally(() => progress.clear());
+    return { header, points: pointsOf(methods, { ...shape, references: data.references }) };
+  } finally {
+    await shelf.close();
+  }
+}
+
+async function methodsOf(
+  values: SweepValues,
+  specs: MethodSpec[],
+  shelf: ModelShelf,
+): Promise<Method[]> {
+  const bundledTarget = values.target === undefined;
+  const defaultDraft = values.draft ?? (bundledTarget ? bundled.draft : undefined);
+  const models = {
+    target: shelf.target,
+    defaultDraft,
+    load: (source: string) => shelf.load(source),
+  };
+  const methods: Method[] = [];
+  for (const spec of specs) methods.push(await methodOf(spec, models));
+  return methods;
+}
+
+/** All that figures depend on but the methods and their models, which the log names one by one. */
+function headerOf(values: SweepValues, shelf: ModelShelf, data: Referenced): RunHeader {
+  const { target, targetName, prefix } = shelf;
+  const digest = createHash('sha256').update(JSON.stringify(data)).digest('hex').slice(0, 16);
+  return {
+    target: targetName,
+    draft: values.draft ?? null,
+    device: target.device,
+    dtype: target.dtype,
+    threads: values.threads ?? os.availableParallelism(),
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cores: os.availableParallelism(),
+    texts: data.texts.length,
+    textsAndReferences: `sha256 ${digest}`,
+    prefix,
+    parts: values.parts,
+    batch: values.batch,
+    maxNewTokens: values['max-new-tokens'],
+    seed: String(values.seed ?? 0n),
+  };
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
+    throw new SpeccascadeError('ERR_IO', `--out ${folder}: ${cause.message}`, { cause });
+  });
+}
+
+/** A line that is written over on a terminal; elsewhere one line per part, for logs. */
+class SweepProgress {
+  readonly #line: Progress;
+  readonly #note: (line: string) => void;
+  readonly #parts: number;
+  #part = -1;
+
+  constructor({ terminal }: Context, quiet: boolean, parts: number) {
+    this.#line = new Progress(terminal, quiet);
+    this.#parts = parts;
+    this.#note = quiet || terminal.errIsTty ? () => {} : (line) => terminal.note(line);
+  }
+
+  show(state: { method: string; part: number; done: number; total: number }): void {
+    const { method, part, done, total } = state;
+    this.#line.show(() => `${done} of ${total} runs; part ${part + 1}: ${method}`);
+    if (part === this.#part) return;
+    this.#part = part;
+    this.#note(`sweep: part ${part + 1} of ${this.#parts}, ${done} of ${total} runs done`);
+  }
+
+  clear(): void {
+    this.#line.clear();
+  }
+}

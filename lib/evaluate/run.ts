@@ -1,0 +1,94 @@
+/** One method over one part of the inputs: its outputs, counters and time. */
+import { createSession } from '../session.ts';
+import type { Result } from '../session/result.ts';
+import type { Method } from './method.ts';
+
+/** Counters of results added up; `draftCalls` has a place per drafter. */
+export interface Counters {
+  tokens: number;
+  targetCalls: number;
+  draftCalls: number[];
+  proposed: number;
+  tested: number;
+  accepted: number;
+  /** Sum of deferral rates over tested positions; null where the rule has none. */
+  deferred: number | null;
+}
+
+export interface Run extends Counters {
+  method: string;
+  temperature: number;
+  part: number;
+  /** Wall-clock of all texts of the part, encoding included. */
+  ms: number;
+  outputs: string[];
+}
+
+export interface RunPlan {
+  temperature: number;
+  part: number;
+  inputs: readonly Int32Array[];
+  seed: bigint;
+  batch: number;
+  maxNewTokens: number;
+  /** Sizes the session, the same for all parts. */
+  maxInputTokens: number;
+  signal: AbortSignal;
+}
+
+/** Opening the session and one text to warm up are not timed. */
+export async function runMethod(method: Method, plan: RunPlan): Promise<Run> {
+  const { temperature, part, inputs, seed, signal } = plan;
+  const session = await createSession({
+    ...method.session,
+    sampling: { temperature, seed },
+    maxNewTokens: plan.maxNewTokens,
+    maxInputTokens: plan.maxInputTokens,
+    maxBatch: plan.batch,
+  });
+  try {
+    await session.generate(inputs[0]!, { signal });
+    const begin = performance.now();
+    const results = await session.generate([...inputs], { signal });
+    const ms = performance.now() - begin;
+    const outputs = results.map(({ text }) => text ?? '');
+    const counters = countersOf(method.kind === 'alone', results);
+    return { method: method.id, temperature, part, ms, ...counters, outputs };
+  } finally {
+    await session.close();
+  }
+}
+
+/** The only model of a session is its target; where that is a small one, its calls are a drafter's. */
+function countersOf(alone: boolean, results: readonly Result[]): Counters {
+  const counters = addCounters(
+    results.map(({ tokens, stats }) => ({
+      tokens: tokens.length,
+      targetCalls: stats.targetCalls,
+      draftCalls: stats.draftCalls,
+      proposed: stats.proposed,
+      tested: stats.tested,
+      accepted: stats.accepted,
+      // Results without tested positions have no rate, and nothing to add.
+      deferred: stats.deferralRate === null ? null : stats.deferralRate * stats.tested,
+    })),
+  );
+  if (!alone) return counters;
+  return { ...counters, targetCalls: 0, draftCalls: [counters.targetCalls] };
+}
+
+export function addCounters(all: readonly Counters[]): Counters {
+  const sum = (pick: (one: Counters) => number): number =>
+    all.reduce((subtotal, one) => subtotal + pick(one), 0);
+  const drafters = Math.max(0, ...all.map(({ draftCalls }) => draftCalls.length));
+  const defers = all.some(({ deferred }) => deferred !== null);
+  return {
+    tokens: sum(({ tokens }) => tokens),
+    targetCalls: sum(({ targetCalls }) => targetCalls),
+    draftCalls: Array.from({ length: drafters }, (_, i) => sum((one) => one.draftCalls[i] ?? 0)),
+    proposed: sum(({ proposed }) => proposed),
+    tested: sum(({ tested }) => tested),
+    accepted: sum(({ accepted }) => accepted),
+    deferred: defers ? sum(({ deferred }) => deferred ?? 0) : null,
+  };
+}
