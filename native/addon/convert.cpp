@@ -161,10 +161,48 @@ ModelOptions to_model_options(const Napi::Object& object) {
   return {text(object, "device"), text(object, "dtype"), number(object, "threads")};
 }
 
+namespace {
+
+DraftKind to_draft_kind(const std::string& name) {
+  if (name == "none") return DraftKind::kNone;
+  if (name == "levels") return DraftKind::kLevels;
+  if (name == "dynamicTree") return DraftKind::kDynamicTree;
+  if (name == "copy") return DraftKind::kCopy;
+  if (name == "cascade") return DraftKind::kCascade;
+  fail(ErrorCode::kInput, "draft: unknown kind ", name);
+}
+
+DraftPlan to_draft_plan(const Napi::Object& object) {
+  DraftPlan plan;
+  plan.kind = to_draft_kind(text(object, "kind"));
+  plan.widths = ints(object, "widths");
+  plan.replacement = boolean(object, "replacement");
+  plan.nodes = number(object, "nodes");
+  plan.depth = number(object, "depth");
+  plan.lengths = ints(object, "lengths");
+  plan.copies = boolean(object, "copies");
+  plan.lenience = number<double>(object, "lenience");
+  plan.bigrams = ints(object, "bigrams");
+  if (object.Get("adaptive").IsObject()) {
+    const Napi::Object adaptive = object.Get("adaptive").As<Napi::Object>();
+    plan.adaptive = {true, number(adaptive, "max"), number<float>(adaptive, "confidence")};
+  }
+  return plan;
+}
+
+Verifier to_verifier(const std::string& name) {
+  if (name == "token") return Verifier::kToken;
+  if (name == "block") return Verifier::kBlock;
+  if (name == "k-seq") return Verifier::kKseq;
+  if (name == "trusted") return Verifier::kTrusted;
+  fail(ErrorCode::kInput, "verifier: unknown name ", name);
+}
+
+}  // namespace
+
 SessionLimits to_limits(const Napi::Object& object) {
   SessionLimits limits;
-  limits.draft_widths = ints(object, "draftWidths");
-  limits.draft_replacement = boolean(object, "draftReplacement");
+  limits.draft = to_draft_plan(object.Get("draft").As<Napi::Object>());
   limits.max_batch = number(object, "maxBatch");
   limits.max_input_tokens = number(object, "maxInputTokens");
   limits.max_new_tokens = number(object, "maxNewTokens");
@@ -191,7 +229,7 @@ Request to_request(const Napi::Object& object) {
   request.top_p = number<float>(object, "topP");
   request.logprobs = boolean(object, "logprobs");
   request.rule = to_rule(object.Get("rule").As<Napi::Object>());
-  request.block_verification = boolean(object, "block");
+  request.verifier = to_verifier(text(object, "verifier"));
   request.confidence_stop = number<float>(object, "confidenceStop");
   const Napi::Value seeds = object.Get("seeds");
   if (!seeds.IsTypedArray() ||
@@ -234,10 +272,15 @@ Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values) 
 Napi::Object from_stats(Napi::Env env, const DecodeStats& stats) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("targetCalls", static_cast<double>(stats.target_calls));
-  object.Set("draftCalls", static_cast<double>(stats.draft_calls));
+  Napi::Array calls = Napi::Array::New(env, stats.draft_calls.size());
+  for (uint32_t i = 0; i < stats.draft_calls.size(); ++i) {
+    calls.Set(i, static_cast<double>(stats.draft_calls[i]));
+  }
+  object.Set("draftCalls", calls);
   object.Set("proposed", static_cast<double>(stats.proposed));
   object.Set("tested", static_cast<double>(stats.tested));
   object.Set("accepted", static_cast<double>(stats.accepted));
+  object.Set("decided", static_cast<double>(stats.decided));
   object.Set("deferred", stats.deferred);
   object.Set("encodeMs", stats.encode_ms);
   object.Set("decodeMs", stats.decode_ms);

@@ -34,12 +34,14 @@ SessionObject::SessionObject(const Napi::CallbackInfo& info)
       return ModelObject::Unwrap(value.As<Napi::Object>())->model();
     };
     const auto target = model_of(info[0]);
-    const auto drafter = info[1].IsObject() ? model_of(info[1]) : nullptr;
+    const Napi::Array given = info[1].As<Napi::Array>();
+    std::vector<std::shared_ptr<const Model>> drafters;
+    for (uint32_t i = 0; i < given.Length(); ++i) drafters.push_back(model_of(given.Get(i)));
     const SessionLimits limits = to_limits(info[2].As<Napi::Object>());
     channel_ = EventChannel::open(env_, info[3].As<Napi::Function>());
     try {
       engine_ = std::make_shared<Engine>(
-          target, drafter, limits,
+          target, std::move(drafters), limits,
           [channel = channel_](std::vector<Event>&& events) { channel->send(std::move(events)); });
     } catch (...) {
       channel_->release();

@@ -28,7 +28,14 @@ SC_HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint32_t key0, uin
 }
 
 // What a draw is for; the low four bits of the counter's last word.
-enum class DrawPurpose : uint32_t { kDraft = 0, kAccept = 1, kFinal = 2, kSeed = 3 };
+enum class DrawPurpose : uint32_t {
+  kDraft = 0,
+  kAccept = 1,
+  kFinal = 2,
+  kSeed = 3,
+  kReview = 4,      // accepting, within a cascade of drafters
+  kReviewDraw = 5,  // the token that ends such a review
+};
 
 // Where a draw stands in a request: never the same address twice.
 struct DrawAddress {

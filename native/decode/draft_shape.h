@@ -11,13 +11,10 @@ namespace speccascade {
 // How the children of a node were chosen; see accept_tree.h.
 enum class Siblings : int32_t { kWithReplacement, kWithoutReplacement, kFixed, kGiven };
 
-// Fixed for a session.
+// Of drafts made level by level; fixed for a session.
 struct DraftShape {
-  int levels;
   const int32_t* widths;  // [levels] candidates per node
-  int max_nodes;          // nodes of the whole tree
   Siblings siblings;      // of drawn candidates; at temperature 0 they are fixed
-  bool chain;             // every width is 1
 };
 
 }  // namespace speccascade

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "decode/accept_chain.h"
+#include "decode/accept_tree.h"
 
 namespace speccascade {
 
@@ -93,6 +94,51 @@ KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabulary, const type
                      ? choices.draw(pi, vocabulary, Math::sum(pi, vocabulary), 0)
                      : choices.draw(scratch, vocabulary, mass, 0);
   return outcome;
+}
+
+// K-SEQ at every node of a tree whose children were drawn independently from the node's
+// row: parameters as of accept_tree, scratch [vocabulary].
+template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
+TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary, const TargetRow& pi,
+                             const DrafterRow& drafter, typename Math::Real* scratch,
+                             const Ends& ends, Choices& choices, int32_t* path) {
+  using Real = typename Math::Real;
+  // Choices of one node: candidates are told apart by their nodes, the final draw by depth.
+  struct AtNode {
+    Choices& choices;
+    int first_child;
+    int depth;
+    bool accept(Real probability, int child) {
+      return choices.accept(probability, first_child + child);
+    }
+    int draw(const Real* weights, int count, Real total, int /*place*/) {
+      return choices.draw(weights, count, total, depth);
+    }
+  };
+  TreeOutcome outcome;
+  int node = -1;
+  for (;;) {
+    int first = node + 1;
+    while (first < tree.nodes && tree.parents[first] != node) ++first;
+    int last = first;
+    while (last < tree.nodes && tree.parents[last] == node) ++last;
+    const Real* wanted = pi(node);
+    if (first == last) {
+      outcome.next =
+          choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), outcome.accepted);
+      return outcome;
+    }
+    ++outcome.tested;
+    AtNode at{choices, first, outcome.accepted};
+    const KseqOutcome kept = accept_kseq<Math>(last - first, tree.tokens + first, vocabulary,
+                                               wanted, drafter(node), scratch, at);
+    outcome.next = kept.next;
+    if (kept.kept < 0) return outcome;
+    node = first + kept.kept;
+    path[outcome.accepted++] = node;
+    outcome.next = -1;
+    if (ends(tree.tokens[node])) return outcome;
+  }
 }
 
 }  // namespace speccascade

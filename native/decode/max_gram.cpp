@@ -1,6 +1,7 @@
 #include "decode/max_gram.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace speccascade {
 
@@ -32,16 +33,13 @@ void z_scan(int begin, int count, const int32_t* prefix, const Extend& match_fro
   }
 }
 
-bool is_end(int32_t token, const int32_t* ends, int num_ends) {
-  return std::find(ends, ends + num_ends, token) != ends + num_ends;
-}
-
-}  // namespace
-
-MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
+// Visits every occurrence of a suffix of the output, the longest that ends there, from the
+// end of the text to its beginning.
+template <typename Visit>
+void scan_matches(const MaxGramText& text, int32_t* scratch, const Visit& visit) {
   const int suffix = text.output_length;
   const int count = text_length(text);
-  if (suffix == 0) return {};
+  if (suffix == 0) return;
   // Both read backwards: a suffix of the output becomes a prefix of the pattern.
   const auto pattern = [&](int i) { return text.output[suffix - 1 - i]; };
   const auto reversed = [&](int i) { return text_token(text, count - 1 - i); };
@@ -53,7 +51,6 @@ MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
         return length;
       },
       [&](int i, int length) { scratch[i] = length; });
-  MaxGramMatch best;
   z_scan(
       0, count, scratch,
       [&](int i, int length) {
@@ -63,10 +60,55 @@ MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
         return length;
       },
       [&](int i, int length) {
-        // Later in this order is earlier in the text.
-        if (length > 0 && length >= best.length) best = {length, count - i};
+        if (length > 0) visit(MaxGramMatch{length, count - i});
       });
+}
+
+// Where what followed an occurrence ends: at the seam between input and output, too.
+int followed_until(const MaxGramText& text, const MaxGramMatch& match) {
+  return match.start <= text.input_length ? text.input_length : text_length(text);
+}
+
+// Of a token; negative: none.
+int32_t successor(const BigramTable& bigrams, int32_t token) {
+  return token >= 0 && token < bigrams.count ? bigrams.next[token] : -1;
+}
+
+bool is_end(int32_t token, const int32_t* ends, int num_ends) {
+  return std::find(ends, ends + num_ends, token) != ends + num_ends;
+}
+
+}  // namespace
+
+MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
+  MaxGramMatch best;
+  // Later in the scan is earlier in the text.
+  scan_matches(text, scratch, [&](const MaxGramMatch& match) {
+    if (match.length >= best.length) best = match;
+  });
   return best;
+}
+
+int max_gram_candidates(const MaxGramText& text, const BigramTable& bigrams, int32_t* scratch,
+                        int width, int32_t* tokens) {
+  std::vector<MaxGramMatch> matches;
+  scan_matches(text, scratch, [&](const MaxGramMatch& match) {
+    if (match.start < followed_until(text, match)) matches.push_back(match);
+  });
+  std::sort(matches.begin(), matches.end(), [](const MaxGramMatch& a, const MaxGramMatch& b) {
+    return a.length != b.length ? a.length > b.length : a.start < b.start;
+  });
+  int count = 0;
+  const auto propose = [&](int32_t token) {
+    if (count < width && std::find(tokens, tokens + count, token) == tokens + count) {
+      tokens[count++] = token;
+    }
+  };
+  for (const MaxGramMatch& match : matches) propose(text_token(text, match.start));
+  if (text.output_length == 0) return count;
+  const int32_t next = successor(bigrams, text.output[text.output_length - 1]);
+  if (next >= 0) propose(next);
+  return count;
 }
 
 int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
@@ -78,18 +120,14 @@ int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const B
     ended = is_end(token, ends, num_ends);
   };
   if (match.start >= 0) {
-    const int end = match.start <= text.input_length ? text.input_length : text_length(text);
+    const int end = followed_until(text, match);
     for (int at = match.start; at < end && proposed < length && !ended; ++at) {
       propose(text_token(text, at));
     }
   }
   if (text.output_length == 0) return proposed;
   int32_t last = proposed > 0 ? proposal[proposed - 1] : text.output[text.output_length - 1];
-  while (proposed < length && !ended && last >= 0 && last < bigrams.count &&
-         bigrams.next[last] >= 0) {
-    last = bigrams.next[last];
-    propose(last);
-  }
+  while (proposed < length && !ended && (last = successor(bigrams, last)) >= 0) propose(last);
   return proposed;
 }
 

@@ -43,4 +43,11 @@ MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch);
 int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
                      const int32_t* ends, int num_ends, int length, int32_t* proposal);
 
+// Different tokens for the next position, at most `width`: what followed occurrences of
+// the output's suffixes, longest suffixes first and earlier occurrences before later
+// ones; then the bigram successor of the last token. Returns how many.
+// scratch: [output_length]
+int max_gram_candidates(const MaxGramText& text, const BigramTable& bigrams, int32_t* scratch,
+                        int width, int32_t* tokens);
+
 }  // namespace speccascade

@@ -61,6 +61,11 @@ SC_HOST_DEVICE constexpr bool reads_confidence(RuleKind kind) {
   return kind != RuleKind::kLossless && kind != RuleKind::kLossy && kind != RuleKind::kLossyMatched;
 }
 
+// Whether the drafter's row alone decides.
+SC_HOST_DEVICE constexpr bool decides_alone(RuleKind kind) {
+  return kind == RuleKind::kChow || kind == RuleKind::kChowLog;
+}
+
 // The rows of one position. The unscaled ones may be null if the rule does not
 // read them.
 template <typename Real>
@@ -221,6 +226,14 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
 }
 
 }  // namespace rule_detail
+
+// Whether a rule that decides alone keeps the drafter, from its unscaled row.
+template <typename Math, typename Real>
+bool keeps_drafter_alone(const Rule& rule, const Real* drafter_unscaled, int vocabulary) {
+  return rule_detail::keeps_drafter<Math>(
+      rule.kind, static_cast<Real>(rule.alpha),
+      RuleRows<Real>{nullptr, nullptr, drafter_unscaled, nullptr, vocabulary, false});
+}
 
 // Writes pi of one position. `pi` may not alias the rows.
 template <typename Math, typename Real>

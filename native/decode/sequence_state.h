@@ -27,14 +27,25 @@ enum class DraftPhase : int32_t {
   kLastRows = 2,  // complete; pi of the tokens after it still needs the drafter's rows
 };
 
+// How a draft is tested.
+enum class Verifier : int32_t {
+  kToken = 0,
+  kBlock = 1,    // chains
+  kKseq = 2,     // trees drawn with replacement
+  kTrusted = 3,  // not at all: drafted where the rule keeps the drafter (token cascade)
+};
+
 struct SequenceState {
   int slots;
   int capacity;   // tokens a slot can hold, prefix included
+  int max_input;  // tokens of an input
   int max_nodes;  // drafted nodes of a step
   int max_path;   // levels of a draft
 
   // What is decoded. `length` counts the prefix; output index = position - prefix.
   int32_t* active;         // [slots]
+  int32_t* input_tokens;   // [slots, max_input] what was encoded, for drafters that copy
+  int32_t* input_length;   // [slots]
   int32_t* tokens;         // [slots, capacity]
   int32_t* length;         // [slots]
   int32_t* prefix_length;  // [slots]
@@ -44,17 +55,20 @@ struct SequenceState {
 
   // Whom to trust.
   Rule* rule;              // [slots]
-  int32_t* block;          // [slots] block verification of chains
+  int32_t* verifier;       // [slots] Verifier
   float* confidence_stop;  // [slots] nothing is drafted after a position where the
                            // drafter's largest probability is below this; 0: off
+  int32_t* draft_wants_rows;  // [slots] SlotSampling::wants_rows, for drafters
 
-  // The draft of this step, level by level: parents before children, siblings in
-  // the order drawn, the nodes of a level together.
+  // The draft of this step, level by level: parents before children, siblings
+  // together and in the order drawn.
   int32_t* draft_tokens;    // [slots, max_nodes]
   int32_t* draft_parent;    // [slots, max_nodes] -1: the committed sequence
   int32_t* draft_depth;     // [slots, max_nodes] 0: directly after it
   int32_t* draft_count;     // [slots] nodes
   int32_t* draft_limit;     // [slots] levels: tokens left - 1, at most max_path
+
+  // Of drafters that work level by level.
   int32_t* draft_level;     // [slots] levels drafted
   int32_t* level_begin;     // [slots] first node of the last level
   int32_t* draft_consumed;  // [slots] nodes that the drafter has computed keys of
@@ -64,7 +78,8 @@ struct SequenceState {
   int32_t* path;          // [slots, max_path] accepted nodes
   int32_t* accepted;      // [slots] length of the path
   int32_t* tested;        // [slots] positions that verification tested
-  float* deferred;        // [slots] deferral summed over the tested positions
+  int32_t* decided;       // [slots] positions whose deferral was asked for
+  float* deferred;        // [slots] deferral summed over them
   int32_t* emitted;       // [slots] tokens appended: accepted, then the target's own
   int32_t* finish;        // [slots] Finish
   int32_t* failure;       // [slots] Failure

@@ -1,9 +1,15 @@
-// Verification and commit: the second half of a step (draft.h).
+// Verification and commit: the second half of a step, whose first is drafting
+// (drafter.h):
+//
+//   verify_rows, the target's decoder pass and distribution, verify, commit
+//
+// An empty draft makes it plain autoregressive decoding: one target row per slot, one
+// token drawn from it.
 #pragma once
 
 #include <cstdint>
 
-#include "decode/draft_shape.h"
+#include "decode/drafter.h"
 #include "decode/logit_rows.h"
 #include "decode/sequence_state.h"
 #include "ops/decoder_rows.h"
@@ -13,14 +19,14 @@ namespace speccascade {
 
 // The drafted nodes of every active slot, below the committed positions that the
 // target has not consumed. Logits of the last committed position, then of each
-// node, in order.
+// node, in order; of a trusted draft the last alone, unless log-probabilities are wanted.
 void verify_rows(const SequenceState& state, const CacheTable& target, const DecoderRows& rows,
-                 const LogitRows& logits);
+                 const LogitRows& logits, const SlotSampling& sampling);
 
 struct VerifyArgs {
   SequenceState state;
   SlotSampling sampling;
-  DraftShape shape;
+  DraftRows drafts;
   int vocabulary;
   LogitRows logits;
   const float* target_logits;    // [logit rows, vocabulary], edited
@@ -29,20 +35,28 @@ struct VerifyArgs {
   const int32_t* target_best;    // [logit rows]
   const int32_t* target_status;  // [logit rows] RowStatus
   const float* target_log_sum;   // [logit rows]
-  const float* draft_probs;      // [slots * (max_nodes + 1), vocabulary]
-  const float* draft_unscaled;   // likewise
   float* pi;                     // [logit rows, vocabulary], for rules
   float* deferral;               // [logit rows], for rules
   float* scratch;                // [2 * slots, vocabulary]
+  float* one_hot;                // [slots, vocabulary], zero
 };
 
 // Computes pi, walks the draft, draws the token after the accepted path, and
-// appends them all to `tokens`; sets path, accepted, tested, deferred, emitted,
-// finish, failure and token_logprobs.
+// appends them all to `tokens`; sets path, accepted, tested, decided, deferred,
+// emitted, finish, failure and token_logprobs.
 void verify(const VerifyArgs& args, int threads);
 
-// Caches keep the accepted path and drop the rest. Counts the step. `drafter` is
-// null without one.
-void commit(const SequenceState& state, const CacheTable& target, const CacheTable* drafter);
+// The target's cache keeps the accepted path and drops the rest. Counts the step.
+void commit(const SequenceState& state, const CacheTable& target);
+
+// The same for the cache of a drafter that computed the nodes of the draft in order.
+void keep_accepted(const SequenceState& state, const CacheTable& drafter);
+
+// Moves the first `kept` nodes of a path, which lie `offset` nodes behind the committed
+// ones, to the front of the free rows. Nodes rise along the path.
+void keep_path(const CacheTable& cache, int slot, int offset, const int32_t* path, int kept);
+
+// What a row that is not ok means for the slot; `not_finite`: whose rows they are.
+Failure failure_of(RowStatus status, Failure not_finite);
 
 }  // namespace speccascade

@@ -50,15 +50,22 @@ Event end_event(uint64_t request, int sample, Event::End end, const DecodeStats&
   return event;
 }
 
+std::vector<const Model*> pointers(const std::vector<std::shared_ptr<const Model>>& models) {
+  std::vector<const Model*> all;
+  for (const auto& model : models) all.push_back(model.get());
+  return all;
+}
+
 }  // namespace
 
-Engine::Engine(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
-               const SessionLimits& limits, EventSink sink)
+Engine::Engine(std::shared_ptr<const Model> target,
+               std::vector<std::shared_ptr<const Model>> drafters, const SessionLimits& limits,
+               EventSink sink)
     : target_(std::move(target)),
-      drafter_(std::move(drafter)),
-      limits_(checked_limits(limits, *target_, drafter_.get())),
+      drafters_(std::move(drafters)),
+      limits_(checked_limits(limits, *target_, drafters_)),
       sink_(std::move(sink)),
-      stepper_(*target_, drafter_.get(), limits_),
+      stepper_(*target_, pointers(drafters_), limits_),
       slots_(static_cast<size_t>(limits_.max_batch)),
       source_used_(static_cast<size_t>(limits_.max_batch), false) {
   stats_.cache_bytes = stepper_.bytes();
@@ -68,7 +75,7 @@ Engine::Engine(std::shared_ptr<const Model> target, std::shared_ptr<const Model>
 Engine::~Engine() { close(); }
 
 uint64_t Engine::submit(Request request) {
-  check_request(request, limits_, target_->config.vocab_size, drafter_ != nullptr);
+  check_request(request, limits_, target_->config.vocab_size);
   auto job = std::make_shared<Job>();
   job->unfinished = static_cast<int>(request.seeds.size());
   job->request = std::move(request);
@@ -224,6 +231,7 @@ void Engine::start_samples() {
     if (job->source < 0) return;
     const int sample = job->next_sample++;
     slots_[s] = {job, sample, {}};
+    slots_[s].stats.draft_calls.resize(static_cast<size_t>(stepper_.drafters()));
     // The one encoder pass counts once.
     if (sample == 0) slots_[s].stats.encode_ms = job->encode_ms;
     stepper_.start(static_cast<int>(s), job->source, job->request,
@@ -252,7 +260,9 @@ Event Engine::outcome_of(int s, double step_ms) {
   const SequenceState& state = stepper_.sequences();
   Slot& slot = slots_[static_cast<size_t>(s)];
   slot.stats.decode_ms += step_ms;
-  slot.stats.draft_calls += stepper_.draft_calls(s);
+  for (int drafter = 0; drafter < stepper_.drafters(); ++drafter) {
+    slot.stats.draft_calls[static_cast<size_t>(drafter)] += stepper_.draft_calls(s)[drafter];
+  }
   ++slot.stats.target_calls;
   Event event;
   event.request = slot.job->id;
@@ -276,6 +286,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   slot.stats.proposed += state.draft_count[s];
   slot.stats.tested += state.tested[s];
   slot.stats.accepted += state.accepted[s];
+  slot.stats.decided += state.decided[s];
   slot.stats.deferred += static_cast<double>(state.deferred[s]);
   event.end = end_of(static_cast<Finish>(state.finish[s]));
   if (event.end != Event::End::kNone) event.stats = slot.stats;

@@ -24,7 +24,7 @@ class Engine {
  public:
   // Takes the session's memory and starts the thread. Throws ERR_INPUT,
   // ERR_VOCAB_MISMATCH or ERR_OUT_OF_MEMORY.
-  Engine(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
+  Engine(std::shared_ptr<const Model> target, std::vector<std::shared_ptr<const Model>> drafters,
          const SessionLimits& limits, EventSink sink);
   // Aborts what is under way and joins the thread.
   ~Engine();
@@ -74,7 +74,7 @@ class Engine {
   void deliver(std::vector<Event>& events);
 
   std::shared_ptr<const Model> target_;
-  std::shared_ptr<const Model> drafter_;
+  std::vector<std::shared_ptr<const Model>> drafters_;
   SessionLimits limits_;
   EventSink sink_;
 

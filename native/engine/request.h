@@ -6,24 +6,19 @@
 #include <vector>
 
 #include "base/error.h"
+#include "decode/draft_plan.h"
 #include "decode/rules.h"
+#include "decode/sequence_state.h"
 
 namespace speccascade {
 
 // Upper bounds and fixed properties of a session; its memory is planned from them.
 struct SessionLimits {
-  std::vector<int32_t> draft_widths;  // candidates per node, level by level; empty: no drafter
-  bool draft_replacement = false;     // siblings drawn with replacement
+  DraftPlan draft;
   int max_batch = 16;
   int max_input_tokens = 512;
   int max_new_tokens = 128;
   int max_prefix_tokens = 1;
-
-  int draft_levels() const { return static_cast<int>(draft_widths.size()); }
-  // Nodes of the whole tree, and of its largest level. Widths are small enough
-  // (checked_limits) for these to fit.
-  int draft_nodes() const;
-  int largest_level() const;
 };
 
 // One input to decode, once per seed; the samples share one encoder pass.
@@ -41,7 +36,7 @@ struct Request {
   std::vector<uint64_t> seeds;
   bool logprobs = false;
   Rule rule;
-  bool block_verification = false;
+  Verifier verifier = Verifier::kToken;
   float confidence_stop = 0.0f;  // 0: off
 };
 
@@ -49,20 +44,23 @@ struct Request {
 // reached; tested = accepted + rejected.
 struct DecodeStats {
   int64_t target_calls = 0;
-  int64_t draft_calls = 0;
+  std::vector<int64_t> draft_calls;  // [drafters]
   int64_t proposed = 0;
   int64_t tested = 0;
   int64_t accepted = 0;
-  double deferred = 0.0;  // deferral summed over the tested positions
+  int64_t decided = 0;    // positions whose deferral was asked for
+  double deferred = 0.0;  // deferral summed over them
   double encode_ms = 0.0;
   double decode_ms = 0.0;
 
   void add(const DecodeStats& other) {
     target_calls += other.target_calls;
-    draft_calls += other.draft_calls;
+    if (draft_calls.size() < other.draft_calls.size()) draft_calls.resize(other.draft_calls.size());
+    for (size_t i = 0; i < other.draft_calls.size(); ++i) draft_calls[i] += other.draft_calls[i];
     proposed += other.proposed;
     tested += other.tested;
     accepted += other.accepted;
+    decided += other.decided;
     deferred += other.deferred;
     encode_ms += other.encode_ms;
     decode_ms += other.decode_ms;

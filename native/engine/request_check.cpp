@@ -30,26 +30,6 @@ void check_tokens(const char* name, const std::vector<int32_t>& tokens, int voca
 
 namespace {
 
-// At most 256 candidate positions a sequence and step, the last token included.
-constexpr int kMaxNodes = 255;
-
-void check_widths(const std::vector<int32_t>& widths, bool has_drafter) {
-  if (has_drafter == widths.empty()) {
-    fail(ErrorCode::kInput, "draft widths: expected ", has_drafter ? "at least one level" : "none",
-         ", got ", widths.size());
-  }
-  int64_t level = 1, nodes = 0;
-  for (const int32_t width : widths) {
-    check_range("draft width", width, 1, kMaxNodes);
-    level *= width;
-    nodes += level;
-    if (nodes > kMaxNodes) {
-      fail(ErrorCode::kInput, "draft: expected at most ", kMaxNodes, " nodes, got ", nodes,
-           " or more");
-    }
-  }
-}
-
 // Rows of all slots together are numbered by int. More of them are beyond any memory that a
 // cache of this model would fit, so they are refused as what they are: too much of it.
 void check_rows(int64_t slots, int64_t rows_per_slot, const T5Config& config) {
@@ -62,39 +42,49 @@ void check_rows(int64_t slots, int64_t rows_per_slot, const T5Config& config) {
 
 }  // namespace
 
-int SessionLimits::draft_nodes() const {
-  int level = 1, nodes = 0;
-  for (const int32_t width : draft_widths) nodes += level *= width;
-  return nodes;
-}
-
-int SessionLimits::largest_level() const {
-  int level = 1;
-  for (const int32_t width : draft_widths) level *= width;
-  return level;
-}
-
 SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
-                             const Model* drafter) {
+                             const std::vector<std::shared_ptr<const Model>>& drafters) {
   check_range("maxBatch", limits.max_batch, 1, 4096);
   check_range("maxInputTokens", limits.max_input_tokens, 1, 1 << 20);
   check_range("maxNewTokens", limits.max_new_tokens, 1, 1 << 20);
   check_range("decoder prefix length", limits.max_prefix_tokens, 1, 1 << 20);
-  check_widths(limits.draft_widths, drafter != nullptr);
-  if (drafter != nullptr && drafter->config.vocab_size != target.config.vocab_size) {
+  check_plan(limits.draft, static_cast<int>(drafters.size()), target.config.vocab_size);
+  std::vector<const Model*> models = {&target};
+  for (const auto& drafter : drafters) {
+    models.push_back(drafter.get());
+    if (drafter->config.vocab_size == target.config.vocab_size) continue;
     fail(ErrorCode::kVocabMismatch, "the drafter has a vocabulary of ", drafter->config.vocab_size,
          ", the target one of ", target.config.vocab_size);
   }
-  for (const Model* model : {&target, drafter}) {
-    if (model == nullptr) continue;
+  for (const Model* model : models) {
     check_rows(limits.max_batch, SlotTables::cache_rows(limits), model->config);
     check_rows(limits.max_batch, limits.max_input_tokens, model->config);
   }
   return limits;
 }
 
-void check_request(const Request& request, const SessionLimits& limits, int vocabulary,
-                   bool has_drafter) {
+namespace {
+
+// What the session's drafts allow.
+void check_verifier(const Request& request, const DraftPlan& draft) {
+  switch (request.verifier) {
+    case Verifier::kToken:
+      return;
+    case Verifier::kBlock:
+      if (draft.is_chain()) return;
+      fail(ErrorCode::kInput, "verifier: block verification is of chains");
+    case Verifier::kKseq:
+      if (draft.kind == DraftKind::kLevels && draft.replacement) return;
+      fail(ErrorCode::kInput, "verifier: k-seq needs a tree drawn with replacement");
+    case Verifier::kTrusted:
+      if (draft.kind == DraftKind::kLevels && draft.is_chain()) return;
+      fail(ErrorCode::kInput, "verifier: a draft is trusted where a model drafts a chain");
+  }
+}
+
+}  // namespace
+
+void check_request(const Request& request, const SessionLimits& limits, int vocabulary) {
   check_range("input length", static_cast<int64_t>(request.input_ids.size()), 1,
               limits.max_input_tokens);
   check_range("decoder prefix length", static_cast<int64_t>(request.prefix.size()), 1,
@@ -116,9 +106,13 @@ void check_request(const Request& request, const SessionLimits& limits, int voca
     fail(ErrorCode::kInput, "topP: expected a number above 0 and at most 1, got ", request.top_p);
   }
   check_rule(request.rule);
-  if (reads_drafter(request.rule.kind) && !has_drafter) {
-    fail(ErrorCode::kInput, "rule: a rule other than lossless needs a drafter");
+  if (reads_drafter(request.rule.kind) && limits.draft.models() == 0) {
+    fail(ErrorCode::kInput, "rule: a rule other than lossless needs a model as drafter");
   }
+  if (request.verifier == Verifier::kTrusted && !reads_drafter(request.rule.kind)) {
+    fail(ErrorCode::kInput, "rule: a token cascade needs a rule that can keep the drafter");
+  }
+  check_verifier(request, limits.draft);
   if (!(request.confidence_stop >= 0.0f && request.confidence_stop <= 1.0f)) {
     fail(ErrorCode::kInput, "confidence stop: expected a number from 0 to 1, got ",
          request.confidence_stop);

@@ -6,7 +6,7 @@ namespace speccascade {
 
 namespace {
 
-constexpr size_t kIntFields = 21;
+constexpr size_t kIntFields = 24;
 constexpr size_t kFloatFields = 4;
 
 size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
@@ -18,29 +18,35 @@ size_t capacity_of(const SessionLimits& limits) {
 }  // namespace
 
 int SlotTables::cache_rows(const SessionLimits& limits) {
-  return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft_nodes();
+  return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft.max_nodes();
 }
 
 SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
-    : ints_(kIntFields * slots_of(limits)),
+    : drafter_reads_confidence_(limits.draft.reads_confidence()),
+      ints_(kIntFields * slots_of(limits)),
       tokens_(slots_of(limits) * capacity_of(limits)),
-      nodes_(3 * slots_of(limits) * static_cast<size_t>(limits.draft_nodes())),
-      path_(slots_of(limits) * static_cast<size_t>(limits.draft_levels())),
+      nodes_(3 * slots_of(limits) * static_cast<size_t>(limits.draft.max_nodes())),
+      inputs_(limits.draft.uses_copies()
+                  ? slots_of(limits) * static_cast<size_t>(limits.max_input_tokens)
+                  : 0),
+      path_(slots_of(limits) * static_cast<size_t>(limits.draft.max_path())),
       floats_(kFloatFields * slots_of(limits)),
-      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft_levels() + 1)),
+      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft.max_path() + 1)),
       rule_(slots_of(limits)),
       seed_(slots_of(limits)),
       step_(slots_of(limits)),
       bits_(3 * slots_of(limits) * static_cast<size_t>(bit_words_for(vocabulary))) {
   sequences_.slots = limits.max_batch;
   sequences_.capacity = static_cast<int>(capacity_of(limits));
-  sequences_.max_nodes = limits.draft_nodes();
-  sequences_.max_path = limits.draft_levels();
+  sequences_.max_input = limits.max_input_tokens;
+  sequences_.max_nodes = limits.draft.max_nodes();
+  sequences_.max_path = limits.draft.max_path();
   sequences_.tokens = tokens_.data();
-  const size_t nodes = slots_of(limits) * static_cast<size_t>(limits.draft_nodes());
+  const size_t nodes = slots_of(limits) * static_cast<size_t>(limits.draft.max_nodes());
   sequences_.draft_tokens = nodes_.data();
   sequences_.draft_parent = nodes_.data() + nodes;
   sequences_.draft_depth = nodes_.data() + 2 * nodes;
+  sequences_.input_tokens = inputs_.data();
   sequences_.path = path_.data();
   sequences_.token_logprobs = logprobs_.data();
   sequences_.seed = seed_.data();
@@ -53,7 +59,8 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
         &sequences_.draft_level,   &sequences_.level_begin, &sequences_.draft_consumed,
         &sequences_.draft_phase,   &sequences_.tested,      &sequences_.accepted,
         &sequences_.emitted,       &sequences_.finish,      &sequences_.failure,
-        &sequences_.block,         &sampling_.top_k,        &sampling_.suppresses,
+        &sequences_.verifier,      &sequences_.decided,     &sequences_.input_length,
+        &sequences_.draft_wants_rows, &sampling_.top_k,     &sampling_.suppresses,
         &sampling_.wants_logprobs, &sampling_.wants_rows,   &sampling_.min_new}) {
     *pointer = ints_.data() + slots_of(limits) * next++;
   }
@@ -80,6 +87,11 @@ void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   const int prefix = static_cast<int>(request.prefix.size());
   std::copy(request.prefix.begin(), request.prefix.end(),
             sequences_.tokens + static_cast<int64_t>(slot) * sequences_.capacity);
+  if (inputs_.size() > 0) {
+    std::copy(request.input_ids.begin(), request.input_ids.end(),
+              slot_part(sequences_.input_tokens, slot, sequences_.max_input));
+  }
+  sequences_.input_length[s] = static_cast<int32_t>(request.input_ids.size());
   sequences_.active[s] = 1;
   sequences_.length[s] = prefix;
   sequences_.prefix_length[s] = prefix;
@@ -89,11 +101,13 @@ void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   sequences_.finish[s] = static_cast<int32_t>(Finish::kNone);
   sequences_.failure[s] = static_cast<int32_t>(Failure::kNone);
   sequences_.rule[s] = request.rule;
-  sequences_.block[s] = request.block_verification ? 1 : 0;
+  sequences_.verifier[s] = static_cast<int32_t>(request.verifier);
   sequences_.confidence_stop[s] = request.confidence_stop;
   sequences_.deferred[s] = 0.0f;
-  sampling_.wants_rows[s] =
-      reads_drafter(request.rule.kind) || request.confidence_stop > 0.0f ? 1 : 0;
+  const bool rule_reads = reads_drafter(request.rule.kind);
+  sampling_.wants_rows[s] = rule_reads ? 1 : 0;
+  sequences_.draft_wants_rows[s] =
+      rule_reads || request.confidence_stop > 0.0f || drafter_reads_confidence_ ? 1 : 0;
   sampling_.temperature[s] = request.temperature;
   sampling_.top_k[s] = request.top_k;
   sampling_.top_p[s] = request.top_p;
@@ -103,6 +117,12 @@ void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   set_bits(sampling_.suppress_bits, slot, request.suppress_tokens);
   set_bits(sampling_.eos_bits, slot, request.eos_tokens);
   set_bits(sampling_.stop_bits, slot, request.stop_tokens);
+}
+
+SlotSampling SlotTables::drafter_sampling() const {
+  SlotSampling sampling = sampling_;
+  sampling.wants_rows = sequences_.draft_wants_rows;
+  return sampling;
 }
 
 void SlotTables::clear(int slot) { sequences_.active[static_cast<size_t>(slot)] = 0; }

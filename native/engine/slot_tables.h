@@ -19,14 +19,17 @@ class SlotTables {
 
   const SequenceState& sequences() const { return sequences_; }
   const SlotSampling& sampling() const { return sampling_; }
+  // The same for drafters' rows.
+  SlotSampling drafter_sampling() const;
   // Positions a slot's self-attention cache must hold: the sequence and a draft.
   static int cache_rows(const SessionLimits& limits);
 
  private:
   void set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const;
 
+  bool drafter_reads_confidence_;
   Array<int32_t> ints_;
-  Array<int32_t> tokens_, nodes_, path_;
+  Array<int32_t> tokens_, nodes_, inputs_, path_;
   Array<float> floats_, logprobs_;
   Array<Rule> rule_;
   Array<uint64_t> seed_;

@@ -102,7 +102,7 @@ void check_sample(const SampleLog& sample, const Expected& expected, const std::
 }
 
 void check_counts(const SampleLog& sample, const SessionLimits& limits, const std::string& what) {
-  const int levels = limits.draft_levels();
+  const int levels = limits.draft.max_path();
   int64_t accepted = 0;
   for (const int n : sample.accepted) {
     CHECK(n >= 0 && n <= levels, what);
@@ -112,9 +112,10 @@ void check_counts(const SampleLog& sample, const SessionLimits& limits, const st
   CHECK(stats.target_calls == static_cast<int64_t>(sample.accepted.size()), what);
   CHECK(stats.accepted == accepted, what);
   CHECK(accepted <= stats.tested && stats.tested <= stats.proposed, what);
-  CHECK(stats.proposed <= limits.draft_nodes() * stats.target_calls, what);
-  CHECK(stats.draft_calls <= levels * stats.target_calls, what);
-  if (limits.draft_nodes() == levels) CHECK(stats.draft_calls == stats.proposed, what);
+  CHECK(stats.proposed <= limits.draft.max_nodes() * stats.target_calls, what);
+  const int64_t draft_calls = stats.draft_calls.empty() ? 0 : stats.draft_calls[0];
+  CHECK(draft_calls <= levels * stats.target_calls, what);
+  if (limits.draft.max_nodes() == levels) CHECK(draft_calls == stats.proposed, what);
   CHECK(static_cast<int64_t>(sample.tokens.size()) <= accepted + stats.target_calls, what);
 }
 
@@ -128,7 +129,7 @@ void compare_greedy(const NamedConfig& named, const std::shared_ptr<const Model>
     const Request request = random_request(random, named.config.vocab_size);
     const SampleLog sample = rig.run(request)[0];
     const std::string what = named.name + " levels " + std::to_string(widths.size()) + " nodes " +
-                             std::to_string(limits.draft_nodes());
+                             std::to_string(limits.draft.max_nodes());
     check_sample(sample, decode_plainly(target, request), what);
     check_counts(sample, limits, what);
     if (drafter == target) CHECK(sample.stats.tested == sample.stats.accepted, what);
@@ -246,12 +247,12 @@ void try_law(const LawSetting& setting) {
   const auto drafter =
       setting.widths.empty() ? nullptr : random_model(tiny_config(kVocabulary), 22);
   SessionLimits limits = limits_of(16, setting.widths);
-  limits.draft_replacement = setting.replacement;
+  limits.draft.replacement = setting.replacement;
   EngineRig rig(target, drafter, limits);
   Request request = plain_request({1, 2, 3, 4}, kLength);
   request.temperature = setting.temperature;
   request.top_k = setting.top_k;
-  request.block_verification = setting.block;
+  if (setting.block) request.verifier = Verifier::kBlock;
   request.seeds.clear();
   for (uint64_t i = 0; i < kDraws; ++i) request.seeds.push_back(i * 7919 + 5);
   std::vector<double> law(static_cast<size_t>(kVocabulary * kVocabulary * kVocabulary));

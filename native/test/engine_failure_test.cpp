@@ -33,22 +33,22 @@ void limits_out_of_range() {
       {"maxNewTokens", [](SessionLimits& l) { l.max_new_tokens = -1; }},
       {"maxNewTokens", [](SessionLimits& l) { l.max_new_tokens = 2147483647; }},
       {"decoder prefix length", [](SessionLimits& l) { l.max_prefix_tokens = 0; }},
-      {"draft", [](SessionLimits& l) { l.draft_widths.clear(); }},
-      {"draft", [](SessionLimits& l) { l.draft_widths.assign(256, 1); }},
+      {"draft", [](SessionLimits& l) { l.draft.widths.clear(); }},
+      {"draft", [](SessionLimits& l) { l.draft.widths.assign(256, 1); }},
       {"draft",
        [](SessionLimits& l) {
-         l.draft_widths = {2, 0, 1};
+         l.draft.widths = {2, 0, 1};
        }},
       {"draft",
        [](SessionLimits& l) {
-         l.draft_widths = {1, -3};
+         l.draft.widths = {1, -3};
        }},
-      {"draft", [](SessionLimits& l) { l.draft_widths = {256}; }},
+      {"draft", [](SessionLimits& l) { l.draft.widths = {256}; }},
       {"draft",
        [](SessionLimits& l) {
-         l.draft_widths = {16, 16};
+         l.draft.widths = {16, 16};
        }},
-      {"draft", [](SessionLimits& l) { l.draft_widths.assign(40, 255); }}};
+      {"draft", [](SessionLimits& l) { l.draft.widths.assign(40, 255); }}};
   for (const Change& change : changes) {
     SessionLimits limits = limits_of(2, 3);
     change.make(limits);

@@ -17,7 +17,7 @@ constexpr int kVocabulary = 60;
 
 // Settings of every kind, so that neighbours in a batch differ in all of them.
 std::vector<Request> mixed_requests(int count, const Widths& widths) {
-  const bool chain = limits_of(1, widths).draft_nodes() == static_cast<int>(widths.size());
+  const bool chain = limits_of(1, widths).draft.max_nodes() == static_cast<int>(widths.size());
   TestRandom random(77);
   std::vector<Request> requests;
   for (int i = 0; i < count; ++i) {
@@ -35,7 +35,7 @@ std::vector<Request> mixed_requests(int count, const Widths& widths) {
     if (random.below(3) == 0) request.min_new_tokens = random.below(request.max_new_tokens);
     request.logprobs = random.below(2) == 1;
     if (!widths.empty() && random.below(2)) request.rule = {RuleKind::kTokenV3, 0.3, 1.0};
-    request.block_verification = !widths.empty() && chain && random.below(2) == 1;
+    if (!widths.empty() && chain && random.below(2) == 1) request.verifier = Verifier::kBlock;
     request.seeds.clear();
     for (int n = 1 + random.below(3); n > 0; --n) request.seeds.push_back(random.bits());
     requests.push_back(request);

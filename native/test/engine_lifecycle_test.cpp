@@ -116,7 +116,7 @@ void races_of_submit_cancel_and_close() {
 void the_destructor_closes() {
   EventLog log;
   for (int round = 0; round < 30; ++round) {
-    Engine engine(target(), drafter(), limits_of(2, 2, 1000), log.sink());
+    Engine engine(target(), {drafter()}, limits_of(2, 2, 1000), log.sink());
     for (int i = 0; i < round % 6; ++i) engine.submit(plain_request({1, 2, 3}, 1000));
   }
   for (const auto& [key, sample] : log.all()) CHECK(sample.ends >= 1, "sample without an end");

@@ -67,7 +67,12 @@ int64_t EventLog::events() const {
 
 EngineRig::EngineRig(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
                      const SessionLimits& limits)
-    : engine(std::move(target), std::move(drafter), limits, log.sink()) {}
+    : EngineRig(std::move(target),
+                drafter == nullptr ? Drafters{} : Drafters{std::move(drafter)}, limits) {}
+
+EngineRig::EngineRig(std::shared_ptr<const Model> target, Drafters drafters,
+                     const SessionLimits& limits)
+    : engine(std::move(target), std::move(drafters), limits, log.sink()) {}
 
 std::vector<SampleLog> EngineRig::run(const Request& request) {
   return wait(engine.submit(request), request);
@@ -84,7 +89,8 @@ SessionLimits limits_of(int max_batch, int draft_length, int max_new_tokens) {
 SessionLimits limits_of(int max_batch, const Widths& widths, int max_new_tokens) {
   SessionLimits limits;
   limits.max_batch = max_batch;
-  limits.draft_widths = widths;
+  limits.draft.kind = widths.empty() ? DraftKind::kNone : DraftKind::kLevels;
+  limits.draft.widths = widths;
   limits.max_input_tokens = 40;
   limits.max_new_tokens = max_new_tokens;
   limits.max_prefix_tokens = 4;

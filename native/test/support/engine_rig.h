@@ -48,6 +48,10 @@ class EventLog {
 
 // The log outlives the engine.
 struct EngineRig {
+  using Drafters = std::vector<std::shared_ptr<const Model>>;
+
+  EngineRig(std::shared_ptr<const Model> target, Drafters drafters, const SessionLimits& limits);
+  // One drafter, or null.
   EngineRig(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
             const SessionLimits& limits);
 

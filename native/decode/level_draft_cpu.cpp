@@ -1,4 +1,4 @@
-#include "decode/draft.h"
+#include "decode/level_draft.h"
 
 #include <algorithm>
 #include <limits>
@@ -26,13 +26,24 @@ DraftPhase phase_when_full(const SequenceState& state, int slot) {
 class LevelWriter {
  public:
   LevelWriter(const SequenceState& state, const SlotSampling& sampling, const DraftShape& shape,
-              const DraftDistributions& drafts, int slot)
-      : state_(state), sampling_(sampling), shape_(shape), drafts_(drafts), slot_(slot) {}
+              const DraftDistributions& drafts, AdaptiveLength& adaptive, int slot)
+      : state_(state),
+        sampling_(sampling),
+        shape_(shape),
+        drafts_(drafts),
+        adaptive_(adaptive),
+        slot_(slot) {}
 
   // Adds children below `node` from logit row `at`, distribution row `out_row`.
   void add_children(int node, int at, int out_row) {
     const int64_t row = static_cast<int64_t>(out_row) * drafts_.vocabulary;
-    if (stops_after(row)) return;
+    float confidence = 0.0f;
+    const float stop = std::max(state_.confidence_stop[slot_], adaptive_.confidence());
+    if (adaptive_.on() || stop > 0.0f) {
+      confidence = RowMath<float>::max(drafts_.unscaled + row, drafts_.vocabulary);
+    }
+    if (confidence < stop || defers(row)) return;
+    const int first = state_.draft_count[slot_];
     const int depth =
         node < 0 ? 0 : slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] + 1;
     const int width = shape_.widths[depth];
@@ -44,12 +55,19 @@ class LevelWriter {
       pick_children(node, depth, width,
                     drafts_.logits + static_cast<int64_t>(at) * drafts_.vocabulary);
     }
+    const float** proposal = slot_part(drafts_.proposal, slot_, state_.max_nodes);
+    for (int child = first; child < state_.draft_count[slot_]; ++child) {
+      proposal[child] = drafts_.probs + row;
+      if (adaptive_.on()) adaptive_.add(slot_, child, confidence);
+    }
   }
 
  private:
-  bool stops_after(int64_t row) const {
-    const float stop = state_.confidence_stop[slot_];
-    return stop > 0.0f && RowMath<float>::max(drafts_.unscaled + row, drafts_.vocabulary) < stop;
+  // A trusted draft ends where the rule asks the target.
+  bool defers(int64_t row) const {
+    if (static_cast<Verifier>(state_.verifier[slot_]) != Verifier::kTrusted) return false;
+    return !keeps_drafter_alone<RowMath<float>>(state_.rule[slot_], drafts_.unscaled + row,
+                                                drafts_.vocabulary);
   }
 
   void append(int parent, int depth, int32_t token) {
@@ -95,6 +113,7 @@ class LevelWriter {
   const SlotSampling& sampling_;
   const DraftShape& shape_;
   const DraftDistributions& drafts_;
+  AdaptiveLength& adaptive_;
   int slot_;
 };
 
@@ -105,31 +124,29 @@ bool any_continues(const SequenceState& state, const SlotSampling& sampling, int
 }
 
 // Counts the level and decides whether another round is needed.
-void close_level(const SequenceState& state, const SlotSampling& sampling, int slot,
-                 int count_before) {
+void close_level(const SequenceState& state, const SlotSampling& sampling,
+                 const AdaptiveLength& adaptive, int slot, int count_before) {
   state.level_begin[slot] = count_before;
   ++state.draft_level[slot];
   // Behind an end token nothing is emitted: no row is needed there.
   if (!any_continues(state, sampling, slot)) return set_phase(state, slot, DraftPhase::kClosed);
-  const bool full = state.draft_level[slot] == state.draft_limit[slot];
+  const bool full =
+      state.draft_level[slot] == state.draft_limit[slot] || !adaptive.goes_on(slot);
   set_phase(state, slot, full ? phase_when_full(state, slot) : DraftPhase::kDrafting);
 }
 
 }  // namespace
 
-void open_drafts(const SequenceState& state, bool has_drafter) {
+void open_drafts(const SequenceState& state, AdaptiveLength& adaptive) {
   for (int slot = 0; slot < state.slots; ++slot) {
-    const int left = state.max_length[slot] - state.length[slot];
-    state.draft_count[slot] = 0;
+    set_phase(state, slot, DraftPhase::kClosed);
+    if (!state.active[slot]) continue;
     state.draft_level[slot] = 0;
     state.level_begin[slot] = 0;
     state.draft_consumed[slot] = 0;
-    state.draft_limit[slot] = std::clamp(left - 1, 0, state.max_path);
-    DraftPhase phase = DraftPhase::kClosed;
-    if (has_drafter && state.active[slot]) {
-      phase = state.draft_limit[slot] > 0 ? DraftPhase::kDrafting : phase_when_full(state, slot);
-    }
-    set_phase(state, slot, phase);
+    adaptive.open(slot);
+    const bool drafts = state.draft_limit[slot] > 0 && adaptive.goes_on(slot);
+    set_phase(state, slot, drafts ? DraftPhase::kDrafting : phase_when_full(state, slot));
   }
 }
 
@@ -165,12 +182,14 @@ void draft_rows(const SequenceState& state, const SlotSampling& sampling, const 
 
 void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
-                   const LogitRows& logits, const DraftDistributions& drafts) {
+                   const LogitRows& logits, const DraftDistributions& drafts,
+                   AdaptiveLength& adaptive) {
   for (int at = 0; at < *rows.num_logits;) {
     const int slot = logits.slot[at];
     const DraftPhase phase = phase_of(state, slot);
     const int count_before = state.draft_count[slot];
-    LevelWriter level(state, sampling, shape, drafts, slot);
+    LevelWriter level(state, sampling, shape, drafts, adaptive, slot);
+    adaptive.count_pass(slot);
     // The committed positions of the first round are nodes no longer.
     drafter.length[slot] = state.length[slot];
     state.draft_consumed[slot] = count_before;
@@ -184,7 +203,7 @@ void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
       }
     }
     if (phase == DraftPhase::kDrafting && state.failure[slot] == 0) {
-      close_level(state, sampling, slot, count_before);
+      close_level(state, sampling, adaptive, slot, count_before);
     } else {
       set_phase(state, slot, DraftPhase::kClosed);
     }

@@ -1,17 +1,15 @@
-// Drafting by a model: the first half of a step, as ops over the state of all
-// slots. A step is
+// Drafting by a model, level by level, as ops over the state of all slots:
 //
 //   open_drafts
 //   while any draft is open:  draft_rows, drafter's decoder pass, distribution, extend_drafts
-//   verify_rows, target's decoder pass, distribution, verify, commit        (verify.h)
 //
 // Each round of the loop drafts one level of every slot's tree in one pass of the
-// drafter. Without a drafter every draft is empty and the step is plain
-// autoregressive decoding: one target row per slot, one token drawn from it.
+// drafter.
 #pragma once
 
 #include <cstdint>
 
+#include "decode/adaptive_length.h"
 #include "decode/draft_shape.h"
 #include "decode/logit_rows.h"
 #include "decode/sequence_state.h"
@@ -20,10 +18,10 @@
 
 namespace speccascade {
 
-// Empties all drafts; one opens where tokens are left beyond the one that the
-// target adds itself. With a rule that reads the drafter, its rows for the token
-// after the draft are needed too. `has_drafter` is false without one.
-void open_drafts(const SequenceState& state, bool has_drafter);
+// A draft opens where tokens are left beyond the one that the target adds itself.
+// With a rule that reads the drafter, its rows for the token after the draft are
+// needed too.
+void open_drafts(const SequenceState& state, AdaptiveLength& adaptive);
 
 // Whether any draft is open: the condition of the drafting loop.
 bool any_draft_open(const SequenceState& state);
@@ -41,6 +39,7 @@ struct DraftDistributions {
   const float* unscaled;      // likewise
   const int32_t* best;        // [logit rows]
   const int32_t* row_status;  // [logit rows]
+  const float** proposal;     // [slots * max_nodes] receives the row each token is drawn from
   float* scratch;             // [vocabulary]
   int vocabulary;
 };
@@ -51,6 +50,7 @@ struct DraftDistributions {
 // token that was drawn is never dropped. Closes drafts that are complete.
 void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
-                   const LogitRows& logits, const DraftDistributions& drafts);
+                   const LogitRows& logits, const DraftDistributions& drafts,
+                   AdaptiveLength& adaptive);
 
 }  // namespace speccascade

@@ -1,0 +1,50 @@
+#include "decode/drafter.h"
+
+#include <algorithm>
+
+#include "decode/cascade_drafter.h"
+#include "decode/copy_drafter.h"
+#include "decode/dynamic_tree_drafter.h"
+#include "decode/level_drafter.h"
+
+namespace speccascade {
+
+void empty_drafts(const SequenceState& state) {
+  for (int slot = 0; slot < state.slots; ++slot) {
+    const int left = state.max_length[slot] - state.length[slot];
+    state.draft_count[slot] = 0;
+    // Where the rule has to see the target's row, a trusted draft is empty.
+    const bool trusted = static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted;
+    const bool blind = trusted && !decides_alone(state.rule[slot].kind);
+    state.draft_limit[slot] = blind ? 0 : std::clamp(left - 1, 0, state.max_path);
+  }
+}
+
+void Drafter::clear_calls() { std::fill(calls_.begin(), calls_.end(), 0); }
+
+void Drafter::count_pass(const ModelLane& lane, int drafter) {
+  const int rows = *lane.decoder.rows().num_logits;
+  const int32_t* slots = lane.logits.slot;
+  for (int at = 0; at < rows; ++at) {
+    if (at == 0 || slots[at] != slots[at - 1]) count_call(slots[at], drafter);
+  }
+}
+
+std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan, const std::vector<const Model*>& models,
+                                      const DraftContext& context) {
+  switch (plan.kind) {
+    case DraftKind::kNone:
+      return nullptr;
+    case DraftKind::kLevels:
+      return std::make_unique<LevelDrafter>(plan, *models[0], context);
+    case DraftKind::kDynamicTree:
+      return std::make_unique<DynamicTreeDrafter>(plan, *models[0], context);
+    case DraftKind::kCopy:
+      return std::make_unique<CopyDrafter>(plan, context);
+    case DraftKind::kCascade:
+      return std::make_unique<CascadeDrafter>(plan, models, context);
+  }
+  return nullptr;
+}
+
+}  // namespace speccascade

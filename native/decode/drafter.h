@@ -1,0 +1,89 @@
+// Who proposes: the first half of a step. A drafter fills the draft of every active
+// slot (sequence_state.h) and tells what the tokens were drawn from; the target's pass
+// and verification (verify.h) are the other half. One file a drafter.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "decode/draft_plan.h"
+#include "decode/draft_shape.h"
+#include "decode/model_lane.h"
+#include "decode/sequence_state.h"
+#include "ops/sampling.h"
+
+namespace speccascade {
+
+// The rows behind a step's drafts, [vocabulary] each.
+struct DraftRows {
+  // [slots, max_nodes + 1] of the drafter that rules read: entry 0 of a slot follows the
+  // committed sequence, 1 + n follows node n. Null without such a drafter.
+  const float* const* reference = nullptr;
+  const float* const* reference_unscaled = nullptr;
+  // [slots, max_nodes] what each node's token was drawn from; null: chosen without
+  // chance. Null where siblings are fixed and the draft is no chain.
+  const float* const* proposal = nullptr;
+  Siblings siblings = Siblings::kFixed;  // how a node's children were chosen, temperature > 0
+  bool chain = true;                     // one candidate per node
+};
+
+// Empties the drafts of all slots and says how long they may become: `draft_limit`, one
+// less than the tokens left, because the target adds one itself.
+void empty_drafts(const SequenceState& state);
+
+// What a session gives its drafter.
+struct DraftContext {
+  SequenceState state;
+  SlotSampling sampling;  // of drafters: `wants_rows` is about theirs
+  LaneLimits limits;
+  int max_prefix;
+  int vocabulary;
+  const Model* target;  // costs are relative to its
+};
+
+class Drafter {
+ public:
+  Drafter(const DraftContext& context, int drafters)
+      : context_(context),
+        state_(context_.state),
+        drafters_(drafters),
+        calls_(static_cast<size_t>(context.limits.slots) * static_cast<size_t>(drafters)) {}
+  virtual ~Drafter() = default;
+  Drafter(const Drafter&) = delete;
+  Drafter& operator=(const Drafter&) = delete;
+
+  virtual void encode(const std::vector<const std::vector<int32_t>*>& inputs,
+                      const std::vector<int>& sources) = 0;
+  // A sample begins in a slot.
+  virtual void start(int slot, int source) = 0;
+  virtual void draft() = 0;
+  // The outcome stands in the state: caches keep what was accepted.
+  virtual void commit() = 0;
+  virtual DraftRows rows() const = 0;
+  virtual size_t bytes() const = 0;
+
+  int drafters() const { return drafters_; }
+  // [drafters] passes of the last draft that a slot took part in; of the copy model
+  // proposals.
+  const int32_t* calls(int slot) const { return slot_part(calls_.data(), slot, drafters_); }
+
+ protected:
+  void clear_calls();
+  void count_call(int slot, int drafter) { ++slot_part(calls_.data(), slot, drafters_)[drafter]; }
+  // One for every slot with logits in the lane's last pass.
+  void count_pass(const ModelLane& lane, int drafter);
+
+  DraftContext context_;
+  const SequenceState& state_;
+
+ private:
+  int drafters_;
+  std::vector<int32_t> calls_;
+};
+
+// Null for DraftKind::kNone. The models outlive the drafter.
+std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan, const std::vector<const Model*>& models,
+                                      const DraftContext& context);
+
+}  // namespace speccascade

@@ -1,0 +1,56 @@
+#include "decode/model_lane.h"
+
+#include <algorithm>
+
+namespace speccascade {
+
+namespace {
+
+// Rows encoded in one pass: enough to be efficient, few enough that decoding
+// slots do not wait long.
+constexpr int kEncoderRows = 1024;
+
+size_t count(int n) { return static_cast<size_t>(n); }
+
+}  // namespace
+
+ModelLane::ModelLane(const Model& owner, const LaneLimits& limits, const DecoderPass::Limits& pass,
+                     int rows)
+    : model(owner),
+      cross(model.config, limits.slots, limits.slots, limits.max_input),
+      self(model.config, limits.slots, limits.cache_rows),
+      encoder(model, std::max(limits.max_input, kEncoderRows), limits.slots, &cross),
+      decoder(model, pass, self, cross),
+      logit_slot(count(pass.max_logits)),
+      logit_node(count(pass.max_logits)),
+      logit_output(count(pass.max_logits)),
+      logit_out_row(count(pass.max_logits)),
+      logit_first(count(limits.slots)),
+      best(count(pass.max_logits)),
+      status(count(pass.max_logits)),
+      log_sum(count(pass.max_logits)),
+      probs(count(rows) * count(model.config.vocab_size)),
+      unscaled(count(rows) * count(model.config.vocab_size)),
+      logits{logit_slot.data(), logit_node.data(), logit_output.data(), logit_out_row.data(),
+             logit_first.data()} {}
+
+void ModelLane::start(int slot, int source) {
+  self.reset(slot);
+  cross.slot_source()[slot] = source;
+}
+
+void ModelLane::run(const SlotSampling& sampling) {
+  decoder.run();
+  distribution_cpu(
+      {decoder.logits(), model.config.vocab_size, decoder.rows().num_logits, decoder.max_logits(),
+       logit_slot.data(), logit_output.data(), logit_out_row.data(), sampling, probs.data(),
+       unscaled.data(), best.data(), log_sum.data(), status.data()},
+      model.threads);
+}
+
+size_t ModelLane::bytes() const {
+  return cross.bytes() + self.bytes() + encoder.bytes() + decoder.bytes() + probs.bytes() +
+         unscaled.bytes();
+}
+
+}  // namespace speccascade
