@@ -113,8 +113,8 @@ bool CascadeDrafter::draft_is_complete(int slot, const Frame& frame) const {
 bool CascadeDrafter::ask(int slot, Frame& frame) {
   Slot& own = slots_[static_cast<size_t>(slot)];
   count_call(slot, frame.stage);
-  const int lacking = std::min(frame.wanted - (count(slot) - frame.begin),
-                               frame.limit - count(slot));
+  const int lacking =
+      std::min(frame.wanted - (count(slot) - frame.begin), frame.limit - count(slot));
   if (frame.stage == models_) {
     const bool gave = copy(slot, lacking) > 0;
     if (gave && own.frames.size() == 1) consider(slot);
@@ -135,8 +135,8 @@ int CascadeDrafter::copy(int slot, int length) {
 // has not computed yet need a pass.
 void CascadeDrafter::finish(int slot) {
   Slot& own = slots_[static_cast<size_t>(slot)];
-  const bool needs_rows = reads_drafter(state_.rule[slot].kind) &&
-                          own.known_rows < count(slot) + (ended(slot) ? 0 : 1);
+  const bool needs_rows =
+      reads_drafter(state_.rule[slot].kind) && own.known_rows < count(slot) + (ended(slot) ? 0 : 1);
   own.waits_for = needs_rows && !own.last_rows ? 0 : -1;
   own.last_rows = needs_rows;
   if (own.waits_for == 0) count_call(slot, 0);
@@ -187,8 +187,7 @@ int CascadeDrafter::append_rows(int model, int slot, int first_place) {
   const int32_t* committed = slot_part(state_.tokens, slot, state_.capacity);
   const int first_logit = *rows.num_logits;
   for (int position = consumed; position < length + count(slot); ++position) {
-    const int32_t token =
-        position < length ? committed[position] : tokens(slot)[position - length];
+    const int32_t token = position < length ? committed[position] : tokens(slot)[position - length];
     const int node = position - consumed;
     const int row = append_row(rows, slot, token, position, node, node - 1);
     const int place = position + 1 - length;  // of the token that the row predicts
@@ -205,8 +204,8 @@ void CascadeDrafter::review(int model, int slot, int first_logit) {
   Slot& own = slots_[static_cast<size_t>(slot)];
   const int begin = own.frames.back().begin;
   const bool greedy = !(context_.sampling.temperature[slot] > 0.0f);
-  const int next = greedy ? accept_greedy(model, slot, begin, first_logit)
-                          : accept_sampled(model, slot, begin);
+  const int next =
+      greedy ? accept_greedy(model, slot, begin, first_logit) : accept_sampled(model, slot, begin);
   for (int i = begin; i < count(slot); ++i) {
     slot_part(drawn_by_.data(), slot, state_.max_nodes)[i] = model;
   }
@@ -236,8 +235,9 @@ int CascadeDrafter::accept_greedy(int model, int slot, int begin, int first_logi
     if (!kept && lenient()) {
       const int source = slot_part(drawn_by_.data(), slot, state_.max_nodes)[place];
       const float drawn =
-          source < 0 ? 1.0f
-                     : lanes_[static_cast<size_t>(source)]->unscaled_row(row_of(slot, place))[token];
+          source < 0
+              ? 1.0f
+              : lanes_[static_cast<size_t>(source)]->unscaled_row(row_of(slot, place))[token];
       kept = static_cast<double>(lane.unscaled_row(row_of(slot, place))[token]) * lenience_factor_ >
              static_cast<double>(drawn);
     }
@@ -266,8 +266,12 @@ int CascadeDrafter::accept_sampled(int model, int slot, int begin) {
   if (lenient()) {
     for (int i = 0; i <= drafted; ++i) {
       const int64_t row = row_of(slot, begin + i);
-      const RuleRows<float> rows = {i < drafted ? drawn(i) : nullptr, lane.prob_row(row), nullptr,
-                                    nullptr, vocabulary, false};
+      const RuleRows<float> rows = {i < drafted ? drawn(i) : nullptr,
+                                    lane.prob_row(row),
+                                    nullptr,
+                                    nullptr,
+                                    vocabulary,
+                                    false};
       rule_target<RowMath<float>>(i < drafted ? lenience_ : Rule{}, rows,
                                   lenient_rows + row * vocabulary);
     }
@@ -279,9 +283,8 @@ int CascadeDrafter::accept_sampled(int model, int slot, int begin) {
   const auto ends = [&](int32_t token) { return ends_sequence(context_.sampling, slot, token); };
   ReviewChoices choices(draw_address(state_, slot, state_.length[slot] + begin),
                         slots_[static_cast<size_t>(slot)].reviews);
-  const ChainOutcome outcome =
-      accept_chain<RowMath<float>>(drafted, tokens(slot) + begin, vocabulary, wanted, drawn,
-                                   scratch_.data(), ends, choices);
+  const ChainOutcome outcome = accept_chain<RowMath<float>>(
+      drafted, tokens(slot) + begin, vocabulary, wanted, drawn, scratch_.data(), ends, choices);
   cut(slot, begin + outcome.accepted);
   return outcome.next;
 }

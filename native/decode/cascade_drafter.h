@@ -66,9 +66,7 @@ class CascadeDrafter : public Drafter {
   float confidence(int slot, int token) const;
 
   int count(int slot) const { return state_.draft_count[slot]; }
-  int32_t* tokens(int slot) const {
-    return slot_part(state_.draft_tokens, slot, state_.max_nodes);
-  }
+  int32_t* tokens(int slot) const { return slot_part(state_.draft_tokens, slot, state_.max_nodes); }
   int64_t row_of(int slot, int place) const {
     return static_cast<int64_t>(slot) * (state_.max_nodes + 1) + place;
   }

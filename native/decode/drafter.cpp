@@ -30,7 +30,8 @@ void Drafter::count_pass(const ModelLane& lane, int drafter) {
   }
 }
 
-std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan, const std::vector<const Model*>& models,
+std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan,
+                                      const std::vector<const Model*>& models,
                                       const DraftContext& context) {
   switch (plan.kind) {
     case DraftKind::kNone:

@@ -83,7 +83,8 @@ class Drafter {
 };
 
 // Null for DraftKind::kNone. The models outlive the drafter.
-std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan, const std::vector<const Model*>& models,
+std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan,
+                                      const std::vector<const Model*>& models,
                                       const DraftContext& context);
 
 }  // namespace speccascade

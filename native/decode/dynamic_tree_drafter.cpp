@@ -82,8 +82,7 @@ void DynamicTreeDrafter::open(int slot) {
   tree.cache_nodes = 0;
   tree.levels = 0;
   tree.last_rows = state_.draft_limit[slot] == 0;
-  tree.open = state_.active[slot] &&
-              (!tree.last_rows || reads_drafter(state_.rule[slot].kind));
+  tree.open = state_.active[slot] && (!tree.last_rows || reads_drafter(state_.rule[slot].kind));
 }
 
 // First round of a step: the committed positions that the drafter has not consumed.
@@ -144,6 +143,8 @@ void DynamicTreeDrafter::take_rows() {
 
 // Adds the most probable successors of a node, or of the committed sequence.
 void DynamicTreeDrafter::expand(int slot, int node, int64_t row, Tree& tree) {
+  // It may have lost its place to a candidate of this round; its successors would, too.
+  if (node >= 0 && row_of(slot, tree.pool[static_cast<size_t>(node)].cache_node) != row) return;
   const float* probs = lane_.unscaled_row(row);
   const int vocabulary = context_.vocabulary;
   const float stop = state_.confidence_stop[slot];
@@ -153,16 +154,16 @@ void DynamicTreeDrafter::expand(int slot, int node, int64_t row, Tree& tree) {
     const bool full = static_cast<int>(best_tokens_.size()) == beam_;
     if (!(probs[token] > 0.0f) || (full && !(probs[token] > probs[best_tokens_.back()]))) continue;
     if (full) best_tokens_.pop_back();
-    const auto place =
-        std::find_if(best_tokens_.begin(), best_tokens_.end(),
-                     [&](int32_t other) { return probs[token] > probs[other]; });
+    const auto place = std::find_if(best_tokens_.begin(), best_tokens_.end(),
+                                    [&](int32_t other) { return probs[token] > probs[other]; });
     best_tokens_.insert(place, token);
   }
   if (best_tokens_.empty() || probs[best_tokens_[0]] < stop) return;
-  const Candidate parent = node < 0 ? Candidate{0, -1, -1, 0.0f, -1, 0}
-                                    : tree.pool[static_cast<size_t>(node)];
+  const Candidate parent =
+      node < 0 ? Candidate{0, -1, -1, 0.0f, -1, 0} : tree.pool[static_cast<size_t>(node)];
   for (const int32_t token : best_tokens_) {
-    insert(tree, {token, node, parent.depth + 1, parent.score + std::log(probs[token]), -1, ++age_});
+    insert(tree,
+           {token, node, parent.depth + 1, parent.score + std::log(probs[token]), -1, ++age_});
   }
 }
 
@@ -235,8 +236,9 @@ void DynamicTreeDrafter::write_draft(int slot, const Tree& tree) {
   // Parents are placed before their children are compared: level by level.
   for (size_t begin = 0; begin < order.size();) {
     const int depth = begin == 0 ? 0 : depths[begin - 1] + 1;
-    const auto end = std::partition(order.begin() + static_cast<ptrdiff_t>(begin), order.end(),
-                                    [&](int at) { return tree.pool[static_cast<size_t>(at)].depth == depth; });
+    const auto end =
+        std::partition(order.begin() + static_cast<ptrdiff_t>(begin), order.end(),
+                       [&](int at) { return tree.pool[static_cast<size_t>(at)].depth == depth; });
     std::sort(order.begin() + static_cast<ptrdiff_t>(begin), end, [&](int a, int b) {
       const Candidate& left = tree.pool[static_cast<size_t>(a)];
       const Candidate& right = tree.pool[static_cast<size_t>(b)];

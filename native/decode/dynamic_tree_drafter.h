@@ -26,7 +26,7 @@ class DynamicTreeDrafter : public Drafter {
  private:
   struct Candidate {
     int32_t token;
-    int parent;      // index in the pool; -1: the committed sequence
+    int parent;  // index in the pool; -1: the committed sequence
     int depth;
     float score;     // log-probability of the path
     int cache_node;  // of the drafter's cache; -1: not computed
@@ -54,8 +54,8 @@ class DynamicTreeDrafter : public Drafter {
 
   int budget_, depth_, beam_, rows_per_slot_;
   ModelLane lane_;
-  std::vector<Tree> trees_;                 // [slots]
-  std::vector<int32_t> cache_node_;         // [slots, max_nodes]
+  std::vector<Tree> trees_;                                   // [slots]
+  std::vector<int32_t> cache_node_;                           // [slots, max_nodes]
   std::vector<const float*> reference_, reference_unscaled_;  // [slots, max_nodes + 1]
   std::vector<int32_t> best_tokens_;
   int64_t age_ = 0;

@@ -130,8 +130,7 @@ void close_level(const SequenceState& state, const SlotSampling& sampling,
   ++state.draft_level[slot];
   // Behind an end token nothing is emitted: no row is needed there.
   if (!any_continues(state, sampling, slot)) return set_phase(state, slot, DraftPhase::kClosed);
-  const bool full =
-      state.draft_level[slot] == state.draft_limit[slot] || !adaptive.goes_on(slot);
+  const bool full = state.draft_level[slot] == state.draft_limit[slot] || !adaptive.goes_on(slot);
   set_phase(state, slot, full ? phase_when_full(state, slot) : DraftPhase::kDrafting);
 }
 

@@ -60,11 +60,11 @@ void LevelDrafter::draft() {
     draft_rows(state_, context_.sampling, cache, rows, lane_.logits);
     lane_.run(context_.sampling);
     count_pass(lane_, 0);
-    extend_drafts(state_, context_.sampling, shape_, cache, rows, lane_.logits,
-                  {lane_.decoder.logits(), lane_.probs.data(), lane_.unscaled.data(),
-                   lane_.best.data(), lane_.status.data(), proposal_.data(), scratch_.data(),
-                   context_.vocabulary},
-                  adaptive_);
+    extend_drafts(
+        state_, context_.sampling, shape_, cache, rows, lane_.logits,
+        {lane_.decoder.logits(), lane_.probs.data(), lane_.unscaled.data(), lane_.best.data(),
+         lane_.status.data(), proposal_.data(), scratch_.data(), context_.vocabulary},
+        adaptive_);
   }
 }
 

@@ -54,19 +54,19 @@ struct SequenceState {
   uint32_t* step;          // [slots] target passes of the request so far
 
   // Whom to trust.
-  Rule* rule;              // [slots]
-  int32_t* verifier;       // [slots] Verifier
-  float* confidence_stop;  // [slots] nothing is drafted after a position where the
-                           // drafter's largest probability is below this; 0: off
+  Rule* rule;                 // [slots]
+  int32_t* verifier;          // [slots] Verifier
+  float* confidence_stop;     // [slots] nothing is drafted after a position where the
+                              // drafter's largest probability is below this; 0: off
   int32_t* draft_wants_rows;  // [slots] SlotSampling::wants_rows, for drafters
 
   // The draft of this step, level by level: parents before children, siblings
   // together and in the order drawn.
-  int32_t* draft_tokens;    // [slots, max_nodes]
-  int32_t* draft_parent;    // [slots, max_nodes] -1: the committed sequence
-  int32_t* draft_depth;     // [slots, max_nodes] 0: directly after it
-  int32_t* draft_count;     // [slots] nodes
-  int32_t* draft_limit;     // [slots] levels: tokens left - 1, at most max_path
+  int32_t* draft_tokens;  // [slots, max_nodes]
+  int32_t* draft_parent;  // [slots, max_nodes] -1: the committed sequence
+  int32_t* draft_depth;   // [slots, max_nodes] 0: directly after it
+  int32_t* draft_count;   // [slots] nodes
+  int32_t* draft_limit;   // [slots] levels: tokens left - 1, at most max_path
 
   // Of drafters that work level by level.
   int32_t* draft_level;     // [slots] levels drafted

@@ -36,7 +36,8 @@ class SlotVerifier {
     state_.decided[slot_] = 0;
     state_.deferred[slot_] = 0.0f;
     const bool trusted = verifier_ == Verifier::kTrusted;
-    for (int node = trusted ? nodes_ - 1 : -1; node < nodes_ && state_.failure[slot_] == 0; ++node) {
+    for (int node = trusted ? nodes_ - 1 : -1; node < nodes_ && state_.failure[slot_] == 0;
+         ++node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
       state_.failure[slot_] = static_cast<int32_t>(failure_of(status, Failure::kTargetNotFinite));
     }
@@ -238,9 +239,8 @@ void verify_rows(const SequenceState& state, const CacheTable& target, const Dec
     if (!state.active[slot]) continue;
     const int pending = state.length[slot] - target.length[slot];
     const int nodes = state.draft_count[slot];
-    const bool last_alone =
-        static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted &&
-        sampling.wants_logprobs[slot] == 0;
+    const bool last_alone = static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted &&
+                            sampling.wants_logprobs[slot] == 0;
     const int skipped = last_alone ? nodes : 0;
     logits.first[slot] = *rows.num_logits - skipped;
     const int last = append_pending(state, rows, target, slot);

@@ -54,14 +54,14 @@ SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
   sequences_.rule = rule_.data();
   size_t next = 0;
   for (int32_t** pointer :
-       {&sequences_.active,        &sequences_.length,      &sequences_.prefix_length,
-        &sequences_.max_length,    &sequences_.draft_count, &sequences_.draft_limit,
-        &sequences_.draft_level,   &sequences_.level_begin, &sequences_.draft_consumed,
-        &sequences_.draft_phase,   &sequences_.tested,      &sequences_.accepted,
-        &sequences_.emitted,       &sequences_.finish,      &sequences_.failure,
-        &sequences_.verifier,      &sequences_.decided,     &sequences_.input_length,
-        &sequences_.draft_wants_rows, &sampling_.top_k,     &sampling_.suppresses,
-        &sampling_.wants_logprobs, &sampling_.wants_rows,   &sampling_.min_new}) {
+       {&sequences_.active,           &sequences_.length,      &sequences_.prefix_length,
+        &sequences_.max_length,       &sequences_.draft_count, &sequences_.draft_limit,
+        &sequences_.draft_level,      &sequences_.level_begin, &sequences_.draft_consumed,
+        &sequences_.draft_phase,      &sequences_.tested,      &sequences_.accepted,
+        &sequences_.emitted,          &sequences_.finish,      &sequences_.failure,
+        &sequences_.verifier,         &sequences_.decided,     &sequences_.input_length,
+        &sequences_.draft_wants_rows, &sampling_.top_k,        &sampling_.suppresses,
+        &sampling_.wants_logprobs,    &sampling_.wants_rows,   &sampling_.min_new}) {
     *pointer = ints_.data() + slots_of(limits) * next++;
   }
   next = 0;

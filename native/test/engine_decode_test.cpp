@@ -1,105 +1,15 @@
 // What the engine emits against a plain decoding loop: greedy with every edit and ending, sampling
 // with the documented uniforms, and the law of sampled speculation by a chi-square test.
-#include <algorithm>
-#include <cmath>
-
-#include "model/teacher_forced.h"
-#include "ops/row_math.h"
 #include "test/check.h"
-#include "test/support/decoder_rig.h"
 #include "test/support/engine_rig.h"
-#include "test/support/reference_ops.h"
+#include "test/support/plain_decoding.h"
 #include "test/support/test_random.h"
 #include "test/support/tiny_models.h"
-#include "test/support/tolerances.h"
 
 namespace {
 
 using namespace speccascade;
 using namespace speccascade::test;
-
-struct Expected {
-  std::vector<int32_t> tokens;
-  std::vector<double> logprobs;
-  Event::End end = Event::End::kLength;
-};
-
-bool contains(const std::vector<int32_t>& tokens, int32_t token) {
-  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
-}
-
-// One token after the other, as the documents describe it: edits, distribution, draw.
-Expected decode_plainly(const std::shared_ptr<const Model>& model, const Request& request) {
-  const int rows = static_cast<int>(request.prefix.size()) + request.max_new_tokens;
-  DecoderRig rig(model, 1, rows, rows, {request.input_ids});
-  std::vector<Node> next = chain_of(request.prefix);
-  Expected expected;
-  for (int i = 0; i < request.max_new_tokens; ++i) {
-    const Logits logits = rig.run({{0, next}})[0].back();
-    std::vector<int> path;
-    for (size_t n = 0; n < next.size(); ++n) path.push_back(static_cast<int>(n));
-    rig.keep(0, path);
-    std::vector<bool> masked(logits.size(), false);
-    for (const int32_t t : request.suppress_tokens) masked[static_cast<size_t>(t)] = true;
-    if (i < request.min_new_tokens) {
-      for (const int32_t t : request.eos_tokens) masked[static_cast<size_t>(t)] = true;
-      for (const int32_t t : request.stop_tokens) masked[static_cast<size_t>(t)] = true;
-    }
-    const DistributionTwin twin =
-        distribution_twin(logits, masked, static_cast<double>(request.temperature), request.top_k,
-                          static_cast<double>(request.top_p));
-    const uint32_t place = static_cast<uint32_t>(i);
-    const double uniform = static_cast<double>(
-        philox_uniform({request.seeds[0], 0, place, place}, DrawPurpose::kFinal, 0));
-    int32_t token = twin.best;
-    if (request.temperature > 0) {
-      token = RowMath<double>::draw(twin.probs.data(), static_cast<int>(twin.probs.size()), 1.0,
-                                    uniform);
-    }
-    expected.tokens.push_back(token);
-    expected.logprobs.push_back(static_cast<double>(logits[static_cast<size_t>(token)]) -
-                                twin.log_sum);
-    if (contains(request.eos_tokens, token))
-      expected.end = Event::End::kEos;
-    else if (contains(request.stop_tokens, token))
-      expected.end = Event::End::kStop;
-    if (expected.end != Event::End::kLength) break;
-    next = {{token, -1}};
-  }
-  return expected;
-}
-
-std::vector<int32_t> random_ids(TestRandom& random, int vocabulary, int count) {
-  std::vector<int32_t> ids;
-  for (int i = 0; i < count; ++i) ids.push_back(random.below(vocabulary));
-  return ids;
-}
-
-Request random_request(TestRandom& random, int vocabulary) {
-  Request request =
-      plain_request(random_ids(random, vocabulary, 1 + random.below(20)), 1 + random.below(24));
-  request.prefix = random_ids(random, vocabulary, 1 + random.below(4));
-  if (random.below(2)) request.eos_tokens = random_ids(random, vocabulary, 1 + random.below(4));
-  if (random.below(2)) request.stop_tokens = random_ids(random, vocabulary, 1 + random.below(4));
-  if (random.below(2)) request.suppress_tokens = random_ids(random, vocabulary, random.below(12));
-  request.min_new_tokens = random.below(2) ? random.below(request.max_new_tokens + 1) : 0;
-  request.seeds = {random.bits()};
-  request.logprobs = true;
-  return request;
-}
-
-void check_sample(const SampleLog& sample, const Expected& expected, const std::string& what) {
-  CHECK(sample.tokens == expected.tokens, what, ": ", sample.tokens.size(), " tokens, expected ",
-        expected.tokens.size());
-  CHECK(sample.end == expected.end, what, ": end ", static_cast<int>(sample.end), ", expected ",
-        static_cast<int>(expected.end));
-  CHECK(sample.logprobs.size() == sample.tokens.size(), what);
-  if (sample.tokens != expected.tokens || sample.logprobs.size() != sample.tokens.size()) return;
-  for (size_t i = 0; i < expected.tokens.size(); ++i) {
-    CHECK_NEAR(static_cast<double>(sample.logprobs[i]), expected.logprobs[i], kLogProb, what,
-               " token ", i);
-  }
-}
 
 void check_counts(const SampleLog& sample, const SessionLimits& limits, const std::string& what) {
   const int levels = limits.draft.max_path();
@@ -182,56 +92,6 @@ void sampling_uses_the_documented_uniforms() {
   }
 }
 
-// Exact law of the first `length` tokens under the target, by its own teacher-forced rows.
-void enumerate_law(const Model& target, const Request& request, int length,
-                   std::vector<int32_t>& prefix, double mass, std::vector<double>& law) {
-  const int vocabulary = target.config.vocab_size;
-  if (static_cast<int>(prefix.size()) == length) {
-    size_t code = 0;
-    for (const int32_t token : prefix)
-      code = code * static_cast<size_t>(vocabulary) + static_cast<size_t>(token);
-    law[code] = mass;
-    return;
-  }
-  std::vector<int32_t> decoder_input = request.prefix;
-  decoder_input.insert(decoder_input.end(), prefix.begin(), prefix.end());
-  const std::vector<float> rows =
-      teacher_forced_logits(target, {request.input_ids}, {decoder_input});
-  const DistributionTwin twin = distribution_twin(
-      {rows.end() - vocabulary, rows.end()}, std::vector<bool>(static_cast<size_t>(vocabulary)),
-      static_cast<double>(request.temperature), request.top_k, static_cast<double>(request.top_p));
-  for (int32_t v = 0; v < vocabulary; ++v) {
-    prefix.push_back(v);
-    enumerate_law(target, request, length, prefix, mass * twin.probs[static_cast<size_t>(v)], law);
-    prefix.pop_back();
-  }
-}
-
-// Pearson's statistic against the quantile of its distribution (Wilson and Hilferty).
-void check_frequencies(const std::vector<int64_t>& counts, const std::vector<double>& law,
-                       int64_t draws, const std::string& what) {
-  double statistic = 0.0, rare_expected = 0.0, rare_count = 0.0;
-  int cells = 0;
-  const auto add = [&](double count, double expected) {
-    statistic += (count - expected) * (count - expected) / expected;
-    ++cells;
-  };
-  for (size_t i = 0; i < law.size(); ++i) {
-    const double expected = law[i] * static_cast<double>(draws);
-    if (law[i] == 0.0) CHECK(counts[i] == 0, what, ": an impossible output");
-    if (expected >= 5.0)
-      add(static_cast<double>(counts[i]), expected);
-    else
-      rare_expected += expected, rare_count += static_cast<double>(counts[i]);
-  }
-  if (rare_expected > 0.0) add(rare_count, std::max(rare_expected, 1e-9));
-  const double freedom = cells - 1, spread = 2.0 / (9.0 * freedom);
-  const double limit =
-      freedom * std::pow(1.0 - spread + kChiSquareQuantile * std::sqrt(spread), 3.0);
-  CHECK(statistic < limit, what, ": chi-square ", statistic, " over ", limit, " with ", freedom,
-        " degrees of freedom");
-}
-
 struct LawSetting {
   std::string what;
   Widths widths;
@@ -255,23 +115,15 @@ void try_law(const LawSetting& setting) {
   if (setting.block) request.verifier = Verifier::kBlock;
   request.seeds.clear();
   for (uint64_t i = 0; i < kDraws; ++i) request.seeds.push_back(i * 7919 + 5);
-  std::vector<double> law(static_cast<size_t>(kVocabulary * kVocabulary * kVocabulary));
-  std::vector<int32_t> prefix;
-  enumerate_law(*target, request, kLength, prefix, 1.0, law);
-  std::vector<int64_t> counts(law.size());
   int64_t accepted = 0, tested = 0;
-  for (const SampleLog& sample : rig.run(request)) {
-    size_t code = 0;
-    for (const int32_t token : sample.tokens)
-      code = code * kVocabulary + static_cast<size_t>(token);
-    CHECK(sample.tokens.size() == kLength && code < counts.size(), what);
-    ++counts[code];
+  const std::vector<SampleLog> samples = rig.run(request);
+  for (const SampleLog& sample : samples) {
     accepted += sample.stats.accepted;
     tested += sample.stats.tested;
   }
   // Some drafts must be rejected and some kept, or the test shows nothing.
   if (drafter) CHECK(accepted > tested / 20 && accepted < tested, accepted, " of ", tested);
-  check_frequencies(counts, law, kDraws, what);
+  check_law(samples, output_law(*target, nullptr, request, kLength), kVocabulary, what);
 }
 
 void sampled_output_has_the_targets_law() {

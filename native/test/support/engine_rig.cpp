@@ -67,8 +67,8 @@ int64_t EventLog::events() const {
 
 EngineRig::EngineRig(std::shared_ptr<const Model> target, std::shared_ptr<const Model> drafter,
                      const SessionLimits& limits)
-    : EngineRig(std::move(target),
-                drafter == nullptr ? Drafters{} : Drafters{std::move(drafter)}, limits) {}
+    : EngineRig(std::move(target), drafter == nullptr ? Drafters{} : Drafters{std::move(drafter)},
+                limits) {}
 
 EngineRig::EngineRig(std::shared_ptr<const Model> target, Drafters drafters,
                      const SessionLimits& limits)
