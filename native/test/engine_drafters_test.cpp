@@ -287,10 +287,13 @@ void cascades_make_the_calls_of_the_schedule() {
     const std::vector<int> lengths(plan.lengths.begin(), plan.lengths.end());
     const CascadeShape shape = {kVocabulary,    plan.drafters(), plan.copies,
                                 lengths.data(), Rule{},          true};
-    // Steps that end far from the last token are the schedule's own.
-    const size_t steps = sample.accepted.size() - 12;
+    // Steps that begin far from the last token are the schedule's own.
+    size_t steps = 0;
     int64_t tokens = 0;
-    for (size_t i = 0; i < steps; ++i) tokens += sample.accepted[i] + 1;
+    while (tokens + plan.max_nodes() + 2 < request.max_new_tokens) {
+      tokens += sample.accepted[steps++] + 1;
+    }
+    CHECK(steps > 5, steps, " steps");
     std::vector<int32_t> output = {0};
     struct Argmax {
       bool accept(float probability, int) const { return probability > 0.5f; }
