@@ -1,8 +1,11 @@
 /**
  * Drafters: who proposes tokens, and in which shape. Typed descriptions, checked; nothing runs here.
+ * A step drafts at most 255 tokens in all: with the last token 256 candidate positions.
  */
+import { checkWidths, checkLengths, checkBigrams, maxNodes } from './drafters/checks.ts';
 import { T5Model } from './model.ts';
-import { checkBoolean, checkInteger, checkKeys, checkObject, inputError } from './validate.ts';
+import { checkBoolean, checkInteger, checkKeys, checkNumber, checkObject } from './validate.ts';
+import { inputError } from './validate.ts';
 
 /** A small model that drafts `length` tokens in a row. */
 export interface ChainDrafter {
@@ -11,18 +14,58 @@ export interface ChainDrafter {
   readonly length: number;
 }
 
-/** A small model that drafts a tree of candidates. */
+/** A small model, or Max-Gram, that drafts a tree of candidates. */
 export interface TreeDrafter {
   readonly drafter: 'tree';
-  readonly model: T5Model;
+  readonly source: T5Model | MaxGram;
   readonly widths: readonly number[];
   readonly replacement: boolean;
 }
 
-export type Drafter = ChainDrafter | TreeDrafter;
+/** A small model that drafts the most probable paths of its tree. */
+export interface DynamicTreeDrafter {
+  readonly drafter: 'dynamicTree';
+  readonly model: T5Model;
+  readonly nodes: number;
+  readonly depth: number;
+}
 
-/** With the last token, at most 256 candidate positions a sequence and step. */
-const maxNodes = 255;
+/** Copies of what followed the longest repeated suffix of the output. */
+export interface MaxGram {
+  readonly drafter: 'maxGram';
+  readonly length: number;
+  readonly bigrams: Int32Array | null;
+}
+
+/** Models that review each other's drafts. */
+export interface CsDraftDrafter {
+  readonly drafter: 'csDraft';
+  readonly models: readonly T5Model[];
+  readonly lengths: readonly (readonly number[])[];
+  readonly maxGram: MaxGram | null;
+  readonly lenience: number;
+}
+
+/** A drafter whose length is chosen step by step. */
+export interface AdaptiveDrafter {
+  readonly drafter: 'adaptive';
+  readonly source: ChainDrafter | MaxGram | CsDraftDrafter;
+  readonly max: number;
+  readonly confidence: number;
+}
+
+export type Drafter =
+  ChainDrafter | TreeDrafter | DynamicTreeDrafter | MaxGram | CsDraftDrafter | AdaptiveDrafter;
+
+export interface MaxGramOptions {
+  /** Most tokens proposed at once, 1 to 255; default 10. */
+  length?: number;
+  /**
+   * The most frequent successor of each token, -1 for none: as many entries as the vocabulary. What
+   * follows where nothing is repeated. `speccascade bigrams` makes one from text.
+   */
+  bigrams?: Int32Array;
+}
 
 /**
  * A chain of `length` (gamma) tokens a step, 1 to 255, drawn one after the other from `model` with
@@ -39,38 +82,123 @@ export function chain(model: T5Model, options: { length: number }): ChainDrafter
  * A tree of candidates (Yang et al. 2024, multi-candidate speculative decoding): `widths[d]`
  * children below each node of level d, at most 255 nodes in all, verified in one pass of the
  * target. Siblings are drawn from the drafter's row without replacement, or with it; at temperature
- * 0 they are its most probable tokens. [1, 1, 1] is a chain. Decreasing widths serve best at the
- * same number of nodes. Errors: ERR_INPUT.
+ * 0 they are its most probable tokens. From Max-Gram they are what followed different occurrences,
+ * taken without chance. [1, 1, 1] is a chain. Decreasing widths serve best at the same number of
+ * nodes. Errors: ERR_INPUT.
  */
 export function tree(
-  model: T5Model,
+  source: T5Model | MaxGram,
   options: { widths: number[]; replacement?: boolean },
 ): TreeDrafter {
-  checkModel('tree', model);
+  const copies = isMaxGram(source);
+  if (!copies) checkModel('tree', source, 'a T5Model or maxGram()');
   checkKeys('tree options', checkObject('tree options', options), ['widths', 'replacement']);
   const replacement = checkBoolean('replacement', options.replacement ?? false);
-  return { drafter: 'tree', model, widths: checkWidths(options.widths), replacement };
-}
-
-function checkModel(name: string, model: unknown): void {
-  if (!(model instanceof T5Model)) throw inputError(name, 'a T5Model', model);
-}
-
-function checkWidths(widths: unknown): number[] {
-  if (!Array.isArray(widths) || widths.length === 0) {
-    throw inputError('widths', 'a list of at least one width', widths);
+  if (copies && replacement) {
+    throw inputError('replacement', 'false with Max-Gram, which draws nothing', replacement);
   }
-  const checked = widths.map((width, i) => checkInteger(`widths[${i}]`, width, 1, maxNodes));
-  let level = 1;
-  let nodes = 0;
-  for (const width of checked) nodes += level *= width;
-  if (nodes > maxNodes) throw inputError('widths', `at most ${maxNodes} nodes in all`, nodes);
-  return checked;
+  return { drafter: 'tree', source, widths: checkWidths(options.widths), replacement };
 }
 
-/** Candidates per node and level, in the native form; empty without a drafter. */
-export function draftWidths(draft: Drafter | null): Int32Array {
-  if (draft === null) return new Int32Array(0);
-  if (draft.drafter === 'chain') return new Int32Array(draft.length).fill(1);
-  return Int32Array.from(draft.widths);
+/**
+ * A budget of `nodes` candidates, 1 to 255, spent on the most probable paths of the drafter's tree
+ * (as EAGLE-2, Li et al. 2024), at most `depth` levels deep: default 6, or `nodes` if that is less.
+ * The tree follows from the drafter's rows alone, so siblings are fixed, not drawn.
+ * Errors: ERR_INPUT.
+ */
+export function dynamicTree(
+  model: T5Model,
+  options: { nodes: number; depth?: number },
+): DynamicTreeDrafter {
+  checkModel('dynamicTree', model);
+  const known = ['nodes', 'depth'];
+  checkKeys('dynamicTree options', checkObject('dynamicTree options', options), known);
+  const nodes = checkInteger('nodes', options.nodes, 1, maxNodes);
+  const depth = checkInteger('depth', options.depth ?? Math.min(nodes, 6), 1, nodes);
+  return { drafter: 'dynamicTree', model, nodes, depth };
+}
+
+/**
+ * Max-Gram (Chen et al. 2024, cascade speculative drafting): proposes what followed the longest
+ * suffix of the output where it stood before, in the input or earlier in the output, then bigram
+ * successors. No model, next to no time: for outputs that repeat their input. With rules other than
+ * lossless() it needs a model to be compared with, as in csDraft(). Errors: ERR_INPUT.
+ */
+export function maxGram(options: MaxGramOptions = {}): MaxGram {
+  checkKeys('maxGram options', checkObject('maxGram options', options), ['length', 'bigrams']);
+  return {
+    drafter: 'maxGram',
+    length: checkInteger('length', options.length ?? 10, 1, maxNodes),
+    bigrams: options.bigrams === undefined ? null : checkBigrams(options.bigrams),
+  };
+}
+
+/**
+ * Cascade Speculative Drafting (Chen et al. 2024) with `models` from the largest drafter to the
+ * smallest, and Max-Gram below them unless `maxGram` is false. Vertical cascade: a model reviews
+ * what those below it draft instead of generating; horizontal: later tokens come from smaller ones.
+ *
+ * `lengths`: upper triangular, one row and column per drafter, Max-Gram last. Row 0 holds the
+ * target's stages, row i those of models[i - 1]: a draft is extended by drafter j until it has
+ * lengths[row][0] + ... + lengths[row][j] tokens. [[5, 14, 10], [0, 1, 10], [0, 0, 10]]: the
+ * first model until 5 tokens, the second until 19, Max-Gram until 29. What a model gives beyond its
+ * stage counts for the next.
+ *
+ * `lenience` >= 1 (default 1): reviews below the target accept with probability
+ * min(1, lenience p / q) (at temperature 0 a mismatch with p > q / lenience); the target's review is
+ * the session's rule, so the output's distribution is the same. Errors: ERR_INPUT.
+ */
+export function csDraft(
+  models: T5Model[],
+  options: { lengths: number[][]; maxGram?: MaxGramOptions | false; lenience?: number },
+): CsDraftDrafter {
+  if (!Array.isArray(models) || models.length === 0) {
+    throw inputError('csDraft', 'a list of at least one T5Model', models);
+  }
+  models.forEach((model, i) => checkModel(`csDraft models[${i}]`, model));
+  const known = ['lengths', 'maxGram', 'lenience'];
+  checkKeys('csDraft options', checkObject('csDraft options', options), known);
+  const copies =
+    options.maxGram === false ? null : maxGram({ length: maxNodes, ...options.maxGram });
+  return {
+    drafter: 'csDraft',
+    models: [...models],
+    lengths: checkLengths(options.lengths, models.length + (copies === null ? 0 : 1)),
+    maxGram: copies,
+    lenience: checkNumber('lenience', options.lenience ?? 1, 1, Infinity),
+  };
+}
+
+/**
+ * A drafter whose length is chosen step by step: drafting goes on while the next token is expected
+ * to be worth its time, by the request's own acceptance so far at the drafter's confidence, and the
+ * models' sizes (docs/methods.md). `max`: most tokens a step drafts, default the drafter's own
+ * length; `confidence`: nothing is drafted behind a position where the drafter's largest
+ * probability is below it, 0 (default) to 1. Exact and reproducible like a fixed length.
+ * Errors: ERR_INPUT.
+ */
+export function adaptive(
+  source: ChainDrafter | MaxGram | CsDraftDrafter,
+  options: { max?: number; confidence?: number } = {},
+): AdaptiveDrafter {
+  const kind = (checkObject('adaptive', source) as { drafter?: unknown }).drafter;
+  if (kind !== 'chain' && kind !== 'maxGram' && kind !== 'csDraft') {
+    throw inputError('adaptive', 'chain(), maxGram() or csDraft()', kind);
+  }
+  checkKeys('adaptive options', checkObject('adaptive options', options), ['max', 'confidence']);
+  const own = source.drafter === 'csDraft' ? maxNodes : source.length;
+  return {
+    drafter: 'adaptive',
+    source,
+    max: checkInteger('max', options.max ?? own, 1, maxNodes),
+    confidence: checkNumber('confidence', options.confidence ?? 0, 0, 1),
+  };
+}
+
+function isMaxGram(source: T5Model | MaxGram): source is MaxGram {
+  return (source as Partial<MaxGram> | null)?.drafter === 'maxGram';
+}
+
+function checkModel(name: string, model: unknown, expected = 'a T5Model'): void {
+  if (!(model instanceof T5Model)) throw inputError(name, expected, model);
 }

@@ -3,8 +3,17 @@ export { T5Model } from './model.ts';
 export type { Device, Dtype, LoadOptions, LoadProgress } from './model.ts';
 export type { T5Config } from './checkpoint.ts';
 export { Tokenizer, TokenStream } from './tokenizer.ts';
-export { chain, tree } from './drafters.ts';
-export type { ChainDrafter, Drafter, TreeDrafter } from './drafters.ts';
+export { adaptive, chain, csDraft, dynamicTree, maxGram, tree } from './drafters.ts';
+export type {
+  AdaptiveDrafter,
+  ChainDrafter,
+  CsDraftDrafter,
+  Drafter,
+  DynamicTreeDrafter,
+  MaxGram,
+  MaxGramOptions,
+  TreeDrafter,
+} from './drafters.ts';
 export { bild, chow, diff, lossless, lossy, opt, tokenV1, tokenV2, tokenV3 } from './rules.ts';
 export type {
   BildRule,
@@ -16,7 +25,8 @@ export type {
   TokenRule,
 } from './rules.ts';
 export { createSession, DecodeSession } from './session.ts';
-export type { SessionStats } from './session.ts';
+export type { SessionStats } from './session/runner.ts';
+export type { CascadeOptions, SequenceScore } from './session/cascade-options.ts';
 export type { Input } from './session/inputs.ts';
 export type { GenerateOptions, SamplingOptions, SessionOptions } from './session/options.ts';
 export type { Result, ResultStats } from './session/result.ts';

@@ -87,12 +87,34 @@ export interface NativeModel {
   dispose(): void;
 }
 
+/** Who proposes, and in which shape; what a kind does not use is 0, false or empty. */
+export interface NativeDraftPlan {
+  kind: 'none' | 'levels' | 'dynamicTree' | 'copy' | 'cascade';
+  /** levels, copy: candidates per node, level by level; a chain is all ones. */
+  widths: Int32Array;
+  /** levels: whether sibling candidates are drawn with replacement. */
+  replacement: boolean;
+  /** dynamicTree: candidates of a step. */
+  nodes: number;
+  /** dynamicTree: levels. */
+  depth: number;
+  /** cascade: [drafters, drafters], Max-Gram included. */
+  lengths: Int32Array;
+  /** cascade: whether the last drafter is Max-Gram. */
+  copies: boolean;
+  /** cascade: most tokens Max-Gram proposes at once. */
+  copyLength: number;
+  /** cascade: of reviews below the target, >= 1. */
+  lenience: number;
+  /** Successors for Max-Gram, [vocabulary], negative: none; or empty. */
+  bigrams: Int32Array;
+  /** Lengths chosen step by step. */
+  adaptive: { max: number; confidence: number } | null;
+}
+
 /** Upper bounds and fixed properties of a session. */
 export interface NativeSessionOptions {
-  /** Candidates per node, level by level; a chain is all ones, empty: no drafter. */
-  draftWidths: Int32Array;
-  /** Whether sibling candidates are drawn with replacement. */
-  draftReplacement: boolean;
+  draft: NativeDraftPlan;
   maxBatch: number;
   maxInputTokens: number;
   /** Upper bound of generated tokens per request. */
@@ -121,39 +143,32 @@ export interface NativeRequest {
   seeds: BigUint64Array;
   logprobs: boolean;
   rule: NativeRule;
-  /** Block verification instead of token-wise. */
-  block: boolean;
+  /** 'trusted': drafts are made where the rule keeps the drafter, and not tested. */
+  verifier: 'token' | 'block' | 'k-seq' | 'trusted';
   /** Drafting stops before a position where the drafter's largest probability is below this; 0: off. */
   confidenceStop: number;
 }
 
+type PositionKind = 'chow' | 'diff' | 'opt';
+type TokenKind = 'tokenV1' | 'tokenV2' | 'tokenV3';
+
 /** A deferral rule; `alpha` is BiLD's rollback, `beta` counts for lossy alone. */
 export interface NativeRule {
-  kind:
-    | 'lossless'
-    | 'lossy'
-    | 'lossyMatched'
-    | 'chow'
-    | 'diff'
-    | 'opt'
-    | 'chowLog'
-    | 'diffLog'
-    | 'optLog'
-    | 'tokenV1'
-    | 'tokenV2'
-    | 'tokenV3'
-    | 'bild';
+  kind: 'lossless' | 'lossy' | 'lossyMatched' | `${PositionKind}${'' | 'Log'}` | TokenKind | 'bild';
   alpha: number;
   beta: number;
 }
 
 export interface NativeStats {
   targetCalls: number;
-  draftCalls: number;
+  /** Per drafter. */
+  draftCalls: number[];
   proposed: number;
   tested: number;
   accepted: number;
-  /** Deferral summed over the tested positions. */
+  /** Positions whose deferral was asked for. */
+  decided: number;
+  /** Deferral summed over them. */
   deferred: number;
   encodeMs: number;
   decodeMs: number;
@@ -352,7 +367,7 @@ export interface Native {
   ): Promise<NativeModel>;
   createSession(
     target: NativeModel,
-    drafter: NativeModel | null,
+    drafters: NativeModel[],
     options: NativeSessionOptions,
     /** Gets the events of each step, in order. */
     onEvents: (events: NativeEvent[]) => void,

@@ -1,8 +1,5 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
-import { draftWidths } from './drafters.ts';
 import { SpeccascadeError } from './errors.ts';
-import { native, type NativeRule, type NativeSession } from './native.ts';
-import { AbortFanout } from './session/abort.ts';
 import { inputTokens, type Input } from './session/inputs.ts';
 import {
   checkGenerateOptions,
@@ -12,40 +9,12 @@ import {
   type SessionOptions,
   type SessionSettings,
 } from './session/options.ts';
-import { ResultBuilder, resultStats, type Result, type ResultStats } from './session/result.ts';
-import { RunningOutput, RunningRequests, type OnEvent } from './session/running.ts';
+import type { Result } from './session/result.ts';
+import { EngineRunner, type Prepared, type Runner, type SessionStats } from './session/runner.ts';
 import { deriveSeed, randomSeed } from './session/seeds.ts';
+import { SequenceCascade } from './session/sequence-cascade.ts';
 import { ChunkQueue, type StreamChunk } from './session/stream.ts';
 import { checkInteger } from './validate.ts';
-
-export interface SessionStats {
-  /** Requests waiting for a slot. */
-  queued: number;
-  /** Sequences being decoded. */
-  active: number;
-  /** Target passes of the engine; each serves all active sequences. */
-  steps: number;
-  /** Outputs that have ended, in whatever way. */
-  outputs: number;
-  /** Tokens emitted. */
-  tokens: number;
-  /** Counters of the outputs that have ended, added up. */
-  totals: ResultStats;
-  /** Bytes planned for caches and work space. */
-  cacheBytes: number;
-}
-
-/** One call's request, checked and ready to be handed to the engine. */
-interface Prepared {
-  index: number;
-  inputIds: Int32Array;
-  seeds: bigint[];
-}
-
-interface Submitted {
-  id: number;
-  outputs: RunningOutput[];
-}
 
 /**
  * Creates a session: takes the memory for `maxBatch` sequences and starts its engine. The models
@@ -60,28 +29,17 @@ export async function createSession(options: SessionOptions): Promise<DecodeSess
 
 export class DecodeSession {
   readonly #settings: SessionSettings;
-  readonly #native: NativeSession;
-  readonly #running = new RunningRequests();
-  readonly #aborts = new AbortFanout();
+  readonly #runner: Runner;
   #closing: Promise<void> | undefined;
 
   /** Use createSession(). */
   constructor(settings: SessionSettings) {
     this.#settings = settings;
-    const { target, draft, defaults } = settings;
-    this.#native = native.createSession(
-      target.nativeModel(),
-      draft === null ? null : draft.model.nativeModel(),
-      {
-        draftWidths: draftWidths(draft),
-        draftReplacement: draft?.drafter === 'tree' && draft.replacement,
-        maxBatch: settings.maxBatch,
-        maxInputTokens: settings.maxInputTokens,
-        maxNewTokens: defaults.maxNewTokens,
-        maxPrefixTokens: settings.prefix.length,
-      },
-      (events) => this.#running.dispatch(events),
-    );
+    const { cascade } = settings;
+    this.#runner =
+      cascade?.strategy === 'sequence-cascade'
+        ? new SequenceCascade(settings, cascade)
+        : new EngineRunner(settings);
   }
 
   /**
@@ -114,7 +72,7 @@ export class DecodeSession {
     const settings = checkGenerateOptions(options, this.#settings);
     if (isList(input)) return this.#generateMany(input, settings, options);
     const [prepared] = this.#prepare([input], settings, options, 'input');
-    const { results } = this.#begin([prepared as Prepared], settings, options);
+    const { results } = this.#runner.begin([prepared as Prepared], settings, options);
     const all = await Promise.all(results);
     return options.numSamples === undefined ? all[0]! : all;
   }
@@ -132,8 +90,12 @@ export class DecodeSession {
     checkInteger('numSamples of stream()', options.numSamples ?? 1, 1, 1);
     const [prepared] = this.#prepare([input], settings, options, 'input');
     const chunks = new ChunkQueue(this.#settings.target.tokenizer);
-    const onEvent: OnEvent = (event) => chunks.push(event);
-    const { results, cancel } = this.#begin([prepared as Prepared], settings, options, onEvent);
+    const { results, cancel } = this.#runner.begin(
+      [prepared as Prepared],
+      settings,
+      options,
+      (event) => chunks.push(event),
+    );
     try {
       yield* chunks.read(results[0]!);
     } finally {
@@ -143,23 +105,12 @@ export class DecodeSession {
 
   /** Counters and gauges of the session. */
   stats(): SessionStats {
-    const { totals, queued, active, steps, cacheBytes } = this.#native.stats();
-    const { requests, tokens, ...counters } = totals;
-    const drafters = this.#settings.draft === null ? 0 : 1;
-    return {
-      queued,
-      active,
-      steps,
-      outputs: requests,
-      tokens,
-      totals: resultStats(counters, tokens, drafters, defers(this.#settings.defaults.rule)),
-      cacheBytes,
-    };
+    return this.#runner.stats();
   }
 
   /** Aborts work under way and frees the session's memory. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#native.close().then(() => this.#running.idle());
+    this.#closing ??= this.#runner.close();
     return this.#closing;
   }
 
@@ -180,7 +131,7 @@ export class DecodeSession {
     const sound = prepared.filter(
       (request): request is Prepared => !(request instanceof SpeccascadeError),
     );
-    const { results, cancel } = this.#begin(sound, settings, options);
+    const { results, cancel } = this.#runner.begin(sound, settings, options);
     if (options.onError !== 'return') return allOrNothing(results, sampleCount(options), cancel);
     const settled = await Promise.allSettled(results);
     let next = 0;
@@ -217,68 +168,11 @@ export class DecodeSession {
       }
     });
   }
-
-  /** Hands requests to the engine; a signal cancels them all. */
-  #begin(
-    requests: Prepared[],
-    settings: RequestSettings,
-    options: GenerateOptions,
-    onEvent?: OnEvent,
-  ): { results: Promise<Result>[]; cancel: () => void } {
-    const { signal } = options;
-    if (signal?.aborted) {
-      throw new SpeccascadeError('ERR_ABORTED', 'the request was aborted before it began', {
-        cause: signal.reason,
-      });
-    }
-    const submitted = requests.map((request) => this.#submit(request, settings, options, onEvent));
-    const cancel = (): void => submitted.forEach(({ id }) => this.#native.cancel(id));
-    const results = submitted.flatMap(({ outputs }) => outputs.map(({ promise }) => promise));
-    if (signal !== undefined) this.#aborts.watch(signal, cancel, Promise.allSettled(results));
-    return { results, cancel };
-  }
-
-  #submit(
-    request: Prepared,
-    settings: RequestSettings,
-    options: GenerateOptions,
-    onEvent?: OnEvent,
-  ): Submitted {
-    const { target, draft, prefix, eosTokens } = this.#settings;
-    const logprobs = options.logprobs ?? false;
-    const id = this.#native.submit({
-      ...settings,
-      inputIds: request.inputIds,
-      prefix,
-      eosTokens,
-      seeds: BigUint64Array.from(request.seeds),
-      logprobs,
-      block: this.#settings.block,
-    });
-    const drafters = draft === null ? 0 : 1;
-    const outputs = request.seeds.map(
-      (seed) =>
-        new RunningOutput(
-          new ResultBuilder(seed, target.tokenizer, {
-            drafters,
-            logprobs,
-            defers: defers(settings.rule),
-          }),
-          onEvent,
-        ),
-    );
-    this.#running.add(id, outputs, options.signal);
-    return { id, outputs };
-  }
 }
 
 /** A list of inputs, as against the ids of one: [] is a list, [1, 2] are ids. */
 function isList(input: Input | Input[]): input is Input[] {
   return Array.isArray(input) && typeof input[0] !== 'number';
-}
-
-function defers({ kind }: NativeRule): boolean {
-  return kind !== 'lossless' && kind !== 'lossy' && kind !== 'lossyMatched';
 }
 
 function sampleCount(options: GenerateOptions): number {

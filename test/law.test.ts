@@ -5,7 +5,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lossless, type T5Model } from '../lib/index.ts';
 import { ruleCases, samplingCases } from './support/law-cases.ts';
-import { autoregressive, chiSquareDeviate, draw, ExactLaw, methods } from './support/law.ts';
+import {
+  autoregressive,
+  chiSquareDeviate,
+  draw,
+  ExactLaw,
+  losslessMethods,
+  methods,
+  tokenCascade,
+} from './support/law.ts';
 import { loadGolden } from './support/models.ts';
 
 const draws = 20_000;
@@ -31,7 +39,8 @@ describe('the law of sampled output', () => {
 
   describe.each(samplingCases)('lossless, $name', (one) => {
     // The filters act before drafting and verification, whatever these are.
-    const few = one.name === 'temperature 1' ? methods : methods.slice(1, 3);
+    const all = [...methods, ...losslessMethods];
+    const few = one.name === 'temperature 1' ? all : methods.slice(1, 3);
     it.each([autoregressive, ...few])('$name', async (method) => {
       const { counts, acceptanceRate } = await draw(models, one, method, draws, 7);
       if (method !== autoregressive) {
@@ -45,7 +54,7 @@ describe('the law of sampled output', () => {
   describe.each(ruleCases)('$name', (one) => {
     let counts = new Map<string, number>();
 
-    it.each(methods)('$name', async (method) => {
+    it.each([...methods, tokenCascade])('$name', async (method) => {
       ({ counts } = await draw(models, one, method, draws, 11));
       expect(chiSquareDeviate(counts, await exact.of(one))).toBeLessThan(limit);
     });

@@ -1,8 +1,7 @@
 /** What a session may be created with, and a request called with: checked, defaults filled in. */
-import { chain, tree, type ChainDrafter, type Drafter, type TreeDrafter } from '../drafters.ts';
-import { SpeccascadeError } from '../errors.ts';
+import type { Drafter } from '../drafters.ts';
 import { T5Model } from '../model.ts';
-import type { NativeRule } from '../native.ts';
+import type { NativeRequest, NativeRule } from '../native.ts';
 import { lossless, nativeRule, type Rule } from '../rules.ts';
 import {
   checkBoolean,
@@ -14,6 +13,8 @@ import {
   checkTokens,
   inputError,
 } from '../validate.ts';
+import { checkCascade, type CascadeOptions, type CascadeSettings } from './cascade-options.ts';
+import { draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
 
 export interface SamplingOptions {
   /** 0 (default): greedy. Otherwise logits are divided by it before the softmax. */
@@ -35,10 +36,23 @@ export interface SessionOptions {
   rule?: Rule;
   /**
    * How drafts are tested: token by token, or as a block, which accepts more. 'auto' (default):
-   * block on chains. At temperature 0 they are the same.
+   * block on chains. 'k-seq' (Sun et al. 2023) is of trees drawn with replacement. At temperature 0
+   * they are the same.
    */
-  verifier?: 'auto' | 'token' | 'block';
-  strategy?: 'speculative';
+  verifier?: 'auto' | 'token' | 'block' | 'k-seq';
+  /**
+   * 'speculative' (default), or a cascade without speculation, the literature's baselines:
+   *
+   * 'token-cascade': the model of a chain drafts token after token; where `rule` defers, the target
+   * makes the token. chow() decides by the drafter alone, and the target is called where it defers
+   * or after `cascade.maxRun` tokens; the other rules see the target's row at every token. The
+   * output has the distribution that the rule has under speculation.
+   *
+   * 'sequence-cascade': the drafting model answers alone; the target answers instead, from the
+   * beginning, where the answer's score is below `cascade.threshold`.
+   */
+  strategy?: 'speculative' | 'token-cascade' | 'sequence-cascade';
+  cascade?: CascadeOptions;
   sampling?: SamplingOptions;
   /** Most tokens a request may generate; default 128. Sizes the session's memory. */
   maxNewTokens?: number;
@@ -99,14 +113,14 @@ export interface RequestSettings {
 /** Settings of a session, complete. */
 export interface SessionSettings {
   target: T5Model;
-  draft: Drafter | null;
+  draft: DraftPlan;
+  cascade: CascadeSettings | null;
   prefix: Int32Array;
   eosTokens: Int32Array;
   maxInputTokens: number;
   truncate: boolean;
   maxBatch: number;
-  /** Block verification. */
-  block: boolean;
+  verifier: NativeRequest['verifier'];
   defaults: RequestSettings;
 }
 
@@ -114,7 +128,7 @@ const samplingKeys = ['temperature', 'topK', 'topP', 'seed'] as const;
 const requestKeys = ['maxNewTokens', 'minNewTokens', 'stopTokens', 'suppressTokens'] as const;
 const sessionKeys = [
   ...requestKeys,
-  ...['target', 'draft', 'rule', 'verifier', 'strategy', 'sampling', 'maxInputTokens'],
+  ...['target', 'draft', 'rule', 'verifier', 'strategy', 'cascade', 'sampling', 'maxInputTokens'],
   ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible'],
 ];
 const generateKeys = [
@@ -123,6 +137,9 @@ const generateKeys = [
   ...['rule', 'numSamples', 'logprobs', 'signal', 'onError'],
 ];
 
+const verifiers = ['auto', 'token', 'block', 'k-seq'] as const;
+const strategies = ['speculative', 'token-cascade', 'sequence-cascade'] as const;
+
 /** Most tokens a session can be asked to plan for. */
 const maxTokens = 2 ** 20;
 
@@ -130,10 +147,11 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   checkKeys('session options', checkObject('session options', options), sessionKeys);
   const { target } = options;
   if (!(target instanceof T5Model)) throw inputError('target', 'a T5Model', target);
-  const draft = options.draft ?? null;
-  if (draft !== null) checkDrafter(target, draft);
-  const verifier = checkOneOf('verifier', options.verifier ?? 'auto', ['auto', 'token', 'block']);
-  checkOneOf('strategy', options.strategy ?? 'speculative', ['speculative']);
+  const verifier = checkOneOf('verifier', options.verifier ?? 'auto', verifiers);
+  const strategy = checkOneOf('strategy', options.strategy ?? 'speculative', strategies);
+  const cascade = checkCascade(strategy, options);
+  const given = cascade?.draft ?? options.draft;
+  const draft = given === undefined ? noDraft : draftPlan(target, given);
   checkBoolean('reproducible', options.reproducible ?? true);
   const sampling = options.sampling ?? {};
   checkKeys('sampling', checkObject('sampling', sampling), samplingKeys);
@@ -142,12 +160,13 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   return {
     target,
     draft,
+    cascade,
     prefix: decoderPrefix(target, options.decoderPrefix),
     eosTokens: Int32Array.from(target.config.eosTokenIds),
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
     maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
-    block: checkVerifier(verifier, draft),
+    verifier: cascade === null ? checkVerifier(verifier, draft) : 'trusted',
     defaults: {
       ...checkRule(options.rule ?? lossless(), draft),
       ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
@@ -225,61 +244,28 @@ function checkSuppressed(tokens: number[], vocabSize: number): Int32Array {
   throw inputError('suppressTokens', 'at least one token of the vocabulary left', tokens);
 }
 
-function checkRule(
-  rule: Rule,
-  draft: Drafter | null,
-): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
+function checkRule(rule: Rule, draft: DraftPlan): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
   const native = nativeRule(rule);
-  if (native.kind !== 'lossless' && draft === null) {
-    throw inputError('rule', 'lossless without a drafter (the others weigh two models)', rule.rule);
+  if (native.kind !== 'lossless' && draft.models.length === 0) {
+    const expected = 'lossless without a model that drafts (the others weigh two models)';
+    throw inputError('rule', expected, rule.rule);
   }
   return { rule: native, confidenceStop: rule.rule === 'bild' ? rule.fallback : 0 };
 }
 
-/** Whether chains are verified as blocks. */
-function checkVerifier(verifier: 'auto' | 'token' | 'block', draft: Drafter | null): boolean {
-  const isTree = draft?.drafter === 'tree' && draft.widths.some((width) => width > 1);
-  if (verifier === 'block' && isTree) {
-    throw inputError(
-      'verifier',
-      'auto or token for a tree (block verification is of chains)',
-      verifier,
-    );
+function checkVerifier(
+  verifier: (typeof verifiers)[number],
+  draft: DraftPlan,
+): NativeRequest['verifier'] {
+  if (verifier === 'auto') return draft.chain ? 'block' : 'token';
+  if (verifier === 'block' && !draft.chain) {
+    const expected = 'auto or token for a tree (block verification is of chains)';
+    throw inputError('verifier', expected, verifier);
   }
-  return verifier !== 'token' && !isTree;
-}
-
-function checkDrafter(target: T5Model, draft: Drafter): void {
-  checkObject('draft', draft);
-  // It may have been written by hand: the constructors check it.
-  if (checkOneOf('draft', draft.drafter, ['chain', 'tree']) === 'chain') {
-    chain(draft.model, { length: (draft as ChainDrafter).length });
-  } else {
-    const { widths, replacement } = draft as TreeDrafter;
-    tree(draft.model, { widths: [...widths], replacement });
+  if (verifier === 'k-seq' && !draft.replacement) {
+    throw inputError('verifier', 'k-seq with a tree drawn with replacement alone', verifier);
   }
-  const { model } = draft;
-  if (model.device !== target.device) {
-    throw new SpeccascadeError(
-      'ERR_DEVICE',
-      `the drafter is on ${model.device}, the target on ${target.device}: expected one device`,
-    );
-  }
-  if (model.config.vocabSize !== target.config.vocabSize) {
-    throw new SpeccascadeError(
-      'ERR_VOCAB_MISMATCH',
-      `the drafter has a vocabulary of ${model.config.vocabSize} tokens, the target one of ` +
-        `${target.config.vocabSize}`,
-    );
-  }
-  const tables = [model.tokenizer?.fingerprint, target.tokenizer?.fingerprint];
-  if (tables[0] !== undefined && tables[1] !== undefined && tables[0] !== tables[1]) {
-    throw new SpeccascadeError(
-      'ERR_VOCAB_MISMATCH',
-      `the token tables of drafter and target differ (sha256 ${tables[0].slice(0, 12)} and ` +
-        `${tables[1].slice(0, 12)})`,
-    );
-  }
+  return verifier;
 }
 
 function decoderPrefix(target: T5Model, prefix: number[] | undefined): Int32Array {

@@ -5,11 +5,14 @@ import type { Tokenizer } from '../tokenizer.ts';
 export interface ResultStats {
   /** Passes of the target that this output took part in. */
   targetCalls: number;
-  /** Passes of each drafter; empty without one. */
+  /** Passes of each drafter, Max-Gram's proposals last; empty without one. */
   draftCalls: number[];
-  /** Drafted tokens. */
+  /**
+   * Drafted tokens. proposed = accepted + rejected + never reached, where a position at which all
+   * candidates were refused counts as one rejected.
+   */
   proposed: number;
-  /** Of these, looked at by verification: accepted or rejected. */
+  /** Positions that verification tested: accepted ones, and where it stopped, if it stopped early. */
   tested: number;
   accepted: number;
   /** accepted / tested; 0 if nothing was tested. */
@@ -18,8 +21,9 @@ export interface ResultStats {
   blockEfficiency: number;
   /**
    * Share of tested positions at which a position rule deferred to the target; for token rules the
-   * mean of the drafter's mass off the trusted tokens. null for lossless and lossy, which do not
-   * defer, and where nothing was tested.
+   * mean of the drafter's mass off the trusted tokens. Of a token cascade: of all positions; of a
+   * sequence cascade: 1 where the target answered. null for lossless and lossy, which do not defer,
+   * and where no position was decided on.
    */
   deferralRate: number | null;
   /** Wall-clock milliseconds of the encoder pass (shared by the inputs encoded together). */
@@ -84,29 +88,51 @@ export class ResultBuilder {
   }
 }
 
-const noStats: NativeStats = {
-  targetCalls: 0,
-  draftCalls: 0,
-  proposed: 0,
-  tested: 0,
-  accepted: 0,
-  deferred: 0,
-  encodeMs: 0,
-  decodeMs: 0,
-};
-
 export function resultStats(
   counters: NativeStats | null,
   tokens: number,
   drafters: number,
   defers: boolean,
 ): ResultStats {
-  const { draftCalls, deferred, ...rest } = counters ?? noStats;
+  const { decided, deferred, ...totals } = counters ?? emptyStats(drafters);
+  const deferral = defers ? { decided, deferred } : { decided: 0, deferred: 0 };
+  return finishStats({ ...totals, ...deferral }, tokens);
+}
+
+export function emptyStats(drafters: number): NativeStats {
+  return {
+    targetCalls: 0,
+    draftCalls: new Array<number>(drafters).fill(0),
+    proposed: 0,
+    tested: 0,
+    accepted: 0,
+    decided: 0,
+    deferred: 0,
+    encodeMs: 0,
+    decodeMs: 0,
+  };
+}
+
+/** Adds the counters of an output that one decision was made of. */
+export function addStats(totals: NativeStats, stats: ResultStats, deferred: boolean): void {
+  for (const key of ['targetCalls', 'proposed', 'tested', 'accepted'] as const) {
+    totals[key] += stats[key];
+  }
+  totals.encodeMs += stats.encodeMs;
+  totals.decodeMs += stats.decodeMs;
+  stats.draftCalls.forEach((calls, i) => (totals.draftCalls[i]! += calls));
+  totals.decided++;
+  totals.deferred += deferred ? 1 : 0;
+}
+
+/** Counters with the ratios made of them. */
+export function finishStats(counters: NativeStats, tokens: number): ResultStats {
+  const { decided, deferred, ...rest } = counters;
   return {
     ...rest,
-    draftCalls: drafters > 0 ? [draftCalls] : [],
+    draftCalls: [...rest.draftCalls],
     acceptanceRate: rest.tested > 0 ? rest.accepted / rest.tested : 0,
     blockEfficiency: rest.targetCalls > 0 ? tokens / rest.targetCalls : 0,
-    deferralRate: defers && rest.tested > 0 ? deferred / rest.tested : null,
+    deferralRate: decided > 0 ? deferred / decided : null,
   };
 }

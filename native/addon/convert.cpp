@@ -181,6 +181,7 @@ DraftPlan to_draft_plan(const Napi::Object& object) {
   plan.depth = number(object, "depth");
   plan.lengths = ints(object, "lengths");
   plan.copies = boolean(object, "copies");
+  plan.copy_length = number(object, "copyLength");
   plan.lenience = number<double>(object, "lenience");
   plan.bigrams = ints(object, "bigrams");
   if (object.Get("adaptive").IsObject()) {

@@ -26,7 +26,7 @@ CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Mo
     : Drafter(context, plan.drafters()),
       lengths_(plan.lengths),
       models_(plan.models()),
-      copies_(plan.copies),
+      copy_length_(plan.copy_length),
       lenience_factor_(plan.lenience),
       lenience_(plan.lenience > 1.0 ? Rule{RuleKind::kLossy, 1.0 - 1.0 / plan.lenience, 1.0}
                                     : Rule{}),
@@ -126,7 +126,7 @@ bool CascadeDrafter::ask(int slot, Frame& frame) {
 }
 
 int CascadeDrafter::copy(int slot, int length) {
-  source_.propose(slot, tokens(slot), count(slot), length, &copied_);
+  source_.propose(slot, tokens(slot), count(slot), std::min(length, copy_length_), &copied_);
   for (const int32_t token : copied_) put(slot, token, -1);
   return static_cast<int>(copied_.size());
 }

@@ -77,7 +77,7 @@ class CascadeDrafter : public Drafter {
 
   std::vector<int32_t> lengths_;
   int models_;
-  bool copies_;
+  int copy_length_;
   double lenience_factor_;
   Rule lenience_;
   CopySource source_;

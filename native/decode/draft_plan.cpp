@@ -129,6 +129,7 @@ void check_plan(const DraftPlan& plan, int models, int vocabulary) {
       break;
     case DraftKind::kCascade:
       check_lengths(plan);
+      check_range("length of a copy", plan.copy_length, 1, kMaxDraftNodes);
       break;
   }
   if (plan.models() != models) {

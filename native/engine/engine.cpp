@@ -69,6 +69,7 @@ Engine::Engine(std::shared_ptr<const Model> target,
       slots_(static_cast<size_t>(limits_.max_batch)),
       source_used_(static_cast<size_t>(limits_.max_batch), false) {
   stats_.cache_bytes = stepper_.bytes();
+  stats_.totals = no_stats();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -107,6 +108,12 @@ void Engine::close() {
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
+}
+
+DecodeStats Engine::no_stats() const {
+  DecodeStats stats;
+  stats.draft_calls.resize(static_cast<size_t>(stepper_.drafters()));
+  return stats;
 }
 
 void Engine::run() {
@@ -171,7 +178,7 @@ void Engine::abort_cancelled(std::vector<Event>& events) {
 void Engine::abort_job_queue(Job& job, std::vector<Event>& events) {
   const int samples = static_cast<int>(job.request.seeds.size());
   for (; job.next_sample < samples; ++job.next_sample) {
-    events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, {}));
+    events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()));
     end_job_sample(job);
   }
 }
@@ -230,8 +237,7 @@ void Engine::start_samples() {
     const std::shared_ptr<Job> job = waiting_.front();
     if (job->source < 0) return;
     const int sample = job->next_sample++;
-    slots_[s] = {job, sample, {}};
-    slots_[s].stats.draft_calls.resize(static_cast<size_t>(stepper_.drafters()));
+    slots_[s] = {job, sample, no_stats()};
     // The one encoder pass counts once.
     if (sample == 0) slots_[s].stats.encode_ms = job->encode_ms;
     stepper_.start(static_cast<int>(s), job->source, job->request,
@@ -334,7 +340,7 @@ void Engine::fail_all(const Error& error, std::vector<Event>& events) {
   for (auto& job : waiting_) {
     if (job->source < 0) continue;
     for (; job->next_sample < static_cast<int>(job->request.seeds.size()); ++job->next_sample) {
-      fail_sample(*job, job->next_sample, {});
+      fail_sample(*job, job->next_sample, no_stats());
       end_job_sample(*job);
     }
   }

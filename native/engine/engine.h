@@ -56,6 +56,7 @@ class Engine {
     DecodeStats stats;
   };
 
+  DecodeStats no_stats() const;
   void run();
   bool wait_for_work();
   void take_submitted();

@@ -3,9 +3,13 @@
  * and a chi-square test of what the engine draws.
  */
 import {
+  adaptive,
   chain,
   createSession,
+  csDraft,
+  dynamicTree,
   lossless,
+  maxGram,
   tree,
   type Drafter,
   type Rule,
@@ -33,21 +37,60 @@ export interface LawCase {
 /** How the tokens are drafted and verified. */
 export interface Method {
   name: string;
-  draft?: (model: T5Model) => Drafter;
+  /** The rules' drafter is `drafter`; a cascade may let the target draft below it, too. */
+  draft?: (models: LawModels) => Drafter;
   verifier?: NonNullable<SessionOptions['verifier']>;
+  strategy?: NonNullable<SessionOptions['strategy']>;
 }
 
-const chainOf = (length: number) => (model: T5Model) => chain(model, { length });
-const treeOf = (widths: number[], replacement: boolean) => (model: T5Model) =>
-  tree(model, { widths, replacement });
+const chainOf = (length: number) => (models: LawModels) => chain(models.drafter, { length });
+const treeOf = (widths: number[], replacement: boolean) => (models: LawModels) =>
+  tree(models.drafter, { widths, replacement });
 
 export const autoregressive: Method = { name: 'autoregressive' };
+
+/** For every rule. */
 export const methods: Method[] = [
   { name: 'chain 3, token', draft: chainOf(3), verifier: 'token' },
   { name: 'chain 3, block', draft: chainOf(3), verifier: 'block' },
   { name: 'tree 3x2, without replacement', draft: treeOf([3, 2], false) },
   { name: 'tree 3x2, with replacement', draft: treeOf([3, 2], true) },
+  {
+    name: 'dynamic tree, 6 fixed candidates',
+    draft: ({ drafter }) => dynamicTree(drafter, { nodes: 6, depth: 2 }),
+  },
+  {
+    name: 'csDraft of 2 levels',
+    draft: ({ drafter }) => csDraft([drafter], { lengths: [[2, 2], [0, 1]] }), // prettier-ignore
+  },
+  {
+    name: 'csDraft of 3 levels, token',
+    draft: ({ drafter, target }) =>
+      csDraft([drafter, target], { lengths: [[2, 1, 1], [0, 1, 1], [0, 0, 1]] }), // prettier-ignore
+    verifier: 'token',
+  },
 ];
+
+const bigrams = Int32Array.from({ length: 128 }, (_, token) => (token * 5) % 128);
+
+/** With the lossless rule as well. */
+export const losslessMethods: Method[] = [
+  { name: 'k-seq 3x2', draft: treeOf([3, 2], true), verifier: 'k-seq' },
+  { name: 'Max-Gram', draft: () => maxGram({ bigrams }) },
+  { name: 'adaptive Max-Gram', draft: () => adaptive(maxGram({ bigrams })) },
+  {
+    name: 'lenient csDraft',
+    draft: ({ drafter, target }) =>
+      csDraft([drafter, target], { lengths: [[2, 1], [0, 2]], maxGram: false, lenience: 2 }), // prettier-ignore
+  },
+];
+
+/** Without speculation: the rule's law, too. */
+export const tokenCascade: Method = {
+  name: 'token cascade',
+  draft: chainOf(3),
+  strategy: 'token-cascade',
+};
 
 const input = [17, 5, 99, 23, 1];
 const extraTokens = 1;
@@ -133,11 +176,12 @@ export async function draw(
   draws: number,
   seed: number,
 ): Promise<Drawn> {
-  const draft = method.draft?.(models.drafter);
+  const draft = method.draft?.(models);
   await using session = await createSession({
     target: models.target,
     ...(draft ? { draft } : {}),
     verifier: method.verifier ?? 'auto',
+    strategy: method.strategy ?? 'speculative',
     rule: draft ? one.rule : lossless(),
     // A draft never reaches the last token: more tokens make for deeper drafts.
     maxNewTokens: one.length + extraTokens,

@@ -1,30 +1,62 @@
 /** Greedy speculation against the target's own greedy output: the check and its sweep. */
-import { chain, createSession, tree, type Drafter, type T5Model } from '../../lib/index.ts';
+import {
+  adaptive,
+  chain,
+  createSession,
+  csDraft,
+  dynamicTree,
+  maxGram,
+  tree,
+  type Drafter,
+  type SessionOptions,
+  type T5Model,
+} from '../../lib/index.ts';
 
-export interface LosslessCase {
-  /** Candidates per node, level by level; a chain of length gamma is gamma ones. */
-  widths: number[];
+export interface LosslessMethod {
+  name: string;
+  draft: Drafter;
+  verifier?: NonNullable<SessionOptions['verifier']>;
+}
+
+/** Every way to draft with these models; a cascade takes them in this order. */
+export function losslessMethods(first: T5Model, ...smaller: T5Model[]): LosslessMethod[] {
+  const all = [first, ...smaller];
+  const copies = all.length === 1 ? [[4, 4], [0, 3]] : [[5, 3, 3], [0, 2, 3], [0, 0, 3]]; // prettier-ignore
+  const chains = [1, 2, 3, 4, 5, 6, 7, 8].map((length) => ({
+    name: `chain ${length}`,
+    draft: chain(first, { length }),
+  }));
+  const models = all.length === 1 ? [[4]] : [[4, 2], [0, 3]]; // prettier-ignore
+  return [
+    ...chains,
+    { name: 'chain 4, token', draft: chain(first, { length: 4 }), verifier: 'token' },
+    { name: 'tree 4x2x2', draft: tree(first, { widths: [4, 2, 2] }) },
+    { name: 'tree 2x2x1x1', draft: tree(first, { widths: [2, 2, 1, 1] }) },
+    {
+      name: 'k-seq 3x2',
+      draft: tree(first, { widths: [3, 2], replacement: true }),
+      verifier: 'k-seq',
+    },
+    { name: 'dynamic tree 12', draft: dynamicTree(first, { nodes: 12 }) },
+    { name: 'Max-Gram', draft: maxGram() },
+    { name: 'tree of Max-Gram 3x2', draft: tree(maxGram(), { widths: [3, 2] }) },
+    { name: `csDraft of ${all.length}`, draft: csDraft(all, { lengths: models, maxGram: false }) },
+    {
+      name: `csDraft of ${all.length} and Max-Gram`,
+      draft: csDraft(all, { lengths: copies }),
+    },
+    {
+      name: `lenient csDraft of ${all.length} and Max-Gram`,
+      draft: csDraft(all, { lengths: copies, lenience: 3 }),
+    },
+    { name: 'adaptive chain', draft: adaptive(chain(first, { length: 4 }), { max: 8 }) },
+    { name: 'adaptive csDraft', draft: adaptive(csDraft(all, { lengths: copies })) },
+  ];
+}
+
+export interface LosslessOutcome {
+  method: LosslessMethod;
   batch: number;
-}
-
-export const chains = [1, 2, 3, 4, 5, 6, 7, 8].map((gamma) => Array<number>(gamma).fill(1));
-export const trees = [
-  [4, 2, 2],
-  [2, 2, 1, 1],
-];
-
-/** "chain 4" or "tree 4x2x2". */
-export function shapeName(widths: number[]): string {
-  const isChain = widths.every((width) => width === 1);
-  return isChain ? `chain ${widths.length}` : `tree ${widths.join('x')}`;
-}
-
-function drafterOf(model: T5Model, widths: number[]): Drafter {
-  const isChain = widths.every((width) => width === 1);
-  return isChain ? chain(model, { length: widths.length }) : tree(model, { widths });
-}
-
-export interface LosslessOutcome extends LosslessCase {
   sentences: number;
   tokens: number;
   /** Sentences whose tokens differ from the target's own. */
@@ -37,12 +69,12 @@ async function greedyTokens(
   target: T5Model,
   texts: string[],
   batch: number,
-  draft?: Drafter,
+  method?: LosslessMethod,
 ): Promise<{ tokens: number[][]; accepted: number; tested: number; calls: number }> {
   await using session = await createSession({
     target,
     maxBatch: batch,
-    ...(draft ? { draft } : {}),
+    ...(method ? { draft: method.draft, verifier: method.verifier ?? 'auto' } : {}),
   });
   const results = await session.generate(texts);
   const sum = (pick: (r: (typeof results)[number]) => number): number =>
@@ -58,24 +90,26 @@ async function greedyTokens(
 /** Yields one outcome per case; the target decodes alone once, one text at a time. */
 export async function* losslessSweep(
   target: T5Model,
-  drafter: T5Model,
   texts: string[],
-  cases: LosslessCase[],
+  methods: LosslessMethod[],
+  batches = [1, 16],
 ): AsyncGenerator<LosslessOutcome> {
   const own = await greedyTokens(target, texts, 1);
   const total = own.tokens.reduce((sum, tokens) => sum + tokens.length, 0);
-  for (const { widths, batch } of cases) {
-    const drafted = await greedyTokens(target, texts, batch, drafterOf(drafter, widths));
-    yield {
-      widths,
-      batch,
-      sentences: texts.length,
-      tokens: total,
-      different: texts.flatMap((_, i) =>
-        JSON.stringify(drafted.tokens[i]) === JSON.stringify(own.tokens[i]) ? [] : [i],
-      ),
-      acceptanceRate: drafted.accepted / drafted.tested,
-      blockEfficiency: total / drafted.calls,
-    };
+  for (const batch of batches) {
+    for (const method of methods) {
+      const drafted = await greedyTokens(target, texts, batch, method);
+      yield {
+        method,
+        batch,
+        sentences: texts.length,
+        tokens: total,
+        different: texts.flatMap((_, i) =>
+          JSON.stringify(drafted.tokens[i]) === JSON.stringify(own.tokens[i]) ? [] : [i],
+        ),
+        acceptanceRate: drafted.accepted / drafted.tested,
+        blockEfficiency: total / drafted.calls,
+      };
+    }
   }
 }

@@ -1,0 +1,155 @@
+/**
+ * The sequence-level cascade: the small model answers, the large one is asked where the answer's
+ * score is low. Without speculation, a baseline: the large model begins anew, its encoder included.
+ */
+import type { NativeEvent } from '../native.ts';
+import { lossless, nativeRule } from '../rules.ts';
+import type { CascadeSettings } from './cascade-options.ts';
+import { noDraft } from './draft-plan.ts';
+import type { RequestSettings, SessionSettings } from './options.ts';
+import { addStats, emptyStats, finishStats, type Result } from './result.ts';
+import type { OnEvent } from './running.ts';
+import { EngineRunner, type Begun, type CallOptions, type Prepared } from './runner.ts';
+import type { Runner, SessionStats } from './runner.ts';
+
+export class SequenceCascade implements Runner {
+  readonly #cascade: CascadeSettings;
+  readonly #small: EngineRunner;
+  readonly #large: EngineRunner;
+  readonly #totals = emptyStats(1);
+  #outputs = 0;
+  #tokens = 0;
+
+  constructor(settings: SessionSettings, cascade: CascadeSettings) {
+    this.#cascade = cascade;
+    const alone = { ...settings, draft: noDraft, verifier: 'token' as const };
+    this.#small = new EngineRunner({ ...alone, target: cascade.draft.model });
+    this.#large = new EngineRunner(alone);
+  }
+
+  begin(
+    requests: Prepared[],
+    settings: RequestSettings,
+    options: CallOptions,
+    onEvent?: OnEvent,
+  ): Begun {
+    const cancels: (() => void)[] = [];
+    let cancelled = false;
+    const own = { ...settings, rule: nativeRule(lossless()), confidenceStop: 0 };
+    const small = this.#small.begin(requests, own, { ...options, logprobs: true });
+    cancels.push(small.cancel);
+    const askLarge = (request: Prepared, seed: bigint): Promise<Result> => {
+      const large = this.#large.begin([{ ...request, seeds: [seed] }], own, options, onEvent);
+      cancels.push(large.cancel);
+      if (cancelled) large.cancel();
+      return large.results[0]!;
+    };
+    const places = requests.flatMap((request) => request.seeds.map((seed) => ({ request, seed })));
+    const results = places.map(async ({ request, seed }, i) => {
+      const answer = await small.results[i]!;
+      if (sequenceScore(answer.logprobs!, this.#cascade) >= this.#cascade.threshold) {
+        onEvent?.(wholeEvent(answer));
+        return this.#counted(keptResult(answer, options.logprobs ?? false));
+      }
+      return this.#counted(deferredResult(answer, await askLarge(request, seed)));
+    });
+    // Whoever awaits them sees their errors; that nobody does yet is no fault.
+    for (const result of results) result.catch(() => {});
+    const cancel = (): void => {
+      cancelled = true;
+      for (const one of cancels) one();
+    };
+    return { results, cancel };
+  }
+
+  /** Outputs that failed or were aborted count in neither. */
+  stats(): SessionStats {
+    const engines = [this.#small.stats(), this.#large.stats()];
+    const sum = (read: (stats: SessionStats) => number): number =>
+      engines.reduce((total, stats) => total + read(stats), 0);
+    return {
+      queued: sum((stats) => stats.queued),
+      active: sum((stats) => stats.active),
+      steps: sum((stats) => stats.steps),
+      outputs: this.#outputs,
+      tokens: this.#tokens,
+      totals: finishStats(this.#totals, this.#tokens),
+      cacheBytes: sum((stats) => stats.cacheBytes),
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#small.close(), this.#large.close()]);
+  }
+
+  #counted(result: Result): Result {
+    const { stats } = result;
+    this.#outputs++;
+    this.#tokens += result.tokens.length;
+    addStats(this.#totals, stats, stats.deferralRate === 1);
+    return result;
+  }
+}
+
+/** Of an answer's log-probabilities, token by token; an empty answer is sure. */
+export function sequenceScore(
+  logprobs: Float32Array,
+  { score, quantile }: Pick<CascadeSettings, 'score' | 'quantile'>,
+): number {
+  const sum = logprobs.reduce((total, logprob) => total + logprob, 0);
+  switch (score) {
+    case 'probability':
+      return Math.exp(sum);
+    case 'chow-sum':
+      return sum;
+    case 'mean-logprob':
+      return logprobs.length === 0 ? 0 : sum / logprobs.length;
+    case 'quantile':
+      return quantileOf(logprobs, quantile);
+  }
+}
+
+/** Linear between the sorted values, as numpy's default. */
+function quantileOf(values: Float32Array, quantile: number): number {
+  if (values.length === 0) return 0;
+  const sorted = Float64Array.from(values).sort();
+  const at = quantile * (sorted.length - 1);
+  const low = sorted[Math.floor(at)]!;
+  const high = sorted[Math.ceil(at)]!;
+  return low + (high - low) * (at - Math.floor(at));
+}
+
+/** The small model's tokens are the drafts: all of them accepted, or all rejected. */
+function keptResult(answer: Result, logprobs: boolean): Result {
+  const { targetCalls, encodeMs, decodeMs } = answer.stats;
+  const tokens = answer.tokens.length;
+  const stats = {
+    ...{ targetCalls: 0, draftCalls: [targetCalls], encodeMs, decodeMs },
+    ...{ proposed: tokens, tested: tokens, accepted: tokens },
+    ...{ acceptanceRate: tokens > 0 ? 1 : 0, blockEfficiency: 0, deferralRate: 0 },
+  };
+  const { logprobs: own, ...rest } = answer;
+  return { ...rest, ...(logprobs && own ? { logprobs: own } : {}), stats };
+}
+
+function deferredResult(answer: Result, large: Result): Result {
+  const tokens = answer.tokens.length;
+  const stats = {
+    ...large.stats,
+    ...{ draftCalls: [answer.stats.targetCalls], proposed: tokens, tested: tokens },
+    deferralRate: 1,
+    encodeMs: answer.stats.encodeMs + large.stats.encodeMs,
+    decodeMs: answer.stats.decodeMs + large.stats.decodeMs,
+  };
+  return { ...large, stats };
+}
+
+/** An answer as the event of one step. */
+function wholeEvent(answer: Result): NativeEvent {
+  return {
+    ...{ request: 0, sample: 0, stats: null, error: null, logprobs: null },
+    tokens: Int32Array.from(answer.tokens),
+    accepted: answer.tokens.length,
+    finish: answer.finishReason,
+  };
+}
