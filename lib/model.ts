@@ -21,8 +21,9 @@ export interface LoadOptions {
   /** Where the model computes. 'auto' (default): the CPU, the one device this version runs on. */
   device?: Device;
   /**
-   * Type of the weights in memory; products are accumulated in float32 whatever it is. 'auto'
-   * (default): bf16 on CPUs with native bfloat16, else f32.
+   * Type of the weights in memory. 'auto' (default): bf16 on CPUs with native bfloat16, else f32.
+   * 'bf16' rounds the inputs of products as well where the CPU multiplies bfloat16 natively;
+   * 'int8' has a scale per output and quantises the inputs of products row by row.
    */
   dtype?: Dtype;
   /** Upper bound of threads that one operation uses; default: all cores. */
@@ -52,7 +53,7 @@ export class T5Model {
   readonly config: T5Config;
   /** 'cpu'. */
   readonly device: string;
-  /** Type of the weights: 'f32' or 'bf16'. */
+  /** Type of the weights: 'f32', 'bf16' or 'int8'. */
   readonly dtype: string;
   /** Number of weights, shared ones counted once. */
   readonly parameters: number;

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-const isas = ['avx2', 'avx512'];
+const isas = ['avx2', 'avx512', 'avx512vnni', 'avx512bf16'];
 
 /** Demangled names of the object's weak and unique definitions. */
 function weakSymbols(object) {

@@ -1,4 +1,4 @@
-/** Bundled models: the reference's token ids on 64 real texts, in f32 and bf16. */
+/** Bundled models: the reference's token ids on 64 real texts, in f32, bf16 and int8. */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSession, type T5Model } from '../lib/index.ts';
@@ -10,7 +10,7 @@ interface Golden {
   cases: { text: string; inputIds: number[]; tokens: number[]; output: string }[];
 }
 
-/** f32 margin below which two logits count as a near tie (README of the models: bf16 weights). */
+/** f32 margin below which two logits count as a near tie (README of the models). */
 const nearTie = 0.3;
 
 function readGolden(name: string): Golden {
@@ -29,6 +29,22 @@ async function marginAtDifference(
   const { data, shape } = await model.logits([inputIds], [decoderIds]);
   const row = data.subarray(at * shape[2], (at + 1) * shape[2]);
   return Math.abs(row[reference[at]!]! - row[tokens[at]!]!);
+}
+
+/** L2 norm of the difference over that of the reference, entries [begin, end). */
+function relativeError(
+  values: Float32Array,
+  reference: Float32Array,
+  begin: number,
+  end: number,
+): number {
+  let difference = 0;
+  let size = 0;
+  for (let i = begin; i < end; i += 1) {
+    difference += (values[i]! - reference[i]!) ** 2;
+    size += reference[i]! ** 2;
+  }
+  return Math.sqrt(difference / size);
 }
 
 describe.each(bundledNames)('bundled model %s', (name) => {
@@ -52,8 +68,11 @@ describe.each(bundledNames)('bundled model %s', (name) => {
     expect(results.map(({ tokens }) => tokens)).toEqual(golden.cases.map(({ tokens }) => tokens));
   });
 
-  it('gives them in bf16 but for near ties', async () => {
-    await using model = await loadBundled(name, { dtype: 'bf16' });
+  it.each([
+    ['bf16', 60],
+    ['int8', 58],
+  ] as const)('gives them in %s but for near ties', async (dtype, least) => {
+    await using model = await loadBundled(name, { dtype });
     await using exact = await loadBundled(name);
     await using session = await createSession({
       target: model,
@@ -67,6 +86,31 @@ describe.each(bundledNames)('bundled model %s', (name) => {
       else
         expect(await marginAtDifference(exact, inputIds, reference, tokens)).toBeLessThan(nearTie);
     }
-    expect(equal).toBeGreaterThanOrEqual(60);
+    expect(equal).toBeGreaterThanOrEqual(least);
+  });
+
+  it.each([
+    ['bf16', 0.01],
+    ['int8', 0.015],
+  ] as const)('has logits in %s near those in f32', async (dtype, bound) => {
+    await using model = await loadBundled(name, { dtype });
+    await using exact = await loadBundled(name);
+    const inputs = golden.cases.map(({ inputIds }) => inputIds);
+    const outputs = golden.cases.map(({ tokens }) => [
+      exact.config.decoderStartTokenId,
+      ...tokens.slice(0, -1),
+    ]);
+    let sum = 0;
+    let rows = 0;
+    for (const [i, input] of inputs.entries()) {
+      const reference = await exact.logits([input], [outputs[i]!]);
+      const { data } = await model.logits([input], [outputs[i]!]);
+      for (let at = 0; at < data.length; at += reference.shape[2]) {
+        sum += relativeError(data, reference.data, at, at + reference.shape[2]);
+        rows += 1;
+      }
+    }
+    expect(sum / rows).toBeLessThan(bound);
+    expect(sum).toBeGreaterThan(0); // another type was in use
   });
 });

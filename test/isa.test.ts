@@ -31,9 +31,18 @@ describe('golden checkpoints', () => {
     expect(await goldenWith('scalar')).toMatch(/12 passed/);
   });
 
-  // A processor without AVX2 cannot run them.
-  it.skipIf(!features.includes('avx2'))('hold with avx2 kernels', async () => {
-    expect(await goldenWith('avx2')).toMatch(/12 passed/);
+  // A processor without them cannot run them.
+  it.each([
+    ['avx2', 'avx2'],
+    ['avx512', 'avx512f'],
+    ['avx512vnni', 'avx512_vnni'],
+    ['avx512bf16', 'avx512_bf16'],
+  ])('hold with %s kernels', async (isa, feature) => {
+    if (!features.includes(feature)) {
+      console.log(`skipped: this processor has no ${feature}`);
+      return;
+    }
+    expect(await goldenWith(isa)).toMatch(/12 passed/);
   });
 
   it('are refused with kernels that do not exist', async () => {

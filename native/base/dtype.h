@@ -9,12 +9,24 @@
 
 namespace speccascade {
 
-enum class DType : uint8_t { kF32, kBF16, kF16 };
+enum class DType : uint8_t { kF32, kBF16, kF16, kInt8 };
 
-SC_HOST_DEVICE constexpr size_t dtype_bytes(DType type) { return type == DType::kF32 ? 4 : 2; }
+SC_HOST_DEVICE constexpr size_t dtype_bytes(DType type) {
+  return type == DType::kF32 ? 4 : type == DType::kInt8 ? 1 : 2;
+}
 
 inline const char* dtype_name(DType type) {
-  return type == DType::kF32 ? "f32" : type == DType::kBF16 ? "bf16" : "f16";
+  switch (type) {
+    case DType::kF32:
+      return "f32";
+    case DType::kBF16:
+      return "bf16";
+    case DType::kF16:
+      return "f16";
+    case DType::kInt8:
+      return "int8";
+  }
+  return "f32";
 }
 
 SC_HOST_DEVICE inline float bf16_to_float(uint16_t bits) {

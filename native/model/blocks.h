@@ -1,17 +1,31 @@
 // The parts that encoder and decoder layers share, as op descriptors.
 #pragma once
 
-#include "model/config.h"
-#include "model/weights.h"
+#include <algorithm>
+
+#include "model/model.h"
 #include "ops/program.h"
 
 namespace speccascade {
 
-// Where an op reads how many rows there are, and their bound.
+// Where an op reads how many rows there are, their bound, and the scratch that the
+// products of a pass share.
 struct RowCount {
   const int32_t* count;
   int max;
+  void* scratch = nullptr;
 };
+
+// Scratch for the products of a pass over at most `max_rows` rows.
+inline size_t product_scratch_bytes(const Model& model, int max_rows) {
+  const T5Config& config = model.config;
+  const int deepest = std::max({config.d_model, config.inner(), config.d_ff});
+  size_t most = 0;
+  for (const DType dtype : {DType::kBF16, DType::kInt8}) {
+    most = std::max(most, gemm_scratch_bytes(max_rows, deepest, 2, dtype));
+  }
+  return model.dtype == DType::kF32 ? 0 : most;
+}
 
 inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T5Config& config,
                         RowCount rows) {
@@ -22,8 +36,8 @@ inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T
 // x [rows, k] times weight [n, k], both dense; out has the weight's n columns.
 inline GemmArgs multiply(const float* x, const Matrix& weight, float* out, Epilogue epilogue,
                          RowCount rows) {
-  return {x,          weight.k, weight,  out,    weight.n, epilogue, Activation::kNone,
-          rows.count, rows.max, nullptr, nullptr};
+  return {x,          weight.k, weight,  out,     weight.n,    epilogue, Activation::kNone,
+          rows.count, rows.max, nullptr, nullptr, rows.scratch};
 }
 
 // hidden += wo act(wi norm(hidden)), gated or not.

@@ -36,25 +36,26 @@ DecoderPass::DecoderPass(const Model& model, const Limits& limits, SelfCache& se
       query_(area(limits.max_rows, model.config.inner())),
       attended_(area(limits.max_rows, model.config.inner())),
       feed_forward_(area(limits.max_rows, model.config.d_ff)),
-      logits_(area(limits.max_logits, model.config.vocab_size)) {
+      logits_(area(limits.max_logits, model.config.vocab_size)),
+      scratch_(product_scratch_bytes(model, std::max(limits.max_rows, limits.max_logits))) {
   emit();
 }
 
 size_t DecoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + query_.bytes() + attended_.bytes() +
-         feed_forward_.bytes() + logits_.bytes();
+         feed_forward_.bytes() + logits_.bytes() + scratch_.bytes();
 }
 
 void DecoderPass::run() { run_cpu(program_, model_.threads); }
 
 void DecoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {rows_.num_rows, limits_.max_rows};
+  const RowCount rows = {rows_.num_rows, limits_.max_rows, scratch_.data()};
   program_.add(ResolveCacheRowsArgs{rows_, self_.table()});
   program_.add(
       EmbedArgs{model_.weights.shared, rows_.tokens, hidden_.data(), rows.count, rows.max});
   for (int i = 0; i < config.num_decoder_layers; ++i) emit_layer(i);
-  const RowCount wanted = {rows_.num_logits, limits_.max_logits};
+  const RowCount wanted = {rows_.num_logits, limits_.max_logits, scratch_.data()};
   RmsNormArgs last =
       norm(hidden_.data(), model_.weights.decoder_final_norm, normed_.data(), config, wanted);
   last.in_rows = rows_.logit_rows;
@@ -69,7 +70,7 @@ void DecoderPass::emit() {
 void DecoderPass::emit_layer(int index) {
   const T5Config& config = model_.config;
   const DecoderLayerWeights& layer = model_.weights.decoder[static_cast<size_t>(index)];
-  const RowCount rows = {rows_.num_rows, limits_.max_rows};
+  const RowCount rows = {rows_.num_rows, limits_.max_rows, scratch_.data()};
   float* hidden = hidden_.data();
   float* normed = normed_.data();
 

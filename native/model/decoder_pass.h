@@ -42,6 +42,7 @@ class DecoderPass {
   Array<int32_t> node_parent_;
   DecoderRows rows_;
   Array<float> hidden_, normed_, query_, attended_, feed_forward_, logits_;
+  Buffer scratch_;
   Program program_;
 };
 

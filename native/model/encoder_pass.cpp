@@ -27,18 +27,19 @@ EncoderPass::EncoderPass(const Model& model, int max_rows, int max_sequences, Cr
       normed_(area(max_rows, model.config.d_model)),
       qkv_(area(max_rows, 3 * model.config.inner())),
       attended_(area(max_rows, model.config.inner())),
-      feed_forward_(area(max_rows, model.config.d_ff)) {
+      feed_forward_(area(max_rows, model.config.d_ff)),
+      scratch_(product_scratch_bytes(model, max_rows)) {
   emit();
 }
 
 size_t EncoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + qkv_.bytes() + attended_.bytes() +
-         feed_forward_.bytes();
+         feed_forward_.bytes() + scratch_.bytes();
 }
 
 void EncoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.data(), max_rows_};
+  const RowCount rows = {num_rows_.data(), max_rows_, scratch_.data()};
   program_.add(
       EmbedArgs{model_.weights.shared, tokens_.data(), hidden_.data(), rows.count, rows.max});
   for (const EncoderLayerWeights& layer : model_.weights.encoder) emit_layer(layer);
@@ -55,7 +56,7 @@ void EncoderPass::emit() {
 
 void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.data(), max_rows_};
+  const RowCount rows = {num_rows_.data(), max_rows_, scratch_.data()};
   program_.add(norm(hidden_.data(), layer.norm, normed_.data(), config, rows));
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
   program_.add(EncoderAttentionArgs{qkv_.data(), attended_.data(), layer.bias, config.max_distance,

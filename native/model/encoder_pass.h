@@ -38,6 +38,7 @@ class EncoderPass {
   int max_sequences_;
   Array<int32_t> num_rows_, tokens_, row_sequence_, offsets_, cross_rows_;
   Array<float> hidden_, normed_, qkv_, attended_, feed_forward_;
+  Buffer scratch_;
   Program program_;
 };
 

@@ -17,8 +17,17 @@ DType choose_dtype(const std::string& wish) {
   if (wish == "f16") {
     fail(ErrorCode::kDevice, "dtype f16 is not available on the CPU; use bf16 or f32");
   }
-  if (wish == "int8") fail(ErrorCode::kDevice, "dtype int8 is not available on the CPU yet");
+  if (wish == "int8") return DType::kInt8;
   fail(ErrorCode::kInput, "dtype: expected auto, f32, bf16, f16 or int8, got ", wish);
+}
+
+// Deeper products could leave int32, in which int8 ones are summed.
+void check_depth(const T5Config& config, DType dtype) {
+  const int deepest = std::max({config.d_model, config.inner(), config.d_ff});
+  if (dtype == DType::kInt8 && deepest > kMaxInt8Depth) {
+    fail(ErrorCode::kConfig, "dtype int8: expected products of at most ", kMaxInt8Depth,
+         " terms, got ", deepest);
+  }
 }
 
 void check_device(const std::string& wish) {
@@ -41,6 +50,7 @@ std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSourc
   model->threads =
       options.threads > 0 ? std::min(options.threads, available_cores()) : available_cores();
   validate(config);
+  check_depth(config, model->dtype);
   model->config = config;
   if (source.files.empty()) {
     RandomSource random(source.seed, config.d_model, config.d_kv, config.d_ff, config.inner(),

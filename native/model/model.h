@@ -29,7 +29,7 @@ struct ModelSource {
 
 struct ModelOptions {
   std::string device = "auto";  // "auto", "cpu"; "cuda..." where that executor exists
-  std::string dtype = "auto";   // "auto", "f32", "bf16"
+  std::string dtype = "auto";   // "auto", "f32", "bf16", "int8"
   int threads = 0;              // 0: all cores
 };
 

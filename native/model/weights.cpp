@@ -12,6 +12,20 @@ namespace {
 
 constexpr size_t kAlign = 64;
 
+// Products of fewer terms average rounding errors out less. Below this depth int8
+// gives way to bf16, and a head in bf16 takes its inputs in two parts. (Both keep
+// the bundled models' near ties from tipping: test/bundled.test.ts.)
+constexpr int kNarrow = 128;
+
+// The type of a matrix of depth k in a model of type `wish`.
+DType matrix_dtype(DType wish, int k) {
+  return wish == DType::kInt8 && k < kNarrow ? DType::kBF16 : wish;
+}
+
+// Embedding and head stay in bf16 in int8 models: of all matrices, their errors
+// reach the logits undiluted.
+DType table_dtype(DType wish) { return wish == DType::kInt8 ? DType::kBF16 : wish; }
+
 // The tensor that holds the token embeddings: files that keep one copy of tied
 // tensors do not agree on its name.
 std::string embedding_name(const WeightSource& source) {
@@ -39,8 +53,10 @@ class Loader {
     std::string name;
     int rows, columns;
     void* out;
+    DType dtype;  // of a packed matrix
     enum { kMatrix, kVector, kEncoderBias, kDecoderBias } kind;
-    int row_begin, which, matrices;  // of a packed matrix
+    int row_begin, which;  // of a packed matrix
+    bool gated;
   };
 
   struct Part {
@@ -49,7 +65,11 @@ class Loader {
   };
 
   // The parts stacked into one packed matrix.
-  Matrix matrix(const std::vector<Part>& parts, int columns);
+  Matrix matrix(const std::vector<Part>& parts, int columns) {
+    return stack(parts, columns, matrix_dtype(dtype_, columns));
+  }
+  Matrix stack(const std::vector<Part>& parts, int columns, DType dtype);
+  Matrix table(const std::string& name);
   Matrix gated_matrix(const std::string& first, const std::string& second, int rows, int columns);
   const float* vector(const std::string& name, int size);
   const float* bias(const std::string& stem, bool bidirectional);
@@ -83,33 +103,40 @@ void Loader::require(const std::string& name, int64_t rows, int64_t columns) {
   parameters_ += rows * std::max<int64_t>(columns, 1);
 }
 
-Matrix Loader::matrix(const std::vector<Part>& parts, int columns) {
+Matrix Loader::stack(const std::vector<Part>& parts, int columns, DType dtype) {
   int rows = 0;
   for (const Part& part : parts) rows += part.rows;
-  void* out = reserve(packed_bytes(rows, columns, dtype_, 1));
+  void* out = reserve(packed_bytes(rows, columns, dtype, false));
   int row_begin = 0;
   for (const Part& part : parts) {
     require(part.name, part.rows, columns);
-    jobs_.push_back({part.name, part.rows, columns, out, Job::kMatrix, row_begin, 0, 1});
+    jobs_.push_back({part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, false});
     row_begin += part.rows;
   }
-  return {out, dtype_, rows, columns, false};
+  return {out, dtype, rows, columns, false, dtype == DType::kInt8 ? 2 : 1};
+}
+
+Matrix Loader::table(const std::string& name) {
+  Matrix matrix = stack({{name, config_.vocab_size}}, config_.d_model, table_dtype(dtype_));
+  if (matrix.dtype == DType::kBF16 && matrix.k < kNarrow) matrix.parts = 2;
+  return matrix;
 }
 
 Matrix Loader::gated_matrix(const std::string& first, const std::string& second, int rows,
                             int columns) {
-  void* out = reserve(packed_bytes(rows, columns, dtype_, 2));
+  const DType dtype = matrix_dtype(dtype_, columns);
+  void* out = reserve(packed_bytes(rows, columns, dtype, true));
   require(first, rows, columns);
   require(second, rows, columns);
-  jobs_.push_back({first, rows, columns, out, Job::kMatrix, 0, 0, 2});
-  jobs_.push_back({second, rows, columns, out, Job::kMatrix, 0, 1, 2});
-  return {out, dtype_, rows, columns, true};
+  jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, true});
+  jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, true});
+  return {out, dtype, rows, columns, true, dtype == DType::kInt8 ? 2 : 1};
 }
 
 const float* Loader::vector(const std::string& name, int size) {
   require(name, size, 0);
   void* out = reserve(static_cast<size_t>(size) * sizeof(float));
-  jobs_.push_back({name, size, 0, out, Job::kVector, 0, 0, 0});
+  jobs_.push_back({name, size, 0, out, DType::kF32, Job::kVector, 0, 0, false});
   return static_cast<const float*>(out);
 }
 
@@ -118,8 +145,8 @@ const float* Loader::bias(const std::string& stem, bool bidirectional) {
   require(name, config_.num_buckets, config_.num_heads);
   const size_t columns = static_cast<size_t>(bias_columns(config_.max_distance));
   void* out = reserve(static_cast<size_t>(config_.num_heads) * columns * sizeof(float));
-  jobs_.push_back({name, config_.num_buckets, config_.num_heads, out,
-                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, 0});
+  jobs_.push_back({name, config_.num_buckets, config_.num_heads, out, DType::kF32,
+                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, false});
   return static_cast<const float*>(out);
 }
 
@@ -175,10 +202,8 @@ DecoderLayerWeights Loader::decoder_layer(int i) {
 
 T5Weights Loader::plan() {
   T5Weights weights;
-  weights.shared = matrix({{embedding_name(source_), config_.vocab_size}}, config_.d_model);
-  weights.head = source_.has("lm_head.weight")
-                     ? matrix({{"lm_head.weight", config_.vocab_size}}, config_.d_model)
-                     : weights.shared;
+  weights.shared = table(embedding_name(source_));
+  weights.head = source_.has("lm_head.weight") ? table("lm_head.weight") : weights.shared;
   for (int i = 0; i < config_.num_layers; ++i) weights.encoder.push_back(encoder_layer(i));
   for (int i = 0; i < config_.num_decoder_layers; ++i) weights.decoder.push_back(decoder_layer(i));
   weights.encoder_final_norm = vector("encoder.final_layer_norm.weight", config_.d_model);
@@ -198,8 +223,8 @@ void Loader::run(const Job& job, int threads) const {
       static thread_local std::vector<float> rows;
       rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
       source_.read(job.name, begin, count, job.columns, rows.data());
-      pack_rows(rows.data(), job.row_begin + begin, count, job.columns, dtype_, job.which,
-                job.matrices, job.out);
+      pack_rows(rows.data(), job.row_begin + begin, count, job.columns, job.dtype, job.which,
+                job.gated, job.out);
     });
   } else {
     std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));
@@ -214,7 +239,7 @@ void Loader::fill(int threads, const LoadProgress& progress) const {
   uint64_t total = 0, done = 0;
   const auto size = [&](const Job& job) {
     return static_cast<uint64_t>(job.rows) * static_cast<uint64_t>(std::max(job.columns, 1)) *
-           dtype_bytes(dtype_);
+           dtype_bytes(job.dtype);
   };
   for (const Job& job : jobs_) total += size(job);
   for (const Job& job : jobs_) {

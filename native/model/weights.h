@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "model/config.h"
 #include "model/weight_source.h"
-#include "ops/gemm.h"
+#include "ops/packed_matrix.h"
 
 namespace speccascade {
 
@@ -54,7 +54,7 @@ struct T5Weights {
 // Called with bytes done and in all, from the loading thread.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Reads and packs every weight. `dtype` is the matrices' type: f32 or bf16. The
+// Reads and packs every weight. `dtype` is the matrices' type: f32, bf16 or int8. The
 // source is checked in full before memory is taken. `threads` bounds the pool
 // threads used.
 T5Weights load_weights(const T5Config& config, WeightSource& source, DType dtype, int threads,

@@ -1,6 +1,6 @@
 // embed: out[r, :] = table[tokens[r], :]
 //
-//   table  [V, width] f32 or bf16, packed as a gemm weight (gemm.h), so that tied
+//   table  [V, width], packed as a gemm weight (packed_matrix.h), so that tied
 //          checkpoints hold embedding and output head once
 //   tokens [rows] int32, 0 <= token < V (checked where they enter the engine)
 //   out    [rows, width] f32
@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "ops/gemm.h"
+#include "ops/packed_matrix.h"
 
 namespace speccascade {
 

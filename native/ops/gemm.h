@@ -1,13 +1,28 @@
 // gemm: out[o(r), n] = epilogue( sum_k x[i(r), k] * weight[n, k] ), r < *num_rows
 //
 //   x       [rows, K]   f32, row stride ldx
-//   weight  [N, K]      f32 or bf16, packed (below)
+//   weight  [N, K]      f32, bf16 or int8, packed (packed_matrix.h)
 //   out     [rows, N]   f32, row stride ldo
 //   i(r), o(r)          in_rows[r] and out_rows[r], or r where those are null
 //
-// Every product is accumulated in f32, k ascending, by one fused multiply-add a
-// term. The order does not depend on the number of rows, on how rows and columns
-// are tiled, or on threads: a row has the same bits in any batch.
+// How a product is summed depends on the weight's type and the instruction set:
+//
+//   f32   k ascending, in f32. One fused multiply-add a term, where the processor
+//         has them and the kernels are compiled for them (the scalar kernels of
+//         x86 are not: there a term is rounded twice).
+//   bf16  With AVX-512 BF16: x is rounded to bf16, and terms are added in pairs of
+//         consecutive k, ascending, by the processor's dot product, in f32. In two
+//         parts: x is taken as the bf16 nearest to it plus that of the rest; each
+//         part is summed for itself. Elsewhere as f32, the weights widened.
+//   int8  Always two parts: each row of x becomes integers of 16 bits with one
+//         scale, max |x| / 32512, rounded to the nearest, and of these the upper and
+//         the lower byte are multiplied. Both sums are exact in int32 on every
+//         instruction set; out = (256 upper + lower) * scale of the row * scale of
+//         the column. A row that holds a value that is not finite gives NaN.
+//
+// One output is one accumulator, walked over K in one order. Neither the number of
+// rows, nor how rows and columns are tiled, nor threads change the instructions
+// that make it: a row has the same bits in any batch.
 //
 // Epilogues: store; add (out += product, the residual stream); activate; gate:
 // the weight holds two matrices of N rows each, out = act(x W0') * (x W1').
@@ -16,26 +31,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/dtype.h"
 #include "ops/activation.h"
+#include "ops/packed_matrix.h"
 
 namespace speccascade {
 
-// Output columns that stand side by side in the packed form.
-constexpr int kPanel = 16;
-
 enum class Epilogue : uint8_t { kStore, kAdd, kActivate, kGate };
-
-// A packed weight: panels of 16 output columns, each [K][16], the last one
-// zero-filled. For kGate the panels of the two matrices alternate, so that both
-// halves of a product are in registers together.
-struct Matrix {
-  const void* data = nullptr;
-  DType dtype = DType::kF32;
-  int n = 0;  // output columns; of one of the two matrices if gated
-  int k = 0;
-  bool gated = false;
-};
 
 struct GemmArgs {
   const float* x;
@@ -49,20 +50,15 @@ struct GemmArgs {
   int max_rows;             // their bound
   const int32_t* in_rows;
   const int32_t* out_rows;
+  void* scratch;  // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
 };
 
-constexpr int panels_of(int columns) { return (columns + kPanel - 1) / kPanel; }
+// Whether the products of the active instruction set round x to bf16 when the
+// weights are bf16.
+bool gemm_rounds_inputs();
 
-// Bytes of the packed form of `matrices` (1, or 2 if gated) [n, k] matrices.
-constexpr size_t packed_bytes(int n, int k, DType dtype, int matrices) {
-  return static_cast<size_t>(panels_of(n)) * kPanel * static_cast<size_t>(k) * dtype_bytes(dtype) *
-         static_cast<size_t>(matrices);
-}
-
-// Packs rows [row_begin, row_begin + rows) of matrix `which` of `matrices` from
-// row-major f32 [rows, k] into `packed`. Rounds to nearest for bf16.
-void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype, int which,
-               int matrices, void* packed);
+// Bytes that a product needs for x in the type that it multiplies in.
+size_t gemm_scratch_bytes(int max_rows, int k, int parts, DType dtype);
 
 void gemm_cpu(const GemmArgs& args, int threads);
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "base/thread_pool.h"
 #include "ops/cpu_kernels.h"
@@ -9,50 +8,79 @@ namespace speccascade {
 
 namespace {
 
-// Multiply-adds below which a second thread costs more than it brings (a round
-// of the pool takes a few microseconds).
-constexpr int64_t kWorkPerThread = 1 << 17;
+// Bytes of weights, times rows, below which a second thread costs more than it
+// brings (a round of the pool takes a few microseconds).
+constexpr int64_t kWorkPerThread = 1 << 18;
 
-// Panels handed out together: what the widest kernel takes in one go.
-constexpr int kPanelsPerTask = 8;
+// Entries of x below which one thread prepares them all.
+constexpr int64_t kEntriesPerThread = 1 << 15;
+
+// Panels handed out together: what the widest tile takes in one go.
+constexpr int kPanelsPerTask = 4;
+
+bool prepares(DType dtype) {
+  return dtype == DType::kInt8 || (dtype == DType::kBF16 && cpu_kernels().rounds_inputs);
+}
+
+size_t prepared_stride(int k, DType dtype) {
+  return (static_cast<size_t>(groups_of(k, dtype)) * 4 + 63) / 64 * 64;
+}
+
+int useful_threads(int64_t work, int64_t per_thread, int threads) {
+  return static_cast<int>(std::clamp<int64_t>(work / per_thread, 1, std::max(threads, 1)));
+}
+
+// Rows of x into the scratch, then their scales.
+GemmInputs prepare(const GemmArgs& args, int rows, int threads) {
+  const DType dtype = args.weight.dtype;
+  if (!prepares(dtype)) return {nullptr, 0, 1, nullptr};
+  const CpuKernels& kernels = cpu_kernels();
+  const int k = args.weight.k, parts = args.weight.parts;
+  const size_t stride = prepared_stride(k, dtype);
+  const size_t row_bytes = stride * static_cast<size_t>(parts);
+  char* out = static_cast<char*>(args.scratch);
+  float* scales = reinterpret_cast<float*>(out + static_cast<size_t>(args.max_rows) * row_bytes);
+  const int useful = useful_threads(static_cast<int64_t>(rows) * k, kEntriesPerThread, threads);
+  const int tasks = std::min(rows, useful == 1 ? 1 : useful * 4);
+  parallel_for(tasks, useful, [&](int64_t task) {
+    const int end = static_cast<int>((task + 1) * rows / tasks);
+    for (int r = static_cast<int>(task * rows / tasks); r < end; ++r) {
+      const int64_t row = args.in_rows ? args.in_rows[r] : r;
+      scales[r] = kernels.prepare_row(dtype, parts, args.x + row * args.ldx, k,
+                                      out + static_cast<size_t>(r) * row_bytes, stride);
+    }
+  });
+  return {out, stride, parts, scales};
+}
 
 }  // namespace
 
-void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype, int which,
-               int matrices, void* packed) {
-  for (int r = 0; r < rows; ++r) {
-    const int n = row_begin + r;
-    const size_t panel = static_cast<size_t>(n / kPanel) * static_cast<size_t>(matrices) +
-                         static_cast<size_t>(which);
-    size_t at = panel * static_cast<size_t>(k) * kPanel + static_cast<size_t>(n % kPanel);
-    const float* row = source + static_cast<size_t>(r) * static_cast<size_t>(k);
-    for (int i = 0; i < k; ++i, at += kPanel) {
-      if (dtype == DType::kF32) {
-        static_cast<float*>(packed)[at] = row[i];
-      } else {
-        static_cast<uint16_t*>(packed)[at] = float_to_bf16(row[i]);
-      }
-    }
-  }
+bool gemm_rounds_inputs() { return cpu_kernels().rounds_inputs; }
+
+size_t gemm_scratch_bytes(int max_rows, int k, int parts, DType dtype) {
+  if (!prepares(dtype)) return 0;
+  const size_t row_bytes = prepared_stride(k, dtype) * static_cast<size_t>(parts) + sizeof(float);
+  return static_cast<size_t>(max_rows) * row_bytes;
 }
 
 void gemm_cpu(const GemmArgs& args, int threads) {
   const int rows = *args.num_rows;
   if (rows == 0) return;
-  const int panels = panels_of(args.weight.n);
+  const GemmInputs inputs = prepare(args, rows, threads);
+  const int panels = panels_of(args.weight.n, args.weight.gated);
   const int64_t work =
-      static_cast<int64_t>(rows) * args.weight.n * args.weight.k * (args.weight.gated ? 2 : 1);
-  const int useful =
-      static_cast<int>(std::clamp<int64_t>(work / kWorkPerThread, 1, std::max(threads, 1)));
+      rows * static_cast<int64_t>(
+                 packed_bytes(args.weight.n, args.weight.k, args.weight.dtype, args.weight.gated));
+  const int useful = useful_threads(work, kWorkPerThread, threads);
   const CpuKernels& kernels = cpu_kernels();
-  if (useful == 1) return kernels.gemm_panels(args, rows, 0, panels);
+  if (useful == 1) return kernels.gemm_panels(args, inputs, rows, 0, panels);
   // A few tasks a thread even out cores of unequal speed.
   const int tasks_wanted = useful * 4;
   const int per_task = std::max(kPanelsPerTask, (panels / tasks_wanted + kPanelsPerTask - 1) /
                                                     kPanelsPerTask * kPanelsPerTask);
   parallel_for((panels + per_task - 1) / per_task, useful, [&](int64_t task) {
     const int begin = static_cast<int>(task) * per_task;
-    kernels.gemm_panels(args, rows, begin, std::min(panels, begin + per_task));
+    kernels.gemm_panels(args, inputs, rows, begin, std::min(panels, begin + per_task));
   });
 }
 

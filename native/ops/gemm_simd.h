@@ -1,164 +1,155 @@
-// The micro-kernel of gemm: a few rows times a few panels, accumulators in
+// The tiles of gemm: a few rows times one or a few panels, accumulators in
 // registers, K walked once. Included by kernels_simd.cpp.
 #pragma once
 
 #include "ops/cpu_kernels.h"
+#include "ops/epilogue_simd.h"
+#include "ops/product_simd.h"
 #include "ops/simd.h"
 
 namespace speccascade {
 namespace SC_SIMD_NAMESPACE {
 
-constexpr int kRegsPerPanel = kPanel / kLanes;
-// Vector registers spent on accumulators; the rest hold weights and inputs.
-constexpr int kAccumulators = kLanes == 16 ? 24 : 12;
-// Taller tiles spill: every row of a step keeps its broadcast input in a register.
-constexpr int kMaxTileRows = 10;
+// Rows of the tallest tile: what fits into the registers beside a line of weights.
+constexpr int kTileRows = kLanes == 16 ? 12 : kLanes == 8 ? 3 : 2;
+// Vectors of a line that one tile takes; the others are further tiles.
+constexpr int kTileVecs = kLineVecs < 4 ? kLineVecs : 4;
+// Panels side by side, where few rows alone would leave the multipliers waiting
+// for their own results.
+constexpr int kTilePanels = kLanes == 16 ? 4 : kLanes == 8 ? 2 : 1;
 
-constexpr int rows_for(int panels) {
-  const int rows = kAccumulators / (panels * kRegsPerPanel);
-  return rows < 1 ? 1 : rows > kMaxTileRows ? kMaxTileRows : rows;
+constexpr int panels_for(int rows) {
+  const int most = kTileRows / (rows < 1 ? 1 : rows);
+  return most >= kTilePanels ? kTilePanels : most >= 2 ? 2 : 1;
 }
 
-SC_INLINE Vec load_weight(const float* p) { return load(p); }
-SC_INLINE Vec load_weight(const uint16_t* p) { return load_bf16(p); }
+struct TileInputs {
+  const char* rows[kTileRows];
+};
 
-// tile[r][p * 16 + c] = sum_k x[r][k] * panel_p[k][c]
-template <typename W, int P, int R>
-void multiply_tile(const float* const* x, const W* panels, int k_size, float* tile) {
-  Vec sum[R][P][kRegsPerPanel] = {};
-  const int64_t panel_stride = static_cast<int64_t>(k_size) * kPanel;
-  for (int k = 0; k < k_size; ++k) {
-    const W* weights = panels + static_cast<int64_t>(k) * kPanel;
-    for (int p = 0; p < P; ++p) {
-      for (int j = 0; j < kRegsPerPanel; ++j) {
-        const Vec w = load_weight(weights + p * panel_stride + j * kLanes);
-        for (int r = 0; r < R; ++r) sum[r][p][j] += splat(x[r][k]) * w;
-      }
+// tile[r][p][v] = the vector v of row r's products with panel p. `lines` points to
+// the first vector in the first panel's first line.
+template <typename Product, int R, int P>
+void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k, int first_vec,
+                   float* tile) {
+  using Sum = typename Product::Sum;
+  constexpr int kWide = P * kTileVecs;
+  const int64_t groups = k / Product::kGroup;
+  Sum sum[R][kWide] = {};
+  const auto step = [&](int64_t group, auto input) SC_LAMBDA_INLINE {
+    typename Product::Weight w[kWide];
+    for (int v = 0; v < kWide; ++v) {
+      const char* panel = lines + static_cast<size_t>(v / kTileVecs) * stride;
+      w[v] = Product::weight(panel + group * static_cast<int64_t>(kLineBytes) +
+                             (first_vec + v % kTileVecs) * kVecBytes);
     }
-  }
+    for (int r = 0; r < R; ++r) {
+      const typename Product::Input in = input(x.rows[r], group);
+      for (int v = 0; v < kWide; ++v) sum[r][v] = Product::step(sum[r][v], w[v], in);
+    }
+  };
+  const auto whole = [](const char* row, int64_t group)
+                         SC_LAMBDA_INLINE { return Product::input(row, group); };
+  const auto part = [](const char* row, int64_t group)
+                        SC_LAMBDA_INLINE { return Product::input_tail(row, group); };
+  for (int64_t group = 0; group < groups; ++group) step(group, whole);
+  if (k % Product::kGroup != 0) step(groups, part);
   for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kWide; ++v) {
+      memcpy(tile + (r * P + v / kTileVecs) * kPanel + (first_vec + v % kTileVecs) * kLanes,
+             &sum[r][v], sizeof(Sum));
+    }
+  }
+}
+
+SC_INLINE const char* input_row(const GemmArgs& args, const GemmInputs& inputs, int row) {
+  if (inputs.prepared) return inputs.prepared + static_cast<size_t>(row) * inputs.stride;
+  const int64_t at = args.in_rows ? args.in_rows[row] : row;
+  return reinterpret_cast<const char*>(args.x + at * args.ldx);
+}
+
+// What is left to do to the sums in `tile` of rows from `row` on and P panels from
+// `panel` on, whose first line is at `lines`.
+template <int P>
+void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lines, size_t stride,
+                 int row, int rows, int panel, float* tile) {
+  const Matrix& weight = args.weight;
+  const int width = panel_columns(weight.gated);
+  for (int r = 0; r < rows; ++r) {
+    const int out_row = args.out_rows ? args.out_rows[row + r] : row + r;
+    float* out = args.out + static_cast<int64_t>(out_row) * args.ldo;
     for (int p = 0; p < P; ++p) {
-      for (int j = 0; j < kRegsPerPanel; ++j) {
-        store(tile + (r * P + p) * kPanel + j * kLanes, sum[r][p][j]);
+      float* product = tile + (r * inputs.parts * P + p) * kPanel;
+      if (weight.dtype == DType::kInt8) {
+        const char* tail = lines + p * stride + line_bytes(weight.k, weight.dtype);
+        combine_bytes(product, product + P * kPanel, tail, inputs.scales[row + r]);
+      } else if (inputs.parts == 2) {
+        add_parts(product, product + P * kPanel);
       }
+      const int column = (panel + p) * width;
+      const int columns = weight.n - column < width ? weight.n - column : width;
+      finish_panel(args, product, out + column, columns);
     }
   }
 }
 
-// Chooses the instantiation for `rows` (1 .. rows_for(P)).
-template <typename W, int P, int R = rows_for(P)>
-void multiply_rows(int rows, const float* const* x, const W* panels, int k_size, float* tile) {
+// Products of R rows (parts counted) from `first` on with P panels from `panel` on.
+template <typename Product, int R, int P>
+void tile_block(const GemmArgs& args, const GemmInputs& inputs, int first, int panel) {
+  const Matrix& weight = args.weight;
+  TileInputs x;
+  for (int r = 0; r < R; ++r) x.rows[r] = input_row(args, inputs, first + r);
+  const size_t stride = panel_bytes(weight.k, weight.dtype);
+  const char* lines = static_cast<const char*>(weight.data) + static_cast<size_t>(panel) * stride;
+  alignas(64) float tile[R * P * kPanel];
+  for (int vec = 0; vec < kLineVecs; vec += kTileVecs) {
+    multiply_tile<Product, R, P>(x, lines, stride, weight.k, vec, tile);
+  }
+  finish_tile<P>(args, inputs, lines, stride, first / inputs.parts, R / inputs.parts, panel, tile);
+}
+
+// Chooses the instantiation for `rows` (1 .. R), parts counted.
+template <typename Product, int P, int R = kTileRows>
+void tile_rows(const GemmArgs& args, const GemmInputs& inputs, int first, int rows, int panel) {
   if constexpr (R > 1) {
-    if (rows < R) return multiply_rows<W, P, R - 1>(rows, x, panels, k_size, tile);
+    if (rows < R) return tile_rows<Product, P, R - 1>(args, inputs, first, rows, panel);
   }
-  multiply_tile<W, P, R>(x, panels, k_size, tile);
+  // Taller tiles than P panels leave registers for are never asked for.
+  if constexpr (P <= panels_for(R)) tile_block<Product, R, P>(args, inputs, first, panel);
 }
 
-SC_INLINE Vec tanh(Vec z) { return 1.0f - 2.0f / (exp(z * 2.0f) + 1.0f); }
-
-SC_INLINE Vec activate(Activation activation, Vec x) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kRelu:
-      return x < 0.0f ? Vec{} : x;  // NaN stays NaN
-    case Activation::kGelu: {
-      float lane[kLanes];
-      store(lane, x);
-      for (int i = 0; i < kLanes; ++i) {
-        lane[i] = 0.5f * lane[i] * (1.0f + __builtin_erff(lane[i] * 0.70710678118654752f));
-      }
-      return load(lane);
-    }
-    case Activation::kGeluTanh: {
-      const Vec inner = 0.79788456080286536f * (x + 0.044715f * x * x * x);
-      return 0.5f * x * (1.0f + tanh(inner));
-    }
-    case Activation::kSilu:
-      return x / (1.0f + exp(-x));
-  }
-  return x;
-}
-
-// Applies the epilogue to one panel of products (gated: to a pair) in place.
-SC_INLINE void finish_panel(const GemmArgs& args, float* product, const float* out, int columns) {
-  for (int j = 0; j < kPanel; j += kLanes) {
-    Vec value = load(product + j);
-    if (args.epilogue == Epilogue::kActivate) {
-      value = activate(args.activation, value);
-    } else if (args.epilogue == Epilogue::kGate) {
-      value = activate(args.activation, value) * load(product + kPanel + j);
-    }
-    store(product + j, value);
-  }
-  if (args.epilogue == Epilogue::kAdd) {
-    for (int c = 0; c < columns; ++c) product[c] += out[c];
-  }
-}
-
-// Products of `rows` rows with P physical panels from logical panel `panel` on.
-template <typename W, int P>
-void tile_block(const GemmArgs& args, int row_begin, int rows, int panel) {
-  const int per_logical = args.weight.gated ? 2 : 1;
-  const float* x[kMaxTileRows];
-  for (int r = 0; r < rows; ++r) {
-    const int row = row_begin + r;
-    x[r] = args.x + static_cast<int64_t>(args.in_rows ? args.in_rows[row] : row) * args.ldx;
-  }
-  const W* panels = static_cast<const W*>(args.weight.data) +
-                    static_cast<int64_t>(panel) * per_logical * args.weight.k * kPanel;
-  alignas(64) float tile[kMaxTileRows * 8 * kPanel];
-  multiply_rows<W, P>(rows, x, panels, args.weight.k, tile);
-  for (int r = 0; r < rows; ++r) {
-    const int row = args.out_rows ? args.out_rows[row_begin + r] : row_begin + r;
-    for (int p = 0; p < P; p += per_logical) {
-      const int column = (panel + p / per_logical) * kPanel;
-      const int columns = args.weight.n - column < kPanel ? args.weight.n - column : kPanel;
-      float* out = args.out + static_cast<int64_t>(row) * args.ldo + column;
-      float* product = tile + (r * P + p) * kPanel;
-      finish_panel(args, product, out, columns);
-      memcpy(out, product, static_cast<size_t>(columns) * sizeof(float));
-    }
-  }
-}
-
-// All rows against logical panels [begin, end), P physical panels at a time;
-// what is left over goes to the next smaller P.
-template <typename W, int P>
-void run_panels(const GemmArgs& args, int rows, int begin, int end) {
-  const int step = P / (args.weight.gated ? 2 : 1);
+// All rows, in blocks of about equal height, against panels [begin, end), P at a
+// time; what is left over goes to the next smaller P. A panel meets every block
+// before the next is touched, so weights stream from memory once.
+template <typename Product, int P>
+void run_panels(const GemmArgs& args, const GemmInputs& inputs, int rows, int begin, int end) {
+  const int parts = inputs.parts;
+  const int most = kTileRows / parts;
+  const int blocks = (rows + most - 1) / most;
   int panel = begin;
-  if (step > 0) {
-    for (; panel + step <= end; panel += step) {
-      for (int row = 0; row < rows; row += rows_for(P)) {
-        const int block = rows - row < rows_for(P) ? rows - row : rows_for(P);
-        tile_block<W, P>(args, row, block, panel);
+  if (P <= panels_for((rows + blocks - 1) / blocks * parts)) {
+    for (; panel + P <= end; panel += P) {
+      for (int block = 0; block < blocks; ++block) {
+        const int first = static_cast<int>(static_cast<int64_t>(rows) * block / blocks);
+        const int next = static_cast<int>(static_cast<int64_t>(rows) * (block + 1) / blocks);
+        tile_rows<Product, P>(args, inputs, first * parts, (next - first) * parts, panel);
       }
     }
   }
   if constexpr (P > 1) {
-    if (panel < end) run_panels<W, P / 2>(args, rows, panel, end);
+    if (panel < end) run_panels<Product, P / 2>(args, inputs, rows, panel, end);
   }
 }
 
-// Few rows: many panels in flight hide latency. Many rows: a tall tile.
-template <typename W>
-void gemm_panels_of(const GemmArgs& args, int rows, int begin, int end) {
-  constexpr int kWidest = kLanes == 16 ? 8 : kLanes == 8 ? 4 : 2;
-  if (rows <= rows_for(kWidest)) return run_panels<W, kWidest>(args, rows, begin, end);
-  if (kWidest > 2 && rows <= rows_for(kWidest / 2)) {
-    return run_panels<W, kWidest / 2>(args, rows, begin, end);
-  }
-  // A gated product takes panels in pairs.
-  if (args.weight.gated || kLanes == 16) return run_panels<W, 2>(args, rows, begin, end);
-  run_panels<W, 1>(args, rows, begin, end);
-}
-
-inline void gemm_panels(const GemmArgs& args, int rows, int begin, int end) {
-  if (args.weight.dtype == DType::kF32) {
-    gemm_panels_of<float>(args, rows, begin, end);
-  } else {
-    gemm_panels_of<uint16_t>(args, rows, begin, end);
+inline void gemm_panels(const GemmArgs& args, const GemmInputs& inputs, int rows, int begin,
+                        int end) {
+  switch (args.weight.dtype) {
+    case DType::kBF16:
+      return run_panels<Bf16Product, kTilePanels>(args, inputs, rows, begin, end);
+    case DType::kInt8:
+      return run_panels<Int8Product, kTilePanels>(args, inputs, rows, begin, end);
+    default:
+      return run_panels<F32Product, kTilePanels>(args, inputs, rows, begin, end);
   }
 }
 

@@ -8,7 +8,20 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(SPECCASCADE_ISA_AVX512) || defined(SPECCASCADE_ISA_AVX2)
+// What the instruction set of this copy offers (CMakeLists.txt has its flags).
+#if defined(SPECCASCADE_ISA_AVX512BF16)
+#define SC_AVX512_BF16
+#endif
+#if defined(SPECCASCADE_ISA_AVX512VNNI) || defined(SC_AVX512_BF16)
+#define SC_VNNI
+#endif
+#if defined(SPECCASCADE_ISA_AVX512) || defined(SC_VNNI)
+#define SC_AVX512
+#elif defined(SPECCASCADE_ISA_AVX2)
+#define SC_AVX2
+#endif
+
+#if defined(SC_AVX512) || defined(SC_AVX2)
 #include <immintrin.h>
 #endif
 
@@ -21,13 +34,14 @@
 #define SC_CONCAT(a, b) SC_CONCAT_(a, b)
 #define SC_SIMD_NAMESPACE SC_CONCAT(simd_, SPECCASCADE_ISA)
 #define SC_INLINE inline __attribute__((always_inline))
+#define SC_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace speccascade {
 namespace SC_SIMD_NAMESPACE {
 
-#if defined(SPECCASCADE_ISA_AVX512)
+#if defined(SC_AVX512)
 constexpr int kLanes = 16;
-#elif defined(SPECCASCADE_ISA_AVX2)
+#elif defined(SC_AVX2)
 constexpr int kLanes = 8;
 #else
 constexpr int kLanes = 4;
@@ -35,7 +49,6 @@ constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
-typedef uint16_t HalfBits __attribute__((vector_size(kLanes * 2)));
 
 SC_INLINE Vec load(const float* p) {
   Vec v;
@@ -45,27 +58,13 @@ SC_INLINE Vec load(const float* p) {
 
 SC_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof(v)); }
 
-// bfloat16 is the upper half of a float. Intrinsics where the compiler's own
-// widening of vectors takes several instructions.
-#if defined(SPECCASCADE_ISA_AVX512)
+// Intrinsics where the compiler's own broadcast takes several instructions.
+#if defined(SC_AVX512)
 SC_INLINE Vec splat(float x) { return (Vec)_mm512_set1_ps(x); }
-SC_INLINE Vec load_bf16(const uint16_t* p) {
-  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
-}
-#elif defined(SPECCASCADE_ISA_AVX2)
+#elif defined(SC_AVX2)
 SC_INLINE Vec splat(float x) { return (Vec)_mm256_set1_ps(x); }
-SC_INLINE Vec load_bf16(const uint16_t* p) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16);
-}
 #else
 SC_INLINE Vec splat(float x) { return Vec{x, x, x, x}; }
-SC_INLINE Vec load_bf16(const uint16_t* p) {
-  HalfBits bits;
-  memcpy(&bits, p, sizeof(bits));
-  return (Vec)(__builtin_convertvector(bits, IntVec) << 16);
-}
 #endif
 
 SC_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }

@@ -34,7 +34,7 @@ template <typename Body>
 void for_each_model(const Body& body) {
   uint64_t seed = 1;
   for (const NamedConfig& named : tiny_configs()) {
-    for (const char* dtype : {"f32", "bf16"}) {
+    for (const char* dtype : {"f32", "bf16", "int8"}) {
       ++seed;
       body(named.name + " " + dtype, random_model(named.config, seed, dtype), seed);
     }
@@ -203,7 +203,7 @@ void threads_do_not_matter() {
   config.d_model = 96;  // large enough for operations to be split
   config.d_ff = 300;
   config.num_heads = 5;
-  for (const char* dtype : {"f32", "bf16"}) {
+  for (const char* dtype : {"f32", "bf16", "int8"}) {
     const int slots = 40;
     std::vector<std::vector<Logits>> expected;
     for (int threads = 1; threads <= kPretendedCores; ++threads) {

@@ -1,9 +1,12 @@
 // gemm and its packed weights against the plain product, over sizes that are multiples of nothing,
-// every epilogue, both weight types, row maps, and no rows at all.
+// every epilogue, every weight type, row maps, and no rows at all.
 #include "ops/gemm.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "base/buffer.h"
 #include "test/check.h"
 #include "test/support/isa_runs.h"
 #include "test/support/reference_ops.h"
@@ -16,13 +19,17 @@ using namespace speccascade::test;
 
 constexpr int kSizes[] = {1, 2, 3, 15, 16, 17, 31, 33, 40, 100, 257};
 constexpr float kUntouched = -12345.0f;
+constexpr DType kTypes[] = {DType::kF32, DType::kBF16, DType::kInt8};
+
+int parts_of(DType dtype) { return dtype == DType::kInt8 ? 2 : 1; }
 
 struct Shape {
   int rows, n, k;
   DType dtype;
   Epilogue epilogue;
   Activation activation;
-  bool mapped;  // rows go through in_rows and out_rows, with strides wider than the rows
+  bool mapped;    // rows go through in_rows and out_rows, with strides wider than the rows
+  int parts = 1;  // of inputs in bf16
 };
 
 // One product with everything it reads and writes.
@@ -33,31 +40,33 @@ class Product {
   void check() const;
 
  private:
+  int parts() const { return std::max(parts_of(shape_.dtype), shape_.parts); }
+  Twin product(const float* x, int which, int column) const;
   Twin expected(int row, int column) const;
 
   Shape shape_;
   bool gated_;
   int ldx_, ldo_;
-  std::vector<float> weights_[2];  // as the matrix holds them
+  std::vector<float> weights_[2];  // int8: as they are given; else as the matrix holds them
   std::vector<uint8_t> packed_;
   std::vector<float> x_, before_, out_;
   std::vector<int32_t> in_rows_, out_rows_;
+  Buffer scratch_;
 };
 
 Product::Product(const Shape& shape, uint64_t seed)
     : shape_(shape), gated_(shape.epilogue == Epilogue::kGate) {
   TestRandom random(seed);
-  const int matrices = gated_ ? 2 : 1;
   const size_t n = static_cast<size_t>(shape.n), k = static_cast<size_t>(shape.k);
-  packed_.assign(packed_bytes(shape.n, shape.k, shape.dtype, matrices), 0);
-  for (int which = 0; which < matrices; ++which) {
+  packed_.assign(packed_bytes(shape.n, shape.k, shape.dtype, gated_), 0);
+  for (int which = 0; which < (gated_ ? 2 : 1); ++which) {
     const std::vector<float> source = random.values(n * k);
-    weights_[which] = rounded_to(shape.dtype, source);
+    weights_[which] = shape.dtype == DType::kBF16 ? rounded_to(shape.dtype, source) : source;
     // In two parts, as stacked tensors are.
     const int split = shape.n / 3;
-    pack_rows(source.data(), 0, split, shape.k, shape.dtype, which, matrices, packed_.data());
+    pack_rows(source.data(), 0, split, shape.k, shape.dtype, which, gated_, packed_.data());
     pack_rows(source.data() + static_cast<size_t>(split) * k, split, shape.n - split, shape.k,
-              shape.dtype, which, matrices, packed_.data());
+              shape.dtype, which, gated_, packed_.data());
   }
   ldx_ = shape.k + (shape.mapped ? 3 : 0);
   ldo_ = shape.n + (shape.mapped ? 5 : 0);
@@ -69,37 +78,52 @@ Product::Product(const Shape& shape, uint64_t seed)
   out_ = before_;
   for (int r = 0; r < shape.rows; ++r) in_rows_.push_back(random.below(x_rows));
   out_rows_ = random.permutation(out_rows);
+  scratch_ = Buffer(gemm_scratch_bytes(shape.rows, shape.k, parts(), shape.dtype));
 }
 
 void Product::run(int threads) {
   const int32_t rows = shape_.rows;
-  const Matrix weight = {packed_.data(), shape_.dtype, shape_.n, shape_.k, gated_};
+  const Matrix weight = {packed_.data(), shape_.dtype, shape_.n, shape_.k, gated_, parts()};
   gemm_cpu({x_.data(), ldx_, weight, out_.data(), ldo_, shape_.epilogue, shape_.activation, &rows,
             shape_.rows, shape_.mapped ? in_rows_.data() : nullptr,
-            shape_.mapped ? out_rows_.data() : nullptr},
+            shape_.mapped ? out_rows_.data() : nullptr, scratch_.data()},
            threads);
+}
+
+Twin Product::product(const float* x, int which, int column) const {
+  const float* w = weights_[which].data() + static_cast<ptrdiff_t>(column) * shape_.k;
+  if (shape_.dtype == DType::kInt8) {
+    return integer_dot_twin(integer_row(x, shape_.k, kInputLimit),
+                            integer_row(w, shape_.k, kInt8Limit));
+  }
+  if (shape_.dtype == DType::kF32 || !gemm_rounds_inputs()) return dot_twin(x, w, shape_.k);
+  const std::vector<float> rounded = rounded_to(DType::kBF16, {x, x + shape_.k});
+  const Twin product = dot_twin(rounded.data(), w, shape_.k);
+  if (parts() == 1) return product;
+  std::vector<float> rest(x, x + shape_.k);
+  for (size_t i = 0; i < rest.size(); ++i) rest[i] -= rounded[i];
+  rest = rounded_to(DType::kBF16, rest);
+  return sum_twin(product, dot_twin(rest.data(), w, shape_.k));
 }
 
 Twin Product::expected(int row, int column) const {
   const int source = shape_.mapped ? in_rows_[static_cast<size_t>(row)] : row;
   const int target = shape_.mapped ? out_rows_[static_cast<size_t>(row)] : row;
   const float* x = x_.data() + static_cast<ptrdiff_t>(source) * ldx_;
-  const ptrdiff_t at = static_cast<ptrdiff_t>(column) * shape_.k;
-  const Twin product = dot_twin(x, weights_[0].data() + at, shape_.k);
+  const Twin first = product(x, 0, column);
   switch (shape_.epilogue) {
     case Epilogue::kStore:
-      return product;
+      return first;
     case Epilogue::kAdd: {
       const ptrdiff_t old = static_cast<ptrdiff_t>(target) * ldo_ + column;
-      return sum_twin(product, {static_cast<double>(before_[static_cast<size_t>(old)]), 0.0});
+      return sum_twin(first, {static_cast<double>(before_[static_cast<size_t>(old)]), 0.0});
     }
     case Epilogue::kActivate:
-      return activation_twin(shape_.activation, product);
+      return activation_twin(shape_.activation, first);
     case Epilogue::kGate:
-      return product_twin(activation_twin(shape_.activation, product),
-                          dot_twin(x, weights_[1].data() + at, shape_.k));
+      return product_twin(activation_twin(shape_.activation, first), product(x, 1, column));
   }
-  return product;
+  return first;
 }
 
 void Product::check() const {
@@ -137,7 +161,7 @@ void awkward_sizes() {
   uint64_t seed = 1;
   for (const int n : kSizes) {
     for (const int k : kSizes) {
-      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      for (const DType dtype : kTypes) {
         for (const int rows : {1, 2, 3, 7, 11, 17}) {
           ++seed;
           try_shape(
@@ -152,7 +176,7 @@ void awkward_sizes() {
 void one_to_forty_rows() {
   uint64_t seed = 5000;
   for (int rows = 1; rows <= 40; ++rows) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : kTypes) {
       for (const Epilogue epilogue : kEpilogues) {
         ++seed;
         try_shape({rows, 150, 37, dtype, epilogue, kActivations[seed % 5], seed % 2 == 0}, seed);
@@ -178,6 +202,18 @@ void several_threads() {
     for (const Epilogue epilogue : kEpilogues) {
       try_shape({40, 257, 257, DType::kF32, epilogue, Activation::kSilu, true}, ++seed, threads);
       try_shape({3, 1000, 100, DType::kBF16, epilogue, Activation::kGelu, false}, ++seed, threads);
+      try_shape({70, 301, 131, DType::kInt8, epilogue, Activation::kRelu, true}, ++seed, threads);
+    }
+  }
+}
+
+void inputs_in_two_parts() {
+  uint64_t seed = 13000;
+  for (const int rows : {1, 2, 5, 6, 7, 13, 30}) {
+    for (const int k : {1, 7, 16, 17, 33, 64}) {
+      for (const Epilogue epilogue : kEpilogues) {
+        try_shape({rows, 70, k, DType::kBF16, epilogue, Activation::kSilu, k % 2 == 0, 2}, ++seed);
+      }
     }
   }
 }
@@ -197,25 +233,83 @@ void padding_of_the_last_panel_is_not_read_into_results() {
   const std::vector<float> w = random.values(static_cast<size_t>(n) * k);
   const std::vector<float> x = random.values(k);
   const int32_t rows = 1;
-  std::vector<float> clean(n), dirty(n);
-  for (std::vector<float>* out : {&clean, &dirty}) {
-    std::vector<float> packed(packed_bytes(n, k, DType::kF32, 1) / sizeof(float),
-                              out == &clean ? 0.0f : 1e30f);
-    pack_rows(w.data(), 0, n, k, DType::kF32, 0, 1, packed.data());
-    gemm_cpu({x.data(),
-              k,
-              {packed.data(), DType::kF32, n, k, false},
-              out->data(),
-              n,
-              Epilogue::kStore,
-              Activation::kNone,
-              &rows,
-              1,
-              nullptr,
-              nullptr},
-             1);
+  for (const DType dtype : kTypes) {
+    const Buffer scratch(gemm_scratch_bytes(1, k, 2, dtype));
+    std::vector<float> clean(n), dirty(n);
+    for (std::vector<float>* out : {&clean, &dirty}) {
+      std::vector<uint8_t> packed(packed_bytes(n, k, dtype, false), out == &clean ? 0 : 0x4b);
+      pack_rows(w.data(), 0, n, k, dtype, 0, false, packed.data());
+      gemm_cpu({x.data(),
+                k,
+                {packed.data(), dtype, n, k, false, parts_of(dtype)},
+                out->data(),
+                n,
+                Epilogue::kStore,
+                Activation::kNone,
+                &rows,
+                1,
+                nullptr,
+                nullptr,
+                scratch.data()},
+               1);
+    }
+    CHECK(same_bits(clean, dirty), dtype_name(dtype));
   }
-  CHECK(same_bits(clean, dirty));
+}
+
+float one_product(DType dtype, const std::vector<float>& w, const std::vector<float>& x) {
+  const int k = static_cast<int>(x.size());
+  const int32_t rows = 1;
+  std::vector<uint8_t> packed(packed_bytes(1, k, dtype, false));
+  pack_rows(w.data(), 0, 1, k, dtype, 0, false, packed.data());
+  const Buffer scratch(gemm_scratch_bytes(1, k, 2, dtype));
+  float out = kUntouched;
+  gemm_cpu({x.data(),
+            k,
+            {packed.data(), dtype, 1, k, false, parts_of(dtype)},
+            &out,
+            1,
+            Epilogue::kStore,
+            Activation::kNone,
+            &rows,
+            1,
+            nullptr,
+            nullptr,
+            scratch.data()},
+           1);
+  return out;
+}
+
+// The worst sums that int8 can make, at the greatest depth, with every pairing of signs.
+void int8_sums_do_not_overflow() {
+  const size_t k = kMaxInt8Depth;
+  for (const float w : {1.0f, -1.0f}) {
+    for (const float x : {1.0f, -1.0f}) {
+      const float got =
+          one_product(DType::kInt8, std::vector<float>(k, w), std::vector<float>(k, x));
+      const double expected = static_cast<double>(w) * x * static_cast<double>(k);
+      CHECK_NEAR(static_cast<double>(got), expected, 1e-6 * static_cast<double>(k));
+    }
+  }
+}
+
+void values_that_are_not_finite_are_not_hidden() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const DType dtype : kTypes) {
+    for (const size_t k : {1, 5, 16, 40}) {
+      for (size_t bad = 0; bad < k; bad += 3) {
+        for (const float value : {kInfinity, -kInfinity, std::nanf("")}) {
+          std::vector<float> x(k, 0.5f);
+          x[bad] = value;
+          CHECK(!std::isfinite(one_product(dtype, std::vector<float>(k, 1.0f), x)),
+                dtype_name(dtype), " k ", k, " at ", bad);
+        }
+      }
+    }
+    CHECK(one_product(dtype, {0.0f, 0.0f}, {1.0f, 2.0f}) == 0.0f);
+    CHECK(one_product(dtype, {1.0f, 2.0f}, {0.0f, 0.0f}) == 0.0f);
+    CHECK(std::fabs(one_product(dtype, {1.0f, 2.0f}, {1e-38f, 1e-40f})) < 1e-37f);
+  }
 }
 
 }  // namespace
@@ -224,5 +318,7 @@ int main(int argc, char** argv) {
   return run_for_every_isa(
       argc, argv,
       {CASE(awkward_sizes), CASE(one_to_forty_rows), CASE(every_activation), CASE(several_threads),
-       CASE(no_rows), CASE(padding_of_the_last_panel_is_not_read_into_results)});
+       CASE(inputs_in_two_parts), CASE(no_rows),
+       CASE(padding_of_the_last_panel_is_not_read_into_results), CASE(int8_sums_do_not_overflow),
+       CASE(values_that_are_not_finite_are_not_hidden)});
 }

@@ -1,5 +1,5 @@
 // A row's result has the same bits alone and among 1..64 others, at any place, for any number of
-// threads: operation by operation, for every epilogue, both weight types and the encoder's batches.
+// threads: operation by operation, for every epilogue, every weight type and the encoder's batches.
 #include <algorithm>
 
 #include "model/encoder_pass.h"
@@ -23,17 +23,24 @@ struct Product {
   int n, k;
   DType dtype;
   Epilogue epilogue;
+  int parts;
   std::vector<uint8_t> packed;
   std::vector<float> x, residual;
+  Buffer scratch;
 
-  Product(int columns, int depth, DType type, Epilogue kind, uint64_t seed)
-      : n(columns), k(depth), dtype(type), epilogue(kind) {
+  Product(int columns, int depth, DType type, Epilogue kind, uint64_t seed, int input_parts = 1)
+      : n(columns),
+        k(depth),
+        dtype(type),
+        epilogue(kind),
+        parts(type == DType::kInt8 ? 2 : input_parts) {
     TestRandom random(seed);
-    const int matrices = kind == Epilogue::kGate ? 2 : 1;
-    packed.resize(packed_bytes(n, k, dtype, matrices));
-    for (int which = 0; which < matrices; ++which) {
+    const bool gated = kind == Epilogue::kGate;
+    packed.resize(packed_bytes(n, k, dtype, gated));
+    scratch = Buffer(gemm_scratch_bytes(kMaxRows, k, parts, dtype));
+    for (int which = 0; which < (gated ? 2 : 1); ++which) {
       const std::vector<float> w = random.values(static_cast<size_t>(n) * static_cast<size_t>(k));
-      pack_rows(w.data(), 0, n, k, dtype, which, matrices, packed.data());
+      pack_rows(w.data(), 0, n, k, dtype, which, gated, packed.data());
     }
     x = random.values(kMaxRows * static_cast<size_t>(k));
     residual = random.values(kMaxRows * static_cast<size_t>(n));
@@ -46,7 +53,7 @@ struct Product {
     const int32_t count = rows;
     gemm_cpu({x.data() + static_cast<ptrdiff_t>(first) * k,
               k,
-              {packed.data(), dtype, n, k, epilogue == Epilogue::kGate},
+              {packed.data(), dtype, n, k, epilogue == Epilogue::kGate, parts},
               out.data(),
               n,
               epilogue,
@@ -54,7 +61,8 @@ struct Product {
               &count,
               rows,
               nullptr,
-              nullptr},
+              nullptr,
+              scratch.data()},
              threads);
     return out;
   }
@@ -78,11 +86,13 @@ void compare_row_counts(const Product& product) {
 
 void products_of_any_row_count() {
   uint64_t seed = 1;
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kInt8}) {
     for (const Epilogue epilogue :
          {Epilogue::kStore, Epilogue::kAdd, Epilogue::kActivate, Epilogue::kGate}) {
       compare_row_counts({33, 19, dtype, epilogue, ++seed});
       compare_row_counts({128, 64, dtype, epilogue, ++seed});
+      compare_row_counts({300, 37, dtype, epilogue, ++seed});
+      compare_row_counts({100, 21, dtype, epilogue, ++seed, 2});
     }
   }
 }
@@ -90,10 +100,10 @@ void products_of_any_row_count() {
 // Large enough to be split: the same bits with one thread and with many.
 void products_of_any_thread_count() {
   uint64_t seed = 50;
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kInt8}) {
     for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kGate}) {
       const Product product(700, 257, dtype, epilogue, ++seed);
-      for (const int rows : {1, 5, 40}) {
+      for (const int rows : {1, 5, 12, 13, 40, 61}) {
         const std::vector<float> expected = product.run(3, rows, 1);
         for (int threads = 2; threads <= kPretendedCores; ++threads) {
           CHECK(same_bits(product.run(3, rows, threads), expected), dtype_name(dtype), " rows ",
@@ -127,7 +137,7 @@ void norms_of_any_row_count() {
 void encoder_batches() {
   uint64_t seed = 70;
   for (const NamedConfig& named : tiny_configs()) {
-    for (const char* dtype : {"f32", "bf16"}) {
+    for (const char* dtype : {"f32", "bf16", "int8"}) {
       const auto model = random_model(named.config, ++seed, dtype, kPretendedCores);
       TestRandom random(seed);
       const size_t width = static_cast<size_t>(named.config.d_model);

@@ -71,14 +71,14 @@ void norm_of_a_zero_row_is_zero() {
 
 void embeddings_are_the_rows_of_the_table() {
   TestRandom random(5);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kInt8}) {
     for (const int vocabulary : {1, 15, 16, 17, 40, 257}) {
       const int width = 1 + random.below(40);
       const size_t w = static_cast<size_t>(width);
       const std::vector<float> table = random.values(static_cast<size_t>(vocabulary) * w);
-      const std::vector<float> held = rounded_to(dtype, table);
-      std::vector<uint8_t> packed(packed_bytes(vocabulary, width, dtype, 1));
-      pack_rows(table.data(), 0, vocabulary, width, dtype, 0, 1, packed.data());
+      const std::vector<float> held = rounded_to(dtype, table, width);
+      std::vector<uint8_t> packed(packed_bytes(vocabulary, width, dtype, false));
+      pack_rows(table.data(), 0, vocabulary, width, dtype, 0, false, packed.data());
       for (const int rows : {0, 1, 13}) {
         std::vector<int32_t> tokens;
         for (int r = 0; r < rows; ++r) tokens.push_back(random.below(vocabulary));

@@ -40,7 +40,7 @@ int run_for_every_isa(int argc, char** argv, const std::vector<Case>& cases) {
   const char* wish = std::getenv("SPECCASCADE_ISA");
   if (wish != nullptr && *wish != '\0') return run_here(argc, argv, cases);
   int failed = 0;
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kAllIsas) {
     const int code = run_again(argv, isa);
     if (code != 0 && code != kSkipped) {
       ++failed;

@@ -9,12 +9,23 @@ namespace speccascade::test {
 
 ReferenceModel::ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors,
                                DType dtype)
-    : config_(config) {
+    : config_(config), dtype_(dtype) {
   for (const Tensor& tensor : tensors) {
     const bool matrix = tensor.shape.size() == 2 &&
                         tensor.name.find("relative_attention_bias") == std::string::npos;
-    tensors_[tensor.name] = matrix ? rounded_to(dtype, tensor.values) : tensor.values;
+    const int columns = matrix ? static_cast<int>(tensor.shape[1]) : 0;
+    tensors_[tensor.name] =
+        matrix ? rounded_to(type_of(tensor.name, columns), tensor.values, columns) : tensor.values;
   }
+}
+
+bool ReferenceModel::is_table(const std::string& name) {
+  return name == "shared.weight" || name == "lm_head.weight";
+}
+
+// weights.cpp: in int8 models, tables and narrow matrices are in bf16.
+DType ReferenceModel::type_of(const std::string& name, int columns) const {
+  return dtype_ == DType::kInt8 && (is_table(name) || columns < 128) ? DType::kBF16 : dtype_;
 }
 
 const std::vector<float>& ReferenceModel::tensor(const std::string& name) const {
@@ -44,10 +55,31 @@ DoubleRows ReferenceModel::norm(const DoubleRows& x, const std::string& name) co
   return out;
 }
 
+std::vector<double> ReferenceModel::product_input(const std::string& name,
+                                                  const std::vector<double>& row) const {
+  const int columns = static_cast<int>(row.size());
+  const std::vector<float> exact(row.begin(), row.end());
+  const DType dtype = type_of(name, columns);
+  if (dtype == DType::kInt8) {
+    const IntegerRow integers = integer_row(exact.data(), columns, kInputLimit);
+    std::vector<double> out;
+    for (const int value : integers.values) {
+      out.push_back(static_cast<double>(integers.scale) * value);
+    }
+    return out;
+  }
+  // Two parts of bf16 are as good as exact here.
+  const bool parts = is_table(name) && columns < 128;
+  if (dtype == DType::kF32 || !gemm_rounds_inputs() || parts) return row;
+  const std::vector<float> rounded = rounded_to(DType::kBF16, exact);
+  return {rounded.begin(), rounded.end()};
+}
+
 DoubleRows ReferenceModel::project(const DoubleRows& x, const std::string& name) const {
   const std::vector<float>& matrix = tensor(name + ".weight");
   DoubleRows out;
-  for (const std::vector<double>& row : x) {
+  for (const std::vector<double>& exact : x) {
+    const std::vector<double> row = product_input(name + ".weight", exact);
     const size_t k = row.size();
     out.emplace_back(matrix.size() / k, 0.0);
     for (size_t n = 0; n < out.back().size(); ++n) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/gemm.h"
 #include "test/support/checkpoint_files.h"
 
 namespace speccascade::test {
@@ -18,6 +19,12 @@ class ReferenceModel {
   // Matrices are rounded to `dtype`; norms and relative biases are not.
   ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors, DType dtype);
 
+  // Whether inputs of products are rounded as well (gemm.h): a value next to a rounding edge may
+  // then fall on the other side than the model's own, so that only whole rows compare.
+  bool rounds_inputs() const {
+    return dtype_ == DType::kInt8 || (dtype_ == DType::kBF16 && gemm_rounds_inputs());
+  }
+
   DoubleRows encode(const std::vector<int32_t>& ids) const;
   // Logits after each decoder token.
   DoubleRows logits(const std::vector<int32_t>& ids, const std::vector<int32_t>& decoder_ids) const;
@@ -26,6 +33,9 @@ class ReferenceModel {
   const std::vector<float>& tensor(const std::string& name) const;
   DoubleRows embed(const std::vector<int32_t>& ids) const;
   DoubleRows norm(const DoubleRows& x, const std::string& name) const;
+  static bool is_table(const std::string& name);
+  DType type_of(const std::string& name, int columns) const;
+  std::vector<double> product_input(const std::string& name, const std::vector<double>& row) const;
   // x times the transposed [n, k] matrix of that name.
   DoubleRows project(const DoubleRows& x, const std::string& name) const;
   void add_attention(DoubleRows& x, const DoubleRows* states, const std::string& layer,
@@ -35,6 +45,7 @@ class ReferenceModel {
   double bias(const std::string& name, int head, int distance, bool bidirectional) const;
 
   T5Config config_;
+  DType dtype_;
   std::map<std::string, std::vector<float>> tensors_;
 };
 

@@ -14,11 +14,44 @@ bool agrees(float actual, const Twin& twin) {
   return value == twin.value || std::fabs(value - twin.value) <= twin.bound;
 }
 
-std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights) {
+IntegerRow integer_row(const float* x, int count, float limit) {
+  IntegerRow row;
+  float largest = 0.0f;
+  for (int i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
+  // The kernels' own float arithmetic: which integer a value near a half becomes depends on it.
+  const float inverse = largest > 1e-30f ? limit / largest : 0.0f;
+  for (int i = 0; i < count; ++i) {
+    row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
+  }
+  row.scale = inverse > 0.0f ? largest / limit : 0.0f;
+  return row;
+}
+
+std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights, int columns) {
   std::vector<float> rounded = weights;
-  if (dtype == DType::kF32) return rounded;
-  for (float& w : rounded) w = bf16_to_float(float_to_bf16(w));
+  if (dtype == DType::kBF16) {
+    for (float& w : rounded) w = bf16_to_float(float_to_bf16(w));
+  } else if (dtype == DType::kInt8) {
+    for (size_t at = 0; at < rounded.size(); at += static_cast<size_t>(columns)) {
+      const IntegerRow row = integer_row(weights.data() + at, columns, kInt8Limit);
+      for (size_t i = 0; i < row.values.size(); ++i) {
+        rounded[at + i] = row.scale * static_cast<float>(row.values[i]);
+      }
+    }
+  }
   return rounded;
+}
+
+Twin integer_dot_twin(const IntegerRow& x, const IntegerRow& w) {
+  int64_t upper = 0, lower = 0;  // exact, as the kernels' own
+  for (size_t i = 0; i < x.values.size(); ++i) {
+    const int high = x.values[i] >> 8;
+    upper += static_cast<int64_t>(high) * w.values[i];
+    lower += static_cast<int64_t>(x.values[i] - 256 * high) * w.values[i];
+  }
+  const double scale = static_cast<double>(x.scale) * static_cast<double>(w.scale);
+  const double a = 256.0 * static_cast<double>(upper), b = static_cast<double>(lower);
+  return {(a + b) * scale, 4 * kUnit * scale * (std::fabs(a) + std::fabs(b))};
 }
 
 // Each of n additions rounds, and each product: (n + 1) units of the sum of magnitudes.

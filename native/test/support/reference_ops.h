@@ -19,8 +19,20 @@ struct Twin {
 // Whether `actual` lies within the twin's bound.
 bool agrees(float actual, const Twin& twin);
 
-// `weights` as a matrix of `dtype` holds them.
-std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights);
+// A row of integers up to `limit` and its scale: weights in int8 (packed_matrix.h), and inputs of
+// products with them (gemm.h).
+struct IntegerRow {
+  std::vector<int> values;
+  float scale = 0.0f;
+};
+constexpr float kInt8Limit = 127.0f;
+constexpr float kInputLimit = 32512.0f;
+IntegerRow integer_row(const float* x, int count, float limit);
+// The product of inputs x and weights w.
+Twin integer_dot_twin(const IntegerRow& x, const IntegerRow& w);
+
+// `weights`, rows of `columns`, as a matrix of `dtype` holds them (columns matter to int8 alone).
+std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights, int columns = 0);
 
 // sum_i a[i] b[i]
 Twin dot_twin(const float* a, const float* b, int count);

@@ -69,11 +69,15 @@ std::vector<NamedConfig> tiny_configs() {
   exact_gelu.activation = Activation::kGelu;
   exact_gelu.gated = true;
   exact_gelu.d_ff = 31;
-  return {{"relu-tied", base_config()},
-          {"gated-untied", gated_config()},
-          {"umt5", umt5_config()},
-          {"odd-sizes", odd_config()},
-          {"odd-gated", exact_gelu}};
+  // Beyond the depth below which int8 models keep bf16, and still no multiple of anything.
+  T5Config wide = gated_config();
+  wide.d_model = 130;
+  wide.d_kv = 33;
+  wide.num_heads = 4;
+  wide.d_ff = 141;
+  wide.num_layers = 1;
+  return {{"relu-tied", base_config()}, {"gated-untied", gated_config()}, {"umt5", umt5_config()},
+          {"odd-sizes", odd_config()},  {"odd-gated", exact_gelu},        {"wide", wide}};
 }
 
 T5Config tiny_config(int vocabulary) {

@@ -49,6 +49,12 @@ constexpr double kLogProb = 1e-5;
 // roundings deep. Measured: below 5e-6. (The golden checkpoints allow 2e-4.)
 constexpr double kForward = 2e-5;
 
+// The same, as relative L2 error of a row, where inputs of products are rounded: inputs that float
+// and double place on two sides of a rounding edge differ by a whole step there, 2^-8 of a value
+// in bf16 and 1/127 of the row's largest in int8, which in rows of a dozen values is felt.
+constexpr double kForwardBf16 = 2e-3;
+constexpr double kForwardInt8 = 4e-2;
+
 // Significance of the chi-square test with a fixed seed: it fails by chance for one seed in a
 // million, so a failure means the law, not luck. Given as the normal quantile.
 constexpr double kChiSquareQuantile = 4.75;

@@ -1,0 +1,83 @@
+// What happens to products once they are summed. Included by kernels_simd.cpp
+// through gemm_simd.h.
+#pragma once
+
+#include "ops/cpu_kernels.h"
+#include "ops/product_simd.h"
+#include "ops/simd.h"
+
+namespace speccascade {
+namespace SC_SIMD_NAMESPACE {
+
+SC_INLINE Vec tanh(Vec z) { return 1.0f - 2.0f / (exp(z * 2.0f) + 1.0f); }
+
+SC_INLINE Vec activate(Activation activation, Vec x) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x < 0.0f ? Vec{} : x;  // NaN stays NaN
+    case Activation::kGelu: {
+      float lane[kLanes];
+      store(lane, x);
+      for (int i = 0; i < kLanes; ++i) {
+        lane[i] = 0.5f * lane[i] * (1.0f + __builtin_erff(lane[i] * 0.70710678118654752f));
+      }
+      return load(lane);
+    }
+    case Activation::kGeluTanh: {
+      const Vec inner = 0.79788456080286536f * (x + 0.044715f * x * x * x);
+      return 0.5f * x * (1.0f + tanh(inner));
+    }
+    case Activation::kSilu:
+      return x / (1.0f + exp(-x));
+  }
+  return x;
+}
+
+// Finished products of one row with one panel: its `columns` columns from `out` on.
+// Never inlined: compiled once, the same product becomes the same output bits
+// whichever tile it came from.
+__attribute__((noinline)) inline void finish_panel(const GemmArgs& args, float* product, float* out,
+                                                   int columns) {
+  const int width = panel_columns(args.weight.gated);
+  if (args.epilogue == Epilogue::kActivate || args.epilogue == Epilogue::kGate) {
+    for (int j = 0; j < width; j += kLanes) {
+      Vec value = activate(args.activation, load(product + j));
+      if (args.epilogue == Epilogue::kGate) value *= load(product + width + j);
+      store(product + j, value);
+    }
+  }
+  if (args.epilogue == Epilogue::kAdd) {
+    if (columns == width) {
+      for (int j = 0; j < width; j += kLanes) store(out + j, load(out + j) + load(product + j));
+    } else {
+      for (int c = 0; c < columns; ++c) out[c] += product[c];
+    }
+  } else if (columns == width) {
+    for (int j = 0; j < width; j += kLanes) store(out + j, load(product + j));
+  } else {
+    for (int c = 0; c < columns; ++c) out[c] = product[c];
+  }
+}
+
+// The two parts of one row's sums with one panel, to one product in place of the
+// first.
+__attribute__((noinline)) inline void add_parts(float* first, const float* second) {
+  for (int j = 0; j < kPanel; j += kLanes) store(first + j, load(first + j) + load(second + j));
+}
+
+// The same for sums of bytes; `tail`: the scales and sums of the panel's columns.
+__attribute__((noinline)) inline void combine_bytes(float* upper, const float* lower,
+                                                    const char* tail, float row_scale) {
+  for (int j = 0; j < kPanel; j += kLanes) {
+    const IntVec column_sums = load_ints(tail + kLineBytes + j * 4);
+    const IntVec high = load_ints(upper + j) - (column_sums << 7);
+    const Vec sum = __builtin_convertvector(high, Vec) * 256.0f +
+                    __builtin_convertvector(load_ints(lower + j), Vec);
+    store(upper + j, sum * splat(row_scale) * load(reinterpret_cast<const float*>(tail) + j));
+  }
+}
+
+}  // namespace SC_SIMD_NAMESPACE
+}  // namespace speccascade
