@@ -6,8 +6,10 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace speccascade {
@@ -55,6 +57,7 @@ class ThreadPool {
     take_tasks();
     gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
     wait_for_helpers();
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
@@ -68,7 +71,13 @@ class ThreadPool {
 
   void take_tasks() {
     inside_task = true;
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+    try {
+      for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(failure_lock_);
+      if (!failure_) failure_ = std::current_exception();
+      next_.store(count_, std::memory_order_relaxed);
+    }
     inside_task = false;
   }
 
@@ -122,6 +131,8 @@ class ThreadPool {
   const std::function<void(int64_t)>* task_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
+  std::mutex failure_lock_;
+  std::exception_ptr failure_;
   std::atomic<uint64_t> gate_{0};
   std::mutex sleep_;
   std::condition_variable wake_;
@@ -153,10 +164,11 @@ void parallel_for(int64_t count, int max_threads, const std::function<void(int64
                         static_cast<int>(std::min<int64_t>(count - 1, 1 << 14))});
   }
   if (helpers == 0) {
-    const bool outer = inside_task;
-    inside_task = true;
+    struct Inside {
+      bool outer = std::exchange(inside_task, true);
+      ~Inside() { inside_task = outer; }
+    } inside;
     for (int64_t i = 0; i < count; ++i) task(i);
-    inside_task = outer;
     return;
   }
   pool().run(count, helpers, task);

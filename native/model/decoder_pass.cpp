@@ -37,7 +37,9 @@ DecoderPass::DecoderPass(const Model& model, const Limits& limits, SelfCache& se
       attended_(area(limits.max_rows, model.config.inner())),
       feed_forward_(area(limits.max_rows, model.config.d_ff)),
       logits_(area(limits.max_logits, model.config.vocab_size)),
-      scratch_(product_scratch_bytes(model, std::max(limits.max_rows, limits.max_logits))) {
+      scratch_(std::max(product_scratch_bytes(model, std::max(limits.max_rows, limits.max_logits)),
+                        attention_scratch_bytes(std::max(self.rows_per_slot(), cross.max_source()),
+                                                model.threads))) {
   emit();
 }
 
@@ -82,14 +84,14 @@ void DecoderPass::emit_layer(int index) {
   program_.add(key_value);
   program_.add(SelfAttentionArgs{query_.data(), self_.layer(index), attended_.data(), layer.bias,
                                  config.max_distance, config.num_heads, config.d_kv, rows_,
-                                 self_.table()});
+                                 self_.table(), scratch_.data()});
   program_.add(multiply(attended_.data(), layer.self_out, hidden, Epilogue::kAdd, rows));
 
   program_.add(norm(hidden, layer.cross_norm, normed, config, rows));
   program_.add(multiply(normed, layer.cross_query, query_.data(), Epilogue::kStore, rows));
   program_.add(CrossAttentionArgs{query_.data(), cross_.layer(index), attended_.data(),
                                   config.num_heads, config.d_kv, cross_.max_source(), rows_,
-                                  cross_.slot_source(), cross_.source_length()});
+                                  cross_.slot_source(), cross_.source_length(), scratch_.data()});
   program_.add(multiply(attended_.data(), layer.cross_out, hidden, Epilogue::kAdd, rows));
 
   add_feed_forward(program_, layer.feed_forward, config, hidden, normed, feed_forward_.data(),

@@ -1,5 +1,7 @@
 #include "model/encoder_pass.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "model/blocks.h"
 
@@ -28,7 +30,8 @@ EncoderPass::EncoderPass(const Model& model, int max_rows, int max_sequences, Cr
       qkv_(area(max_rows, 3 * model.config.inner())),
       attended_(area(max_rows, model.config.inner())),
       feed_forward_(area(max_rows, model.config.d_ff)),
-      scratch_(product_scratch_bytes(model, max_rows)) {
+      scratch_(std::max(product_scratch_bytes(model, max_rows),
+                        attention_scratch_bytes(max_rows, model.threads))) {
   emit();
 }
 
@@ -61,7 +64,7 @@ void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
   program_.add(EncoderAttentionArgs{qkv_.data(), attended_.data(), layer.bias, config.max_distance,
                                     config.num_heads, config.d_kv, rows.count, row_sequence_.data(),
-                                    offsets_.data()});
+                                    offsets_.data(), max_rows_, scratch_.data()});
   program_.add(multiply(attended_.data(), layer.out, hidden_.data(), Epilogue::kAdd, rows));
   add_feed_forward(program_, layer.feed_forward, config, hidden_.data(), normed_.data(),
                    feed_forward_.data(), rows);

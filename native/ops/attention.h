@@ -13,11 +13,16 @@
 // decoded alone, verified in a chain, or verified in a tree.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "ops/decoder_rows.h"
 
 namespace speccascade {
+
+// Bytes of scratch for attention of rows over at most `max_keys` keys each, on at
+// most `threads` threads.
+size_t attention_scratch_bytes(int max_keys, int threads);
 
 struct EncoderAttentionArgs {
   const float* qkv;   // [rows, 3 * heads * head_dim]: queries, keys, values
@@ -29,6 +34,8 @@ struct EncoderAttentionArgs {
   const int32_t* num_rows;
   const int32_t* row_sequence;  // [rows]
   const int32_t* offsets;       // [sequences + 1] first row of each sequence
+  int max_keys;
+  void* scratch;  // attention_scratch_bytes(max_keys, threads)
 };
 
 struct SelfAttentionArgs {
@@ -41,6 +48,7 @@ struct SelfAttentionArgs {
   int head_dim;
   DecoderRows rows;
   CacheTable table;
+  void* scratch;  // attention_scratch_bytes(table.rows_per_slot, threads)
 };
 
 struct CrossAttentionArgs {
@@ -53,6 +61,7 @@ struct CrossAttentionArgs {
   DecoderRows rows;
   const int32_t* slot_source;    // [slots] which encoder pass a slot reads
   const int32_t* source_length;  // [sources]
+  void* scratch;                 // attention_scratch_bytes(max_source, threads)
 };
 
 void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads);

@@ -1,7 +1,6 @@
 #include "ops/attention.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/thread_pool.h"
 #include "ops/cpu_kernels.h"
@@ -11,25 +10,23 @@ namespace speccascade {
 
 namespace {
 
-// Scratch of one thread; grows to the longest row it has seen and stays.
-struct Scratch {
-  std::vector<float> scores;
-  std::vector<float> bias;
-  std::vector<int32_t> key_rows;
+// Tasks per thread: a few even out cores of unequal speed.
+constexpr int kTasksPerThread = 4;
 
-  void reserve(int keys) {
-    const size_t size = static_cast<size_t>(keys) + kPanel;
-    if (scores.size() >= size) return;
-    scores.resize(size);
-    bias.resize(size);
-    key_rows.resize(size);
-  }
+// What a task needs for the keys of one head of one row.
+struct Scratch {
+  float* scores;
+  float* bias;
+  int32_t* key_rows;
 };
 
-Scratch& thread_scratch(int keys) {
-  static thread_local Scratch scratch;
-  scratch.reserve(keys);
-  return scratch;
+// Kernels write scores in whole vectors.
+size_t padded_keys(int max_keys) { return (static_cast<size_t>(max_keys) + 15) / 16 * 16; }
+
+Scratch task_scratch(void* scratch, int max_keys, int64_t task) {
+  const size_t keys = padded_keys(max_keys);
+  float* scores = static_cast<float*>(scratch) + static_cast<size_t>(task) * 3 * keys;
+  return {scores, scores + keys, reinterpret_cast<int32_t*>(scores + 2 * keys)};
 }
 
 // bias[j] = table[clamp(j - position) + max_distance], j < keys
@@ -55,19 +52,22 @@ void list_keys(const DecoderRows& rows, const CacheTable& table, int row, int32_
   }
 }
 
-// Rows times heads, split into tasks of whole rows where there are enough.
+// Calls body(scratch, outer, first, last) for runs of inner indices, `outer` times
+// `inner` items in all, in tasks of about equal size.
 template <typename Body>
-void for_heads(int rows, int heads, int threads, const Body& body) {
-  const int64_t items = static_cast<int64_t>(rows) * heads;
-  const int64_t per_task = std::max<int64_t>(1, items / (static_cast<int64_t>(threads) * 4));
+void for_items(int outer, int inner, int threads, void* scratch, int max_keys, const Body& body) {
+  const int64_t items = static_cast<int64_t>(outer) * inner;
+  const int64_t tasks = threads == 1 ? 1 : static_cast<int64_t>(threads) * kTasksPerThread;
+  const int64_t per_task = (items + tasks - 1) / tasks;
+  if (items == 0) return;
   parallel_for((items + per_task - 1) / per_task, threads, [&](int64_t task) {
+    const Scratch own = task_scratch(scratch, max_keys, task);
     const int64_t end = std::min(items, (task + 1) * per_task);
     for (int64_t i = task * per_task; i < end;) {
-      const int row = static_cast<int>(i / heads);
-      const int head_begin = static_cast<int>(i % heads);
-      const int head_end = static_cast<int>(std::min<int64_t>(heads, head_begin + end - i));
-      body(row, head_begin, head_end);
-      i += head_end - head_begin;
+      const int first = static_cast<int>(i % inner);
+      const int last = static_cast<int>(std::min<int64_t>(inner, first + end - i));
+      body(own, static_cast<int>(i / inner), first, last);
+      i += last - first;
     }
   });
 }
@@ -81,27 +81,33 @@ int useful_threads(int64_t work, int threads) {
 
 }  // namespace
 
+size_t attention_scratch_bytes(int max_keys, int threads) {
+  return static_cast<size_t>(std::max(threads, 1)) * kTasksPerThread * 3 * padded_keys(max_keys) *
+         sizeof(float);
+}
+
+// Heads outermost: one head's keys and values stay in the cache for all rows.
 void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads) {
   const int inner = args.heads * args.head_dim;
   const int rows = *args.num_rows;
   const CpuKernels& kernels = cpu_kernels();
   const int64_t work = static_cast<int64_t>(rows) * rows * inner;
-  for_heads(rows, args.heads, useful_threads(work, threads), [&](int row, int begin, int end) {
-    const int sequence = args.row_sequence[row];
-    const int first = args.offsets[sequence];
-    const int keys = args.offsets[sequence + 1] - first;
-    Scratch& scratch = thread_scratch(keys);
-    for (int h = begin; h < end; ++h) {
-      fill_bias(args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
-                args.max_distance, row - first, keys, scratch.bias.data());
-      const float* head = args.qkv + static_cast<int64_t>(h) * args.head_dim;
-      const int64_t stride = 3 * static_cast<int64_t>(inner);
+  const int64_t stride = 3 * static_cast<int64_t>(inner);
+  const auto attend = [&](const Scratch& scratch, int h, int begin, int end) {
+    const float* head = args.qkv + static_cast<int64_t>(h) * args.head_dim;
+    const float* bias = args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance);
+    for (int row = begin; row < end; ++row) {
+      const int sequence = args.row_sequence[row];
+      const int first = args.offsets[sequence];
+      const int keys = args.offsets[sequence + 1] - first;
+      fill_bias(bias, args.max_distance, row - first, keys, scratch.bias);
       kernels.attend_head({head + row * stride, head + first * stride + inner,
                            head + first * stride + 2 * static_cast<int64_t>(inner), nullptr, stride,
-                           keys, args.head_dim, scratch.bias.data(), scratch.scores.data(),
+                           keys, args.head_dim, scratch.bias, scratch.scores,
                            args.out + static_cast<int64_t>(row) * inner + h * args.head_dim});
     }
-  });
+  };
+  for_items(args.heads, rows, useful_threads(work, threads), args.scratch, args.max_keys, attend);
 }
 
 void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
@@ -110,21 +116,21 @@ void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
   const CpuKernels& kernels = cpu_kernels();
   int64_t work = 0;
   for (int r = 0; r < rows; ++r) work += static_cast<int64_t>(args.rows.position[r] + 1) * inner;
-  for_heads(rows, args.heads, useful_threads(work, threads), [&](int row, int begin, int end) {
+  const auto attend = [&](const Scratch& scratch, int row, int begin, int end) {
     const int position = args.rows.position[row];
-    Scratch& scratch = thread_scratch(position + 1);
-    list_keys(args.rows, args.table, row, scratch.key_rows.data());
+    list_keys(args.rows, args.table, row, scratch.key_rows);
     for (int h = begin; h < end; ++h) {
       fill_bias(args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
-                args.max_distance, position, position + 1, scratch.bias.data());
+                args.max_distance, position, position + 1, scratch.bias);
       const int64_t at = static_cast<int64_t>(h) * args.head_dim;
       const int64_t own = static_cast<int64_t>(row) * inner + at;
       kernels.attend_head({args.query + own, args.cache + at, args.cache + inner + at,
-                           scratch.key_rows.data(), 2 * static_cast<int64_t>(inner), position + 1,
-                           args.head_dim, scratch.bias.data(), scratch.scores.data(),
-                           args.out + own});
+                           scratch.key_rows, 2 * static_cast<int64_t>(inner), position + 1,
+                           args.head_dim, scratch.bias, scratch.scores, args.out + own});
     }
-  });
+  };
+  for_items(rows, args.heads, useful_threads(work, threads), args.scratch, args.table.rows_per_slot,
+            attend);
 }
 
 void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
@@ -135,19 +141,19 @@ void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
   for (int r = 0; r < rows; ++r) {
     work += static_cast<int64_t>(args.source_length[args.slot_source[args.rows.slot[r]]]) * inner;
   }
-  for_heads(rows, args.heads, useful_threads(work, threads), [&](int row, int begin, int end) {
+  const auto attend = [&](const Scratch& scratch, int row, int begin, int end) {
     const int64_t source = args.slot_source[args.rows.slot[row]];
     const int keys = args.source_length[source];
-    Scratch& scratch = thread_scratch(keys);
     const float* cache = args.cache + source * args.max_source * 2 * inner;
     for (int h = begin; h < end; ++h) {
       const int64_t at = static_cast<int64_t>(h) * args.head_dim;
       const int64_t own = static_cast<int64_t>(row) * inner + at;
       kernels.attend_head({args.query + own, cache + at, cache + inner + at, nullptr,
                            2 * static_cast<int64_t>(inner), keys, args.head_dim, nullptr,
-                           scratch.scores.data(), args.out + own});
+                           scratch.scores, args.out + own});
     }
-  });
+  };
+  for_items(rows, args.heads, useful_threads(work, threads), args.scratch, args.max_source, attend);
 }
 
 }  // namespace speccascade

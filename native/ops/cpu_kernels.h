@@ -53,6 +53,9 @@ struct CpuKernels {
   // out = max(0, a - b); returns the sum of out. out may be a or b.
   float (*positive_difference)(const float* a, const float* b, int count, float* out);
   void (*scale_row)(float* row, int count, float factor);
+  // Ceilings (ceilings_simd.h).
+  int32_t (*read_lines)(const char* data, int64_t lines);
+  int64_t (*multiply_add_loop)(DType dtype, const char* data, int64_t steps, float* sink);
 };
 
 // The kernels of active_isa().

@@ -111,47 +111,97 @@ inline int argmax(const float* row, int count, bool* finite) {
     top = row[i] > top ? row[i] : top;
   }
   *finite = ok;
-  for (int j = 0; j < count; ++j) {
-    if (row[j] == top) return j;
+  int first = 0;
+  for (; first + kLanes <= count; first += kLanes) {
+    const IntVec same = load(row + first) == splat(top);
+    IntVec any = same;
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+      for (int lane = 0; lane < width; ++lane) any[lane] |= any[lane + width];
+    }
+    if (any[0] != 0) break;
+  }
+  for (; first < count; ++first) {
+    if (row[first] == top) return first;
   }
   return 0;
 }
 
+// The neighbouring lanes' sums of a, then those of b.
+SC_INLINE Vec fold(Vec a, Vec b) {
+  IntVec even, odd;
+  for (int i = 0; i < kLanes; ++i) {
+    even[i] = 2 * i;
+    odd[i] = 2 * i + 1;
+  }
+#if defined(__clang__)
+  Vec evens, odds;
+  for (int i = 0; i < kLanes; ++i) {
+    evens[i] = 2 * i < kLanes ? a[(2 * i) % kLanes] : b[(2 * i) % kLanes];
+    odds[i] = 2 * i < kLanes ? a[(2 * i + 1) % kLanes] : b[(2 * i + 1) % kLanes];
+  }
+  return evens + odds;
+#else
+  return __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+#endif
+}
+
+SC_INLINE int64_t key_row(const AttendHead& a, int j) { return a.key_rows ? a.key_rows[j] : j; }
+
+// Scores of keys [first, first + kLanes), those past the last one 0. The products
+// of a key stay in a vector of its own; folding kLanes of them takes as many
+// shuffles as adding up two would.
+SC_INLINE Vec score_block(const AttendHead& a, int first) {
+  const int count = a.num_keys - first < kLanes ? a.num_keys - first : kLanes;
+  Vec sums[kLanes];
+  for (int j = 0; j < kLanes; ++j) sums[j] = Vec{};
+  const int whole = a.head_dim / kLanes * kLanes;
+  for (int j = 0; j < count; ++j) {
+    const float* key = a.keys + key_row(a, first + j) * a.row_stride;
+    Vec sum = {};
+    for (int d = 0; d < whole; d += kLanes) sum += load(a.query + d) * load(key + d);
+    sums[j] = sum;
+  }
+  for (int n = kLanes; n > 1; n /= 2) {
+    for (int j = 0; j < n / 2; ++j) sums[j] = fold(sums[2 * j], sums[2 * j + 1]);
+  }
+  if (whole == a.head_dim) return sums[0];
+  float lane[kLanes];
+  store(lane, sums[0]);
+  for (int j = 0; j < count; ++j) {
+    const float* key = a.keys + key_row(a, first + j) * a.row_stride;
+    for (int d = whole; d < a.head_dim; ++d) lane[j] += a.query[d] * key[d];
+  }
+  return load(lane);
+}
+
+// out[d .. d + width) = sum_j scores[j] * value_j, times factor
+template <int kVecs>
+SC_INLINE void weigh_values(const AttendHead& a, int d, float factor) {
+  Vec sum[kVecs] = {};
+  for (int j = 0; j < a.num_keys; ++j) {
+    const float* value = a.values + key_row(a, j) * a.row_stride + d;
+    const Vec score = splat(a.scores[j]);
+    for (int v = 0; v < kVecs; ++v) sum[v] += score * load(value + v * kLanes);
+  }
+  for (int v = 0; v < kVecs; ++v) store(a.out + d + v * kLanes, sum[v] * factor);
+}
+
 inline void attend_head(const AttendHead& a) {
+  for (int j = 0; j < a.num_keys; j += kLanes) store(a.scores + j, score_block(a, j));
   float max_score = -__builtin_inff();
   for (int j = 0; j < a.num_keys; ++j) {
-    const int64_t row = a.key_rows ? a.key_rows[j] : j;
-    float score = dot(a.query, a.keys + row * a.row_stride, a.head_dim);
-    if (a.bias) score += a.bias[j];
-    a.scores[j] = score;
-    max_score = score > max_score ? score : max_score;
+    if (a.bias) a.scores[j] += a.bias[j];
+    max_score = a.scores[j] > max_score ? a.scores[j] : max_score;
   }
   const float total = exp_row(a.scores, a.num_keys, max_score, 1.0f, a.scores);
   const float factor = 1.0f / total;
-  constexpr int kBlock = 4 * kLanes;
   int d = 0;
-  for (; d + kBlock <= a.head_dim; d += kBlock) {
-    Vec sum[4] = {};
-    for (int j = 0; j < a.num_keys; ++j) {
-      const int64_t row = a.key_rows ? a.key_rows[j] : j;
-      const float* value = a.values + row * a.row_stride + d;
-      for (int v = 0; v < 4; ++v) sum[v] += splat(a.scores[j]) * load(value + v * kLanes);
-    }
-    for (int v = 0; v < 4; ++v) store(a.out + d + v * kLanes, sum[v] * factor);
-  }
-  for (; d + kLanes <= a.head_dim; d += kLanes) {
-    Vec sum = {};
-    for (int j = 0; j < a.num_keys; ++j) {
-      const int64_t row = a.key_rows ? a.key_rows[j] : j;
-      sum += splat(a.scores[j]) * load(a.values + row * a.row_stride + d);
-    }
-    store(a.out + d, sum * factor);
-  }
+  for (; d + 4 * kLanes <= a.head_dim; d += 4 * kLanes) weigh_values<4>(a, d, factor);
+  for (; d + kLanes <= a.head_dim; d += kLanes) weigh_values<1>(a, d, factor);
   for (; d < a.head_dim; ++d) {
     float sum = 0.0f;
     for (int j = 0; j < a.num_keys; ++j) {
-      const int64_t row = a.key_rows ? a.key_rows[j] : j;
-      sum += a.scores[j] * a.values[row * a.row_stride + d];
+      sum += a.scores[j] * a.values[key_row(a, j) * a.row_stride + d];
     }
     a.out[d] = sum * factor;
   }

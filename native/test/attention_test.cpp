@@ -2,6 +2,7 @@
 // cache, distances beyond the bias table, head sizes that are multiples of nothing.
 #include "ops/attention.h"
 
+#include "base/buffer.h"
 #include "ops/relative_bias.h"
 #include "test/check.h"
 #include "test/support/isa_runs.h"
@@ -80,9 +81,11 @@ void try_encoder(const Shape& shape, const std::vector<int>& lengths, int thread
   const std::vector<float> qkv = random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
-  encoder_attention_cpu({qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads,
-                         shape.head_dim, &rows, row_sequence.data(), offsets.data()},
-                        threads);
+  const Buffer scratch(attention_scratch_bytes(rows, threads));
+  encoder_attention_cpu(
+      {qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads, shape.head_dim, &rows,
+       row_sequence.data(), offsets.data(), rows, scratch.data()},
+      threads);
   for (int r = 0; r < rows; ++r) {
     const int s = row_sequence[static_cast<size_t>(r)];
     const int first = offsets[static_cast<size_t>(s)];
@@ -121,8 +124,9 @@ void try_self(const Shape& shape, const std::vector<SlotPlan>& plans, int cache_
       random.values(static_cast<size_t>(layout.total_cache_rows()) * 2 * inner, 0.7);
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
+  const Buffer scratch(attention_scratch_bytes(cache_rows, threads));
   self_attention_cpu({query.data(), cache.data(), out.data(), bias.data(), shape.max_distance,
-                      shape.heads, shape.head_dim, layout.rows(), layout.table()},
+                      shape.heads, shape.head_dim, layout.rows(), layout.table(), scratch.data()},
                      threads);
   for (int r = 0; r < rows; ++r) {
     const size_t at = static_cast<size_t>(r) * inner;
@@ -157,9 +161,11 @@ void try_cross(const Shape& shape, int max_source, int threads, uint64_t seed) {
   const std::vector<float> cache =
       random.values(3 * static_cast<size_t>(max_source) * 2 * inner, 0.7);
   std::vector<float> out(rows * inner);
-  cross_attention_cpu({query.data(), cache.data(), out.data(), shape.heads, shape.head_dim,
-                       max_source, layout.rows(), slot_source.data(), source_length.data()},
-                      threads);
+  const Buffer scratch(attention_scratch_bytes(max_source, threads));
+  cross_attention_cpu(
+      {query.data(), cache.data(), out.data(), shape.heads, shape.head_dim, max_source,
+       layout.rows(), slot_source.data(), source_length.data(), scratch.data()},
+      threads);
   for (size_t r = 0; r < rows; ++r) {
     const int source = slot_source[static_cast<size_t>(layout.rows().slot[r])];
     std::vector<int32_t> keys;
@@ -198,8 +204,9 @@ void large_scores_stay_finite() {
   const std::vector<float> bias(static_cast<size_t>(bias_columns(2)), 0.0f);
   const std::vector<int32_t> row_sequence = {0, 0, 0}, offsets = {0, 3};
   std::vector<float> out(3 * 16);
+  const Buffer scratch(attention_scratch_bytes(rows, 1));
   encoder_attention_cpu({qkv.data(), out.data(), bias.data(), shape.max_distance, 1, 16, &rows,
-                         row_sequence.data(), offsets.data()},
+                         row_sequence.data(), offsets.data(), rows, scratch.data()},
                         1);
   for (const float y : out) CHECK(y == 3.0f, "got ", y);
 }

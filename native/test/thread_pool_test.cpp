@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -132,6 +133,40 @@ void uneven_tasks() {
   }
 }
 
+// A task's failure reaches the caller, whichever thread it happened on, and the pool goes on.
+void failures_reach_the_caller() {
+  for (int round = 0; round < 500; ++round) {
+    for (const int threads : {1, 2, kPretendedCores}) {
+      for (const int64_t bad : {0, 1, 7, 49}) {
+        int64_t caught = -1;
+        try {
+          parallel_for(50, threads, [&](int64_t i) {
+            if (i == bad) throw i;
+          });
+        } catch (const int64_t i) {
+          caught = i;
+        }
+        CHECK(caught == bad, "threads ", threads, " task ", bad, " caught ", caught);
+        try_round(20, threads);
+      }
+    }
+  }
+  // Several at once: one of them; a nested one ends the outer task.
+  bool caught = false;
+  try {
+    parallel_for(100, kPretendedCores, [](int64_t) {
+      parallel_for(3, kPretendedCores, [](int64_t i) {
+        if (i == 2) throw std::bad_alloc();
+      });
+    });
+  } catch (const std::bad_alloc&) {
+    caught = true;
+  }
+  CHECK(caught);
+  try_round(100, kPretendedCores);
+  nested_rounds_run_in_their_thread();
+}
+
 void the_pool_has_what_the_process_may_use() {
   CHECK(available_cores() >= kPretendedCores, available_cores());
 }
@@ -144,6 +179,6 @@ int main(int argc, char** argv) {
       {CASE(every_task_once), CASE(negative_counts_do_nothing), CASE(many_small_rounds),
        CASE(rounds_after_pauses), CASE(rounds_from_several_threads),
        CASE(nested_rounds_run_in_their_thread), CASE(nested_rounds_stay_also_below_a_lone_task),
-       CASE(no_more_threads_than_asked_for), CASE(uneven_tasks),
+       CASE(no_more_threads_than_asked_for), CASE(uneven_tasks), CASE(failures_reach_the_caller),
        CASE(the_pool_has_what_the_process_may_use)});
 }

@@ -1,0 +1,141 @@
+#include "model/pass_times.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+
+#include "model/decoder_pass.h"
+#include "model/encoder_pass.h"
+
+namespace speccascade {
+
+namespace {
+
+// Ids that differ, so that no row of the embedding stays in a cache by favour.
+std::vector<int32_t> made_up_ids(const T5Config& config, int count) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < count; ++i) {
+    ids.push_back(static_cast<int32_t>((static_cast<int64_t>(i) * 7919 + 17) % config.vocab_size));
+  }
+  return ids;
+}
+
+struct Work {
+  double bytes = 0.0, terms = 0.0;  // terms: multiply-adds per row
+  void add(const Matrix& m) {
+    bytes += static_cast<double>(packed_bytes(m.n, m.k, m.dtype, m.gated));
+    terms += static_cast<double>(m.n) * m.k * (m.gated ? 2 : 1);
+  }
+};
+
+Work decoder_work(const Model& model) {
+  Work work;
+  for (const DecoderLayerWeights& layer : model.weights.decoder) {
+    for (const Matrix* m :
+         {&layer.self_query, &layer.self_key_value, &layer.self_out, &layer.cross_query,
+          &layer.cross_out, &layer.feed_forward.in, &layer.feed_forward.out}) {
+      work.add(*m);
+    }
+  }
+  work.add(model.weights.head);
+  return work;
+}
+
+Work encoder_work(const Model& model) {
+  Work work;
+  for (const EncoderLayerWeights& layer : model.weights.encoder) {
+    for (const Matrix* m :
+         {&layer.qkv, &layer.out, &layer.feed_forward.in, &layer.feed_forward.out})
+      work.add(*m);
+  }
+  return work;
+}
+
+// Runs `pass(i)` for every i in turns, `repeats` times, after one untimed turn.
+void time_in_turns(size_t count, int repeats, const std::function<void(size_t)>& pass,
+                   PassTimes& times) {
+  std::vector<std::vector<double>> taken(count);
+  for (int turn = -1; turn < repeats; ++turn) {
+    for (size_t i = 0; i < count; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      pass(i);
+      const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - begin;
+      if (turn >= 0) taken[i].push_back(ms.count());
+    }
+  }
+  for (std::vector<double>& all : taken) {
+    std::sort(all.begin(), all.end());
+    times.median_ms.push_back(all[all.size() / 2]);
+    times.min_ms.push_back(all[0]);
+  }
+}
+
+// `count` rows of slot 0, a chain after its committed positions.
+void set_chain(const DecoderRows& rows, int committed, const std::vector<int32_t>& ids, int count) {
+  for (int r = 0; r < count; ++r) {
+    rows.tokens[r] = ids[static_cast<size_t>(r)];
+    rows.slot[r] = 0;
+    rows.position[r] = committed + r;
+    rows.node[r] = r;
+    rows.node_parent[r] = r - 1;
+    rows.logit_rows[r] = r;
+  }
+  *rows.num_rows = count;
+  *rows.num_logits = count;
+}
+
+}  // namespace
+
+PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
+                       int repeats) {
+  const T5Config& config = model.config;
+  const int most = std::max(*std::max_element(rows.begin(), rows.end()), cached);
+  CrossCache cross(config, 1, 1, source);
+  SelfCache self(config, 1, cached + most);
+  EncoderPass encoder(model, source, 1, &cross);
+  DecoderPass decoder(model, {1, most, most, most}, self, cross);
+  const std::vector<int32_t> ids = made_up_ids(config, std::max(most, source));
+  const std::vector<int32_t> input(ids.begin(), ids.begin() + source);
+  encoder.run({&input}, {0});
+  if (cached > 0) {
+    set_chain(decoder.rows(), 0, ids, cached);
+    decoder.run();
+    self.table().length[0] = cached;
+  }
+  PassTimes times;
+  time_in_turns(
+      rows.size(), repeats,
+      [&](size_t i) {
+        set_chain(decoder.rows(), cached, ids, rows[i]);
+        decoder.run();
+      },
+      times);
+  const Work work = decoder_work(model);
+  const double per_key = 2.0 * config.inner() * config.num_decoder_layers;
+  for (const int count : rows) {
+    const double keys = cached + count + source;
+    times.bytes.push_back(work.bytes + keys * per_key * sizeof(float));
+    times.flops.push_back(2.0 * count * (work.terms + keys * per_key));
+  }
+  return times;
+}
+
+PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int repeats) {
+  const T5Config& config = model.config;
+  const int most = *std::max_element(rows.begin(), rows.end());
+  EncoderPass encoder(model, most, 1, nullptr);
+  std::vector<std::vector<int32_t>> inputs;
+  for (const int count : rows) inputs.push_back(made_up_ids(config, count));
+  PassTimes times;
+  time_in_turns(
+      rows.size(), repeats, [&](size_t i) { encoder.run({&inputs[i]}, {0}); }, times);
+  const Work work = encoder_work(model);
+  const double per_key = 2.0 * config.inner() * config.num_layers;
+  for (const int count : rows) {
+    times.bytes.push_back(work.bytes);
+    times.flops.push_back(2.0 * count * (work.terms + count * per_key));
+  }
+  return times;
+}
+
+}  // namespace speccascade

@@ -1,0 +1,26 @@
+// Times whole passes of a loaded model, for `npm run bench`: what a step costs
+// without the engine around it.
+#pragma once
+
+#include <vector>
+
+#include "model/model.h"
+
+namespace speccascade {
+
+struct PassTimes {
+  std::vector<double> median_ms;  // per number of rows
+  std::vector<double> min_ms;
+  std::vector<double> bytes;  // of weights and caches that a pass reads
+  std::vector<double> flops;  // two per multiply-add of the products and of attention
+};
+
+// Decoder passes over each of `rows` new positions of one sequence, after `cached`
+// positions, over a source of `source` tokens. Row counts take turns.
+PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
+                       int repeats);
+
+// Encoder passes over one sequence of each of `rows` tokens, in turns.
+PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int repeats);
+
+}  // namespace speccascade
