@@ -2,6 +2,7 @@
 /** The command line: finds the command, runs it, and turns its end into an exit code. */
 import { readFileSync } from 'node:fs';
 import { bench } from './cli/bench.ts';
+import { bigrams } from './cli/bigrams.ts';
 import { download } from './cli/download.ts';
 import { Interrupted, reportFailure } from './cli/failure.ts';
 import { generate } from './cli/generate.ts';
@@ -12,7 +13,7 @@ import { sweep } from './cli/sweep.ts';
 import { Terminal } from './cli/terminal.ts';
 
 /** A new command is its file in cli/ and its name here. */
-const commands = [generate, bench, sweep, info, download];
+const commands = [generate, bench, sweep, bigrams, info, download];
 
 async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Promise<number> {
   const [name, ...rest] = argv;

@@ -83,7 +83,7 @@ describe('usage', () => {
   });
 
   it.each([
-    ['generate', ['--temperature T', '--draft MODEL', '--length N', '(default: 4)']],
+    ['generate', ['--temperature T', '--draft MODEL', '--length N', '(default: 4;']],
     ['bench', ['--repeats N', '--batch N,N,...', '(default: 1,16)']],
     ['info', ['--json', '--device DEVICE']],
     ['download', ['--revision NAME', 'ID']],
@@ -111,7 +111,14 @@ describe('usage', () => {
     [['generate', '--rule', 'opt', 'x'], '--rule opt needs --alpha'],
     [['generate', '--rule', 'opt', '--alpha', 'much', 'x'], '--alpha: expected a number'],
     [['generate', '--device', 'gpu', 'x'], '--device: expected auto, cpu'],
-    [['generate', '--draft', 'a', '--draft', 'b', 'x'], 'exactly one drafter'],
+    [
+      ['generate', '--draft', 'a', '--draft', 'b', 'x'],
+      '--draft: expected 1 for this draft, received 2',
+    ],
+    [['generate', '--tree', '2', '--nodes', '4', 'x'], '--tree and --nodes exclude each other'],
+    [['generate', '--depth', '2', 'x'], '--depth is of --nodes'],
+    [['generate', '--max-gram', '--draft', 'a', 'x'], '--draft: expected 0'],
+
     [['generate', '--draft', 'a', '--no-draft', 'x'], 'exclude each other'],
     [['generate', '--input', 'a', 'x'], 'exclude each other'],
     [['generate', '--min-new-tokens', '9', '--max-new-tokens', '8', 'x'], '--min-new-tokens'],
@@ -335,6 +342,32 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     const shown = onTerminal(`generate --trace '${texts[0]}'`, 'NO_COLOR=1');
     expect(shown).not.toContain('\x1b[32m');
     expect(shown).toMatch(/\[Ein\b/);
+  });
+});
+
+describe('generate drafts', () => {
+  it.each([
+    ['--lengths', '4,4/0,3'],
+    ['--lengths', '5,3,2/0,2,2/0,0,2', '--lenience', '2'],
+    ['--max-gram', '--adaptive'],
+    ['--max-gram', '--tree', '3,2'],
+    ['--nodes', '12'],
+    ['--adaptive', '--confidence', '0.3'],
+    ['--tree', '3,2', '--replacement', '--verifier', 'k-seq'],
+    ['--verifier', 'token'],
+  ])('by %s %s with the output of the target alone', async (...args) => {
+    const own = await run(['generate', '--no-draft', '--quiet', ...texts]);
+    const { code, out } = await run(['generate', '--quiet', ...args, ...texts]);
+    expect({ code, out }).toEqual({ code: 0, out: own.out });
+  });
+
+  it.each([
+    ['--strategy', 'token-cascade', '--rule', 'chow', '--alpha', '0.3'],
+    ['--strategy', 'sequence-cascade', '--score', 'quantile', '--threshold=-2'],
+  ])('and defers by %s %s', async (...args) => {
+    const { code, out } = await run(['generate', ...args, ...texts]);
+    expect(code).toBe(0);
+    expect(out.split('\n')).toHaveLength(texts.length + 1);
   });
 });
 

@@ -93,7 +93,8 @@ async function runBench(
   { terminal, signal }: Context,
 ): Promise<BenchReport> {
   const { measure } = await import('./measure.ts');
-  const { target, draft, names, prefix } = models;
+  const { target, names, prefix } = models;
+  const draft = models.drafts[0] ?? null;
   const inputs = await encodeAll(models, texts);
   const progress = new Progress(terminal, values.quiet);
   let tokens: number;

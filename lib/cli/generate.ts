@@ -5,8 +5,9 @@ import type { Decoder, Outcome } from './decode.ts';
 import { generateOptions, type GenerateValues } from './generate-options.ts';
 import { inOrder } from './in-order.ts';
 import { openLines, type LineSource } from './lines.ts';
-import { drafterOf, ruleOf } from './method-options.ts';
-import { draftSource, loadModels, type Models } from './models.ts';
+import { draftSession, wantedModels } from './draft-options.ts';
+import { ruleOf } from './method-options.ts';
+import { bundled, draftSources, loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
 import { Statistics } from './statistics.ts';
@@ -41,7 +42,7 @@ export const generate = defineCommand({
     checkTogether(values, texts);
     const source = openLines({ texts, file: values.input, limit: values.limit }, context);
     try {
-      const models = await loadModels(values, context, values.quiet);
+      const models = await loadModels(values, context, values.quiet, wantedModels(values));
       const live = context.terminal.outIsTty && !values.json;
       await using session = await openSession(values, models, live);
       return await decodeAll({ values, models, session, source, context, live });
@@ -63,8 +64,11 @@ interface Run {
 
 /** What the table of options cannot say: which options exclude each other. */
 function checkTogether(values: GenerateValues, texts: string[]): void {
-  const drafter = draftSource(values);
-  if (ruleOf(values).rule !== 'lossless' && drafter === null) {
+  const models = draftSources(values, wantedModels(values));
+  if (values['no-draft'] && values['max-gram']) {
+    throw new UsageError('--max-gram and --no-draft exclude each other');
+  }
+  if (ruleOf(values).rule !== 'lossless' && models.length === 0) {
     throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
   }
   if (texts.length > 0 && values.input !== undefined) {
@@ -79,13 +83,14 @@ function checkTogether(values: GenerateValues, texts: string[]): void {
 /** Apart from its caller: TypeScript does not rewrite import() in a block with `await using`. */
 async function openSession(
   values: GenerateValues,
-  { target, draft }: Models,
+  { target, drafts }: Models,
   live: boolean,
 ): Promise<DecodeSession> {
   const { createSession } = await import('../session.ts');
+  const bigrams = values.target === undefined ? bundled.bigrams : null;
   return createSession({
     target,
-    ...(draft === null ? {} : { draft: await drafterOf(draft, values) }),
+    ...(drafts.length > 0 || values['max-gram'] ? await draftSession(drafts, values, bigrams) : {}),
     rule: ruleOf(values),
     sampling: {
       temperature: values.temperature,
@@ -120,7 +125,7 @@ async function decodeAll(run: Run): Promise<number> {
     tally.finish();
     if (values.quiet || statistics.outputs === 0) return;
     const { terminal } = context;
-    terminal.note(dim(statistics.line(models.draft !== null), terminal.errColours));
+    terminal.note(dim(statistics.line(drafterName(run) !== null), terminal.errColours));
   };
   try {
     await (run.live ? showLive(run, decoder, tally) : writeLines(run, decoder, tally, statistics));
@@ -180,9 +185,16 @@ async function writeLines(
   }
 }
 
-function explain({ values, models, context: { terminal } }: Run, marks: Marks): void {
+/** null: the target decodes alone. */
+function drafterName({ values, models }: Run): string | null {
+  return models.names.draft ?? (values['max-gram'] ? 'Max-Gram' : null);
+}
+
+function explain(run: Run, marks: Marks): void {
+  const { values } = run;
+  const { terminal } = run.context;
   if (!values.trace || values.quiet) return;
-  terminal.note(legend(marks, models.names.draft, terminal.errColours));
+  terminal.note(legend(marks, drafterName(run), terminal.errColours));
 }
 
 /** Reports failed lines as they come, and counts the empty ones. */

@@ -1,10 +1,8 @@
-/** How to draft and whom to trust, from the command line. */
-import type { Drafter } from '../drafters.ts';
-import type { T5Model } from '../model.ts';
+/** Whom to trust, from the command line; with how to draft, all that makes a method. */
 import { bild, lossless, lossy, opt, chow, diff, tokenV1, tokenV2, tokenV3 } from '../rules.ts';
 import type { Loss, Rule } from '../rules.ts';
-import { bundled } from './models.ts';
-import { flag, integer, number, text, UsageError, type Values } from './options.ts';
+import { draftOptions } from './draft-options.ts';
+import { number, text, UsageError, type Values } from './options.ts';
 
 const ruleNames = [
   'lossless',
@@ -22,20 +20,7 @@ const realNumber = /^([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?)$/i;
 const expected = 'a number, inf or -inf';
 
 export const methodOptions = {
-  length: integer({
-    value: 'N',
-    help: 'tokens that the drafter drafts per pass of the target',
-    default: bundled.draftLength,
-    min: 1,
-    max: 255,
-  }),
-  tree: text({
-    value: 'WIDTHS',
-    help: 'draft a tree instead of a chain: candidates per node, level by level, such as 4,2,2',
-    pattern: /^\d+(,\d+)*$/,
-    expected: 'whole numbers with commas between them',
-  }),
-  replacement: flag('draw the candidates of a tree with replacement'),
+  ...draftOptions,
   rule: text({
     value: 'RULE',
     help:
@@ -78,14 +63,6 @@ export const methodOptions = {
 };
 
 export type MethodValues = Values<typeof methodOptions>;
-
-/** The drafter of a session. */
-export async function drafterOf(model: T5Model, values: MethodValues): Promise<Drafter> {
-  const { chain, tree } = await import('../drafters.ts');
-  if (values.tree === undefined) return chain(model, { length: values.length });
-  const widths = values.tree.split(',').map(Number);
-  return tree(model, { widths, replacement: values.replacement });
-}
 
 /** The rule with its parameters; a missing or meaningless one is a UsageError. */
 export function ruleOf(values: MethodValues): Rule {

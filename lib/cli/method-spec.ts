@@ -2,10 +2,10 @@
  * Methods in a line of text, for commands that run several: the options of `generate`, without their
  * dashes, such as 'tree=4,2,2 rule=opt alpha=0,0.1,0.3'. A list of alphas is a curve of methods.
  */
-import type { Drafter } from '../drafters.ts';
 import type { Method, MethodSession } from '../evaluate/method.ts';
 import type { T5Model } from '../model.ts';
-import { drafterOf, methodOptions, ruleOf } from './method-options.ts';
+import { draftSession, wantedModels, type DraftSession } from './draft-options.ts';
+import { methodOptions, ruleOf } from './method-options.ts';
 import { readOptions, text, UsageError, type OptionTable, type Values } from './options.ts';
 
 const modelOption = (help: string) => text({ value: 'MODEL', help });
@@ -13,15 +13,14 @@ const modelOption = (help: string) => text({ value: 'MODEL', help });
 /** What a spec may say besides the options of one session. */
 const specOptions = {
   ...methodOptions,
-  draft: modelOption('the drafter; large, base and small are the bundled models'),
+  draft: modelOption('the drafters, with + between; large, base and small are the bundled models'),
   alone: modelOption('decode with this model alone'),
-  verifier: text({ value: 'NAME', help: '', choices: ['auto', 'token', 'block'] }),
 };
 
 type SpecValues = Values<typeof specOptions>;
 
 /** Those of which a list may be given, the parameter of a curve. */
-const parameters = ['alpha', 'rollback'] as const;
+const parameters = ['alpha', 'rollback', 'threshold'] as const;
 
 export interface MethodSpec {
   id: string;
@@ -38,6 +37,8 @@ export interface MethodModels {
   target: T5Model;
   /** The drafter of specs that name none; undefined: they have to. */
   defaultDraft: string | undefined;
+  /** The table of specs with Max-Gram that name none; null: no table. */
+  defaultBigrams: string | null;
   load(source: string): Promise<T5Model>;
 }
 
@@ -82,19 +83,33 @@ export async function methodOf(spec: MethodSpec, models: MethodModels): Promise<
   const rule = ruleOf(values);
   const session: MethodSession = {
     target: models.target,
-    draft: await draftOf(id, values, models),
+    ...(await draftOf(id, values, models)),
     rule,
-    verifier: (values.verifier ?? 'auto') as 'auto',
   };
-  return { ...common, kind: rule.rule === 'lossless' ? 'draft' : 'rule', session };
+  const speculates = values.strategy === 'speculative';
+  const drafts = rule.rule === 'lossless' ? 'draft' : 'rule';
+  return { ...common, kind: speculates ? drafts : 'cascade', session };
 }
 
-async function draftOf(id: string, values: SpecValues, models: MethodModels): Promise<Drafter> {
-  const source = values.draft ?? models.defaultDraft;
-  if (source === undefined) {
-    throw new UsageError(`--method ${JSON.stringify(id)}: expected draft=MODEL, or --draft`);
+async function draftOf(
+  id: string,
+  values: SpecValues,
+  models: MethodModels,
+): Promise<DraftSession> {
+  const { min, max } = wantedModels(values);
+  const sources = (max === 0 ? '' : (values.draft ?? models.defaultDraft ?? ''))
+    .split('+')
+    .filter((source) => source !== '');
+  if (sources.length < min || sources.length > max) {
+    const wanted = min === max ? `${min}` : `${min} or ${max}`;
+    const named = sources.length === 0 ? 'none' : sources.join('+');
+    throw new UsageError(
+      `--method ${JSON.stringify(id)}: expected draft=MODEL with ${wanted} models, received ${named}`,
+    );
   }
-  return drafterOf(await models.load(source), values);
+  const drafters: T5Model[] = [];
+  for (const source of sources) drafters.push(await models.load(source));
+  return draftSession(drafters, values, models.defaultBigrams);
 }
 
 function asOption(word: string): string {

@@ -17,7 +17,11 @@ export const bundled = {
   target: path.join(root, 'models', 'large'),
   /** With this length the fastest of base and small in f32 on two cores; `bench` measures it. */
   draft: path.join(root, 'models', 'base'),
+  /** Drafts below `draft` in a cascade. */
+  second: path.join(root, 'models', 'small'),
   draftLength: 4,
+  /** Successors counted in 29,000 German captions, for Max-Gram. */
+  bigrams: path.join(root, 'models', 'captions.bigrams'),
   /** What the models were trained to see in front of every text. */
   prefix: 'translate English to German: ',
   captions: path.join(root, 'examples', 'captions', 'test_2016.en'),
@@ -60,8 +64,8 @@ export const modelOptions = {
   }),
   draft: texts({
     value: 'MODEL',
-    help: 'the small model that drafts, named likewise',
-    shownDefault: 'the bundled base with the bundled target, else none',
+    help: 'the small model that drafts, named likewise; several with --lengths, the largest first',
+    shownDefault: 'the bundled base (and small) with the bundled target, else none',
   }),
   'no-draft': flag('decode without a drafter, one token per pass of the target'),
   prefix: text({
@@ -77,24 +81,29 @@ type ModelValues = Values<typeof modelOptions>;
 /** The models of one run. */
 export interface Models {
   target: T5Model;
-  draft: T5Model | null;
-  /** As named on the command line; the bundled ones by their names. */
+  /** Those that draft, the largest first. */
+  drafts: T5Model[];
+  /** As named on the command line; the bundled ones by their names, drafters with + between. */
   names: { target: string; draft: string | null };
   prefix: string;
 }
 
-/** Which drafter the options name; null: none. Throws UsageError. */
-export function draftSource(values: ModelValues): string | null {
-  const [draft, ...more] = values.draft;
+/** Which models draft, of as many as the command wants; none: no model does. Throws UsageError. */
+export function draftSources(values: ModelValues, wanted: { min: number; max: number }): string[] {
+  const given = values.draft;
   if (values['no-draft']) {
-    if (draft !== undefined) throw new UsageError('--draft and --no-draft exclude each other');
-    return null;
+    if (given.length > 0) throw new UsageError('--draft and --no-draft exclude each other');
+    return [];
   }
-  if (more.length > 0) {
-    throw new UsageError('--draft: this version supports exactly one drafter');
+  const { min, max } = wanted;
+  const bundledDrafts = values.target === undefined ? [bundled.draft, bundled.second] : [];
+  const sources =
+    given.length > 0 ? given : bundledDrafts.slice(0, Math.max(min, Math.min(max, 1)));
+  if (sources.length > max || (sources.length > 0 && sources.length < min)) {
+    const models = min === max ? `${min}` : `${min} or ${max}`;
+    throw new UsageError(`--draft: expected ${models} for this draft, received ${sources.length}`);
   }
-  if (draft !== undefined) return draft;
-  return values.target === undefined ? bundled.draft : null;
+  return sources;
 }
 
 /** Loads what the options name, with progress on a terminal. */
@@ -102,11 +111,13 @@ export async function loadModels(
   values: ModelValues,
   context: Context,
   quiet = false,
+  wanted = { min: 1, max: 1 },
 ): Promise<Models> {
   const targetSource = values.target ?? bundled.target;
-  const drafter = draftSource(values);
+  const sources = draftSources(values, wanted);
   const target = await loadModel(targetSource, values, context, quiet);
-  const draft = drafter === null ? null : await loadModel(drafter, values, context, quiet);
+  const drafts: T5Model[] = [];
+  for (const source of sources) drafts.push(await loadModel(source, values, context, quiet));
   const prefix = values.prefix ?? (isBundled(targetSource) ? bundled.prefix : '');
   if (prefix !== '' && target.tokenizer === null) {
     const problem = `${targetSource} has no tokenizer, its inputs are token ids`;
@@ -114,9 +125,9 @@ export async function loadModels(
   }
   const names = {
     target: modelName(targetSource),
-    draft: drafter === null ? null : modelName(drafter),
+    draft: sources.length === 0 ? null : sources.map(modelName).join('+'),
   };
-  return { target, draft, names, prefix };
+  return { target, drafts, names, prefix };
 }
 
 /** The drafter of a session. */

@@ -99,6 +99,7 @@ async function methodsOf(
   const models = {
     target: shelf.target,
     defaultDraft,
+    defaultBigrams: bundledTarget ? bundled.bigrams : null,
     load: (source: string) => shelf.load(source),
   };
   const methods: Method[] = [];

@@ -1,0 +1,64 @@
+/** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
+import { writeFile } from 'node:fs/promises';
+import { SpeccascadeError } from '../errors.ts';
+import { defineCommand } from './command.ts';
+import { openLines } from './lines.ts';
+import { bundled, deviceOptions, loadModel } from './models.ts';
+import { flag, text, UsageError } from './options.ts';
+import { json } from './views.ts';
+
+export const bigrams = defineCommand({
+  name: 'bigrams',
+  summary: 'count which token follows which, for Max-Gram',
+  operands: '',
+  operandCount: { min: 0, max: 0 },
+  about:
+    'Reads texts like those that the model writes, one per line of --input or of standard input, ' +
+    'and writes the most frequent successor of each token: a file for --bigrams of generate, ' +
+    'little-endian int32, -1 where nothing followed.',
+  options: {
+    model: text({
+      value: 'MODEL',
+      help: 'whose tokens: a folder or a hub id',
+      shownDefault: 'the bundled large',
+    }),
+    input: text({ value: 'FILE', help: 'the texts', shownDefault: 'standard input' }),
+    output: text({ value: 'FILE', help: 'where the table goes' }),
+    json: flag('a JSON object instead of a line'),
+    quiet: flag('no progress'),
+    ...deviceOptions,
+  },
+  examples: ['speccascade bigrams --input german.txt --output german.bigrams'],
+  async run(values, _, context) {
+    const { output } = values;
+    if (output === undefined) throw new UsageError('--output: expected a file to write');
+    const source = openLines({ texts: [], file: values.input, limit: undefined }, context);
+    try {
+      const model = await loadModel(values.model ?? bundled.target, values, context, values.quiet);
+      const { tokenizer, config } = model;
+      if (tokenizer === null) {
+        throw new SpeccascadeError('ERR_INPUT', '--model: expected one with a tokenizer');
+      }
+      const sequences: number[][] = [];
+      for await (const line of source.lines) {
+        if (line.text.trim() === '') continue;
+        sequences.push([config.decoderStartTokenId, ...tokenizer.encode(line.text)]);
+      }
+      const { countBigrams, writeBigrams } = await import('../drafters/bigrams.ts');
+      const next = countBigrams(sequences, config.vocabSize);
+      await writeFile(output, writeBigrams(next)).catch((error: Error) => {
+        throw new SpeccascadeError('ERR_IO', `--output: ${error.message}`);
+      });
+      const known = next.filter((token) => token >= 0).length;
+      const counted = { texts: sequences.length, tokens: next.length, known, output };
+      await context.terminal.write(
+        values.json
+          ? json(counted)
+          : `${output}: successors of ${known} of ${next.length} tokens, from ${sequences.length} texts\n`,
+      );
+      return 0;
+    } finally {
+      source.close();
+    }
+  },
+});
