@@ -189,7 +189,13 @@ describe('marks', async () => {
 describe('views', () => {
   const stats = {
     ...{ targetCalls: 2, draftCalls: [6], proposed: 6, tested: 5, accepted: 4 },
-    ...{ acceptanceRate: 0.8, blockEfficiency: 3, deferralRate: null, encodeMs: 1, decodeMs: 2 },
+    ...{
+      acceptanceRate: 0.8,
+      blockEfficiency: 3,
+      deferralRate: null,
+      encodeMs: 1,
+      decodeMs: 2,
+    },
   };
   const result: Result = {
     ...{ text: 'a\nb', tokens: [1, 2, 3, 4, 5, 6], finishReason: 'eos', seed: 2n ** 63n },
@@ -243,6 +249,7 @@ describe('bench table', () => {
       method: 'chain',
       length: 3,
       batch: 1,
+      againstFixed: null,
       acceptanceRate: 0.8,
       blockEfficiency: 2.5,
     } as const),

@@ -8,8 +8,8 @@ export interface Spread {
 }
 
 export interface Row {
-  method: 'autoregressive' | 'chain';
-  /** Draft length; 0: none. */
+  method: 'autoregressive' | 'chain' | 'adaptive';
+  /** Draft length; 0: none; of adaptive the longest. */
   length: number;
   batch: number;
   tokensPerSecond: Spread;
@@ -19,11 +19,14 @@ export interface Row {
   blockEfficiency: number;
   targetCallsPerToken: number;
   draftCallsPerToken: number;
+  /** Of adaptive: time of the fastest fixed length, none included, over this one's; else null. */
+  againstFixed: Spread | null;
   /** Texts whose tokens differ from those of the first autoregressive run. */
   different: number;
 }
 
 /** As tables name it. */
-export function methodName({ length }: { length: number }): string {
-  return length === 0 ? 'autoregressive' : `chain of ${length}`;
+export function methodName({ method, length }: Pick<Row, 'method' | 'length'>): string {
+  if (method === 'autoregressive') return method;
+  return method === 'chain' ? `chain of ${length}` : `adaptive, up to ${length}`;
 }

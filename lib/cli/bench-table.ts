@@ -38,6 +38,7 @@ export function benchTable(report: BenchReport): string {
     '',
     ...aligned([header, ...rows.map(cells)]),
     '',
+    ...rows.flatMap(adaptiveLine),
     equality(report),
     `Not timed: ${report.excluded.join(', ')}.`,
     '',
@@ -56,6 +57,14 @@ function cells(row: Row): string[] {
     row.blockEfficiency.toFixed(2),
     row.targetCallsPerToken.toFixed(2),
     row.draftCallsPerToken.toFixed(2),
+  ];
+}
+
+function adaptiveLine({ batch, againstFixed }: Row): string[] {
+  if (againstFixed === null) return [];
+  const ratio = `${againstFixed.median.toFixed(2)}x ${range(againstFixed)}`;
+  return [
+    `Adaptive lengths at batch ${batch}: ${ratio} the speed of the fastest fixed length, none included.`,
   ];
 }
 

@@ -33,7 +33,7 @@ const options = {
     min: 1,
     max: 4096,
   }),
-  repeats: integer({ value: 'N', help: 'timed runs of each row', default: 5, min: 1, max: 1000 }),
+  repeats: integer({ value: 'N', help: 'timed runs of each row', default: 7, min: 1, max: 1000 }),
   'max-new-tokens': integer({
     value: 'N',
     help: 'longest output, in tokens',

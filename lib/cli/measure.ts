@@ -1,9 +1,9 @@
 /** Timing of decoding methods against each other, interleaved so that a slow spell hits them all. */
+import { adaptive, chain } from '../drafters.ts';
 import type { T5Model } from '../model.ts';
 import { createSession, type DecodeSession } from '../session.ts';
 import type { Result } from '../session/result.ts';
 import { methodName, type Row, type Spread } from './bench-row.ts';
-import { chainOf } from './models.ts';
 
 export interface Plan {
   target: T5Model;
@@ -27,6 +27,7 @@ export interface Measurement {
 }
 
 interface Variant {
+  method: Row['method'];
   length: number;
   batch: number;
   session: DecodeSession;
@@ -39,9 +40,12 @@ export async function measure(plan: Plan): Promise<Measurement> {
   const variants: Variant[] = [];
   try {
     for (const batch of plan.batches) {
-      for (const length of [0, ...(plan.draft === null ? [] : plan.lengths)]) {
-        variants.push(await openVariant(plan, batch, length));
+      variants.push(await openVariant(plan, batch, 'autoregressive', 0));
+      if (plan.draft === null) continue;
+      for (const length of plan.lengths) {
+        variants.push(await openVariant(plan, batch, 'chain', length));
       }
+      variants.push(await openVariant(plan, batch, 'adaptive', Math.max(...plan.lengths)));
     }
     for (let repeat = 0; repeat <= plan.repeats; repeat++) {
       for (const variant of variants) {
@@ -59,13 +63,29 @@ export async function measure(plan: Plan): Promise<Measurement> {
   return { rows, tokens: sum(reference, ({ tokens }) => tokens.length) };
 }
 
-async function openVariant(plan: Plan, batch: number, length: number): Promise<Variant> {
+async function openVariant(
+  plan: Plan,
+  batch: number,
+  method: Row['method'],
+  length: number,
+): Promise<Variant> {
   const { target, draft, maxNewTokens } = plan;
-  const drafter = length > 0 && draft !== null ? { draft: await chainOf(draft, length) } : {};
   const maxInputTokens = Math.max(...plan.inputs.map((input) => input.length));
   const sizes = { maxNewTokens, maxInputTokens, maxBatch: batch };
-  const session = await createSession({ target, ...drafter, ...sizes });
-  return { length, batch, session, ms: [], results: [] };
+  const drafted = method !== 'autoregressive' && draft !== null;
+  const fixed = drafted ? chain(draft, { length }) : undefined;
+  const drafter = fixed && method === 'adaptive' ? adaptive(fixed) : fixed;
+  const session = await createSession({ target, ...(drafter && { draft: drafter }), ...sizes });
+  return { method, length, batch, session, ms: [], results: [] };
+}
+
+/** Of an adaptive variant: the fastest fixed length of its batch over it, repeat by repeat. */
+function againstFixed(variant: Variant, all: readonly Variant[]): Spread | null {
+  if (variant.method !== 'adaptive') return null;
+  const fixed = all.filter(({ batch, method }) => batch === variant.batch && method !== 'adaptive');
+  const medians = fixed.map(({ ms }) => spread(ms).median);
+  const best = fixed[medians.indexOf(Math.min(...medians))]!;
+  return spread(variant.ms.map((one, repeat) => best.ms[repeat]! / one));
 }
 
 async function runOnce(plan: Plan, variant: Variant): Promise<number> {
@@ -75,7 +95,7 @@ async function runOnce(plan: Plan, variant: Variant): Promise<number> {
 }
 
 function rowOf(variant: Variant, all: readonly Variant[], reference: readonly Result[]): Row {
-  const { length, batch, results, ms } = variant;
+  const { method, length, batch, results, ms } = variant;
   const own = all.find((other) => other.batch === batch && other.length === 0)!;
   const tokens = sum(results, (result) => result.tokens.length);
   const total = (pick: (stats: Result['stats']) => number): number =>
@@ -83,11 +103,12 @@ function rowOf(variant: Variant, all: readonly Variant[], reference: readonly Re
   const targetCalls = total((stats) => stats.targetCalls);
   const tested = total((stats) => stats.tested);
   return {
-    method: length === 0 ? 'autoregressive' : 'chain',
+    method,
     length,
     batch,
     tokensPerSecond: spread(ms.map((one) => (1000 * tokens) / one)),
     speedup: spread(ms.map((one, repeat) => own.ms[repeat]! / one)),
+    againstFixed: againstFixed(variant, all),
     acceptanceRate: tested > 0 ? total((stats) => stats.accepted) / tested : null,
     blockEfficiency: tokens / targetCalls,
     targetCallsPerToken: targetCalls / tokens,

@@ -1,7 +1,6 @@
 /** The models that commands run on: the bundled ones unless others are named. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ChainDrafter } from '../drafters.ts';
 import { SpeccascadeError } from '../errors.ts';
 import type { Device, Dtype, LoadOptions, T5Model } from '../model.ts';
 import type { Context } from './command.ts';
@@ -128,12 +127,6 @@ export async function loadModels(
     draft: sources.length === 0 ? null : sources.map(modelName).join('+'),
   };
   return { target, drafts, names, prefix };
-}
-
-/** The drafter of a session. */
-export async function chainOf(model: T5Model, length: number): Promise<ChainDrafter> {
-  const { chain } = await import('../drafters.ts');
-  return chain(model, { length });
 }
 
 /**
