@@ -1,46 +1,16 @@
 /** The command line as its users meet it: a process, its output and its exit code. */
-import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { chain, createSession } from '../lib/index.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
 import { id as hubId, isolateHub, startHub } from './support/checkpoint-hub.ts';
+import { end, root, run, shellProgram, start } from './support/cli.ts';
 import { bundledFolder, captions, goldenFolder, loadBundled, prefix } from './support/models.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const captionsFile = path.join(root, 'examples', 'captions', 'test_2016.en');
-const program = [process.execPath, '--import', 'tsx', path.join(root, 'lib', 'cli.ts')] as const;
-/** The same for a shell. */
-const shellProgram = program.map((part) => `'${part}'`).join(' ');
-
-interface Ended {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-function start(args: readonly string[]): ChildProcessWithoutNullStreams {
-  return spawn(program[0], [...program.slice(1), ...args], { cwd: root });
-}
-
-async function end(child: ChildProcessWithoutNullStreams): Promise<Ended> {
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, out, err };
-}
-
-async function run(args: readonly string[], input = ''): Promise<Ended> {
-  const child = start(args);
-  child.stdin.on('error', () => {}); // a program that reads no input may close it
-  child.stdin.end(input);
-  return end(child);
-}
 
 /** Waits for output that matches; the data handlers of end() may be there already. */
 function seen(stream: NodeJS.ReadableStream, pattern: RegExp): Promise<void> {
@@ -345,32 +315,6 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   });
 });
 
-describe('generate drafts', () => {
-  it.each([
-    ['--lengths', '4,4/0,3'],
-    ['--lengths', '5,3,2/0,2,2/0,0,2', '--lenience', '2'],
-    ['--max-gram', '--adaptive'],
-    ['--max-gram', '--tree', '3,2'],
-    ['--nodes', '12'],
-    ['--adaptive', '--confidence', '0.3'],
-    ['--tree', '3,2', '--replacement', '--verifier', 'k-seq'],
-    ['--verifier', 'token'],
-  ])('by %s %s with the output of the target alone', async (...args) => {
-    const own = await run(['generate', '--no-draft', '--quiet', ...texts]);
-    const { code, out } = await run(['generate', '--quiet', ...args, ...texts]);
-    expect({ code, out }).toEqual({ code: 0, out: own.out });
-  });
-
-  it.each([
-    ['--strategy', 'token-cascade', '--rule', 'chow', '--alpha', '0.3'],
-    ['--strategy', 'sequence-cascade', '--score', 'quantile', '--threshold=-2'],
-  ])('and defers by %s %s', async (...args) => {
-    const { code, out } = await run(['generate', ...args, ...texts]);
-    expect(code).toBe(0);
-    expect(out.split('\n')).toHaveLength(texts.length + 1);
-  });
-});
-
 describe('other commands', () => {
   isolateHub();
 
@@ -392,8 +336,10 @@ describe('other commands', () => {
     expect(code).toBe(0);
     const report = JSON.parse(out) as { rows: Record<string, unknown>[] };
     expect(report).toMatchObject({ texts: 3, repeats: 1, greedyOutputsEqual: true });
+    const adaptive = report.rows.filter(({ method }) => method === 'adaptive');
+    expect(adaptive.every(({ againstFixed }) => againstFixed !== null)).toBe(true);
     expect(report.rows.map(({ batch, length }) => [batch, length])).toEqual([
-      ...[1, 2].flatMap((batch) => [0, 2, 4].map((length) => [batch, length])),
+      ...[1, 2].flatMap((batch) => [0, 2, 4, 4].map((length) => [batch, length])),
     ]);
     const own = path.join(await tempFolder(), 'own.txt');
     await writeFile(own, `\n${texts[0]}\n`);

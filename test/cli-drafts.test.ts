@@ -1,0 +1,32 @@
+/** Every drafter, verifier and strategy of `speccascade generate`. */
+import { describe, expect, it } from 'vitest';
+import { run } from './support/cli.ts';
+import { captions, prefix } from './support/models.ts';
+
+const texts = captions(3).map((text) => text.slice(prefix.length));
+
+describe('generate drafts', () => {
+  it.each([
+    ['--lengths', '4,4/0,3'],
+    ['--lengths', '5,3,2/0,2,2/0,0,2', '--lenience', '2'],
+    ['--max-gram', '--adaptive'],
+    ['--max-gram', '--tree', '3,2'],
+    ['--nodes', '12'],
+    ['--adaptive', '--confidence', '0.3'],
+    ['--tree', '3,2', '--replacement', '--verifier', 'k-seq'],
+    ['--verifier', 'token'],
+  ])('by %s %s with the output of the target alone', async (...args) => {
+    const own = await run(['generate', '--no-draft', '--quiet', ...texts]);
+    const { code, out } = await run(['generate', '--quiet', ...args, ...texts]);
+    expect({ code, out }).toEqual({ code: 0, out: own.out });
+  });
+
+  it.each([
+    ['--strategy', 'token-cascade', '--rule', 'chow', '--alpha', '0.3'],
+    ['--strategy', 'sequence-cascade', '--score', 'quantile', '--threshold=-2'],
+  ])('and defers by %s %s', async (...args) => {
+    const { code, out } = await run(['generate', ...args, ...texts]);
+    expect(code).toBe(0);
+    expect(out.split('\n')).toHaveLength(texts.length + 1);
+  });
+});
