@@ -10,7 +10,7 @@ import ts from 'typescript';
 /** Lowest first; a room may include itself and the rooms before it. */
 const rooms = ['base', 'ops', 'model', 'decode', 'engine', 'addon'];
 /** These may include everything, and nothing else may include them. */
-const outside = ['test', 'bench'];
+const outside = ['test', 'bench', 'fuzz'];
 
 const nodeHeaders = /^(napi|node_api|js_native_api|node|uv|v8)([-_]\w+)?\.h$/;
 const cudaHeaders =

@@ -69,13 +69,16 @@ function run(program: string, args: string[]): boolean {
 }
 
 function fuzzNative(): boolean {
-  if (spawnSync('clang++', ['--version']).status !== 0) {
+  // Debian installs a versioned name beside the plain one, which other packages provide.
+  const compilers = ['clang++', ...[20, 19, 18, 17, 16, 15, 14].map((n) => `clang++-${n}`)];
+  const clang = compilers.find((name) => spawnSync(name, ['--version']).status === 0);
+  if (clang === undefined) {
     console.log('native: skipped, clang++ is not installed');
     return true;
   }
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const definitions = ['-DSPECCASCADE_FUZZ=ON', '-DSPECCASCADE_CUDA=OFF'];
-  const compiler = '-DCMAKE_CXX_COMPILER=clang++';
+  const compiler = `-DCMAKE_CXX_COMPILER=${clang}`;
   const configure = ['-S', '.', '-B', buildFolder, ...ninja, compiler, ...definitions];
   const build = ['--build', buildFolder, '--target', 'load_fuzz', '--parallel', '2'];
   if (!run('cmake', configure) || !run('cmake', build)) return false;

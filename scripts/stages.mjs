@@ -161,6 +161,16 @@ function sanitize() {
   return built ? ctest(sanitizeDir, { UBSAN_OPTIONS: 'print_stacktrace=1' }) : bad;
 }
 
+/** A short, repeatable run of what `npm run fuzz` does for as long as one likes. */
+function fuzz() {
+  const args = ['scripts/fuzz.ts', '--runs', '100000', '--seed', '1'];
+  if (!run('tsx', [...args, '--only', 'text'])) return bad;
+  if (!installed('clang++') && !installed('clang++-14')) {
+    return { ...ok, skipped: 1, reason: 'the native part: clang++ is not installed' };
+  }
+  return run('tsx', [...args, '--only', 'native']) ? { ...ok, passed: 2 } : bad;
+}
+
 function packaging() {
   const report = freshReport('packaging.json');
   const succeeded = run(process.execPath, ['scripts/check-packaging.mjs', '--report', report]);
@@ -193,5 +203,6 @@ export const stages = [
   { name: 'ctest', needs: 'build-native', run: () => ctest(releaseDir, {}) },
   { name: 'vitest', needs: 'build-native', run: vitest },
   { name: 'sanitize', all: true, run: sanitize },
+  { name: 'fuzz', all: true, run: fuzz },
   { name: 'packaging', all: true, run: packaging },
 ];

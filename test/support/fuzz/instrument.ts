@@ -138,7 +138,7 @@ function counting(context: ts.TransformationContext, branches: { count: number }
       return factory.updateCatchClause(
         node,
         node.variableDeclaration,
-        statement(node.block) as ts.Block,
+        statement(node.block),
       );
     }
     if (ts.isBlock(node) && ts.isFunctionLike(original.parent)) return statement(node);
