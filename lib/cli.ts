@@ -11,9 +11,10 @@ import { info } from './cli/info.ts';
 import { UsageError } from './cli/options.ts';
 import { sweep } from './cli/sweep.ts';
 import { Terminal } from './cli/terminal.ts';
+import { tune } from './cli/tune.ts';
 
 /** A new command is its file in cli/ and its name here. */
-const commands = [generate, bench, sweep, bigrams, info, download];
+const commands = [generate, bench, sweep, tune, bigrams, info, download];
 
 async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Promise<number> {
   const [name, ...rest] = argv;

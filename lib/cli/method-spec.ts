@@ -17,7 +17,7 @@ const specOptions = {
   alone: modelOption('decode with this model alone'),
 };
 
-type SpecValues = Values<typeof specOptions>;
+export type SpecValues = Values<typeof specOptions>;
 
 /** Those of which a list may be given, the parameter of a curve. */
 const parameters = ['alpha', 'rollback', 'threshold'] as const;
@@ -39,7 +39,7 @@ export interface MethodModels {
   defaultDraft: string | undefined;
   /** The table of specs with Max-Gram that name none; null: no table. */
   defaultBigrams: string | null;
-  load(source: string): Promise<T5Model>;
+  load: (source: string) => Promise<T5Model>;
 }
 
 /** One method, or as many as its list of parameters has values. Throws UsageError. */

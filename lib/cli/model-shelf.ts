@@ -1,11 +1,11 @@
 /** The models of a command that decodes with several: each is loaded once, when first asked for. */
+import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Context } from './command.ts';
 import { bundled, isBundled, loadModel, modelName, type deviceOptions } from './models.ts';
 import type { Values } from './options.ts';
-import path from 'node:path';
 
 type ShelfValues = Values<typeof deviceOptions> & {
   target: string | undefined;
@@ -71,6 +71,7 @@ export class ModelShelf {
   }
 }
 
-function sourceOf(named: string): string {
+/** What a name stands for: large, base and small are the bundled models. */
+export function sourceOf(named: string): string {
   return bundled.names.includes(named) ? path.join(bundled.folder, named) : named;
 }

@@ -25,11 +25,9 @@ export const sweep = defineCommand({
     'the points as sweep.json, sweep.csv and table.md, and plots of quality against calls of the ' +
     'target (calls.svg, calls.png) and against measured time (latency.svg, latency.png).\n\n' +
     'A method is written as the options of generate without their dashes: length=4, ' +
-    "'tree=4,2 replacement', 'draft=small rule=opt alpha=0,0.1'. Besides: nodes=N (a dynamic tree), " +
-    'max-gram=N, draft=base,small lengths=2,3/0,3 (cascade drafting), adaptive=N, ' +
-    'verifier=NAME, alone=MODEL (without the target), strategy=token-cascade|sequence-cascade ' +
-    'with threshold=X. The target alone is always there. A list of alphas is a curve; so is one ' +
-    'of rollbacks or thresholds.\n\n' +
+    "'tree=4,2 replacement', 'draft=small rule=opt alpha=0,0.1', " +
+    "'draft=base+small lengths=4,0/0,2'; and alone=MODEL decodes without the target. The target " +
+    'alone is always there. A list of alphas, rollbacks or thresholds is a curve.\n\n' +
     'Every finished run is kept in runs.jsonl of --out: the same command line goes on after an ' +
     'interruption, and methods may be added later.',
   options: sweepOptions,

@@ -21,7 +21,7 @@ interface Panel {
 const size = { width: 480, height: 360 };
 const margin = { left: 66, right: 14, top: 34, bottom: 50 };
 const header = 64;
-const legend = { width: 330, row: 19 };
+const legend = { row: 19, character: 6.9, indent: 70 };
 const qualities: readonly Panel['quality'][] = [
   { label: 'BLEU', of: ({ bleu }) => bleu },
   { label: 'chrF2', of: ({ chrf }) => chrf },
@@ -36,7 +36,9 @@ export function plotSvg(points: readonly Point[], plot: Plot): string {
       return { ...place, temperature, quality };
     }),
   );
-  const width = qualities.length * size.width + legend.width;
+  const longest = Math.max(...series.map(({ label }) => label.length));
+  const legendWidth = Math.max(200, legend.indent + legend.character * longest);
+  const width = Math.ceil(qualities.length * size.width + legendWidth);
   const tall = Math.max(temperatures.length * size.height, 30 + series.length * legend.row);
   const height = header + tall + 10;
   return [
@@ -62,7 +64,7 @@ function drawPanel(
   const right = panel.left + size.width - margin.right;
   const bottom = panel.top + size.height - margin.bottom;
   const x = linearScale(shown.map(plot.cost.of), panel.left + margin.left, right);
-  const y = linearScale(shown.map(quality.of), bottom, panel.top + margin.top);
+  const y = linearScale(inSight(shown, quality), bottom, panel.top + margin.top);
   const when = temperature === 0 ? 'greedy' : `temperature ${temperature}`;
   const here = { x: panel.left + margin.left, y: panel.top + margin.top };
   return [
@@ -76,11 +78,25 @@ function drawPanel(
           .filter((point) => point.temperature === temperature)
           .map((point): Dot => {
             const dot = { x: x.at(plot.cost.of(point)), y: y.at(quality.of(point)) };
-            return { ...dot, title: `${point.method}: ${describe(point, quality, plot)}` };
+            const title = `${point.method}: ${describe(point, quality, plot)}`;
+            const below = dot.y > bottom ? `\u2193 ${quality.of(point).toFixed(1)}` : null;
+            return { x: dot.x, y: Math.min(dot.y, bottom - 8), title, below };
           }),
       ),
     ),
   ].join('\n');
+}
+
+/**
+ * The values that the axis covers. A small model alone may be so far below everything else that the
+ * rest would shrink to a line: it is then drawn at the bottom, with its value beside it.
+ */
+function inSight(points: readonly Point[], quality: Panel['quality']): number[] {
+  const others = points.filter(({ kind }) => kind !== 'alone').map(quality.of);
+  const low = Math.min(...others);
+  const range = Math.max(...others) - low;
+  const alone = points.filter(({ kind }) => kind === 'alone').map(quality.of);
+  return [...others, ...alone.filter((value) => range === 0 || value > low - 1.5 * range)];
 }
 
 interface Dot {
@@ -88,6 +104,8 @@ interface Dot {
   y: number;
   /** Shown by browsers where the pointer rests on it. */
   title: string;
+  /** Said beside it where it lies below the panel; null elsewhere. */
+  below: string | null;
 }
 
 function describe(point: Point, quality: Panel['quality'], plot: Plot): string {
@@ -133,13 +151,19 @@ function drawLegend(series: readonly Series[], left: number, top: number): strin
       const y = top + i * legend.row;
       const dashes = dashed ? ' stroke-dasharray="6 3"' : '';
       const line = `<path d="M${at(left, y)}L${at(left + 28, y)}" stroke="${colour}"${dashes}/>`;
-      const dot = drawDot({ x: left + 14, y, title: label }, shape, colour);
+      const dot = drawDot({ x: left + 14, y, title: label, below: null }, shape, colour);
       return `${joined ? line : ''}${dot}${text(label, { x: left + 38, y: y + 4, size: 11 })}`;
     })
     .join('\n');
 }
 
-function drawDot({ x, y, title }: Dot, shape: Shape, colour: string): string {
+function drawDot(dot: Dot, shape: Shape, colour: string): string {
+  const { x, y, below } = dot;
+  const value = below === null ? '' : text(below, { x: x + 9, y: y + 4, size: 11, colour });
+  return mark(dot, shape, colour) + value;
+}
+
+function mark({ x, y, title }: Dot, shape: Shape, colour: string): string {
   const radius = shape === 'diamond' ? 6 : 4;
   const corner = (dx: number, dy: number): string => at(x + dx * radius, y + dy * radius);
   const outlines: Record<Exclude<Shape, 'circle'>, string> = {

@@ -2,32 +2,36 @@
 import type { Method } from './method.ts';
 import { bleuDifference, countSentences, qualityOf, type Interval } from './quality.ts';
 import type { SentenceCounts } from './quality.ts';
-import type { RunLog } from './run-log.ts';
+import type { Runs } from './run-log.ts';
 import { addCounters, type Run } from './run.ts';
 import { spread, type Spread } from './spread.ts';
 import { partOf } from './sweep.ts';
 
-export interface Point extends Pick<Method, 'curve' | 'parameter' | 'kind'> {
-  method: string;
-  temperature: number;
-  texts: number;
+/** What a method costs, of all its runs together. */
+export interface Cost {
   tokens: number;
-  bleu: number;
-  /** chrF2. */
-  chrf: number;
-  /** BLEU less that of the target alone at this temperature; null for the target itself. */
-  bleuChange: Interval | null;
   /** accepted / tested; null where nothing is tested. */
   acceptanceRate: number | null;
   /** Tokens per call of the target; null where it is never called. */
   blockEfficiency: number | null;
   deferralRate: number | null;
   targetCallsPerToken: number;
-  /** Of each drafter. */
+  /** Of each drafter, Max-Gram last. */
   draftCallsPerToken: number[];
   msPerToken: Spread;
-  /** Milliseconds per token of the target alone over this method's, part by part. */
+  /** Milliseconds per token of the target alone, measured nearby, over this method's. */
   speedup: Spread;
+}
+
+export interface Point extends Cost, Pick<Method, 'curve' | 'parameter' | 'kind'> {
+  method: string;
+  temperature: number;
+  texts: number;
+  bleu: number;
+  /** chrF2. */
+  chrf: number;
+  /** BLEU less that of the target alone at this temperature; null for the target itself. */
+  bleuChange: Interval | null;
 }
 
 interface Measured {
@@ -44,7 +48,7 @@ export function pointsOf(
     temperatures: readonly number[];
     references: readonly (readonly string[])[];
     parts: number;
-    log: RunLog;
+    log: Runs;
   },
 ): Point[] {
   const { temperatures, references, parts, log } = options;
@@ -66,26 +70,27 @@ export function pointsOf(
 }
 
 function pointOf({ method, temperature, runs, counts }: Measured, target: Measured): Point {
-  const { tokens, targetCalls, draftCalls, tested, accepted, deferred } = addCounters(runs);
   const isTarget = method.kind === 'target';
   return {
     method: method.id,
     ...{ curve: method.curve, parameter: method.parameter, kind: method.kind, temperature },
     texts: runs.reduce((sum, { outputs }) => sum + outputs.length, 0),
-    tokens,
     ...qualityOf(counts),
     bleuChange: isTarget ? null : bleuDifference(counts, target.counts),
+    ...costOf(runs),
+  };
+}
+
+export function costOf(runs: readonly Run[]): Cost {
+  const { tokens, targetCalls, draftCalls, tested, accepted, deferred } = addCounters(runs);
+  return {
+    tokens,
     acceptanceRate: tested > 0 ? accepted / tested : null,
     blockEfficiency: targetCalls > 0 ? tokens / targetCalls : null,
     deferralRate: deferred === null || tested === 0 ? null : deferred / tested,
     targetCallsPerToken: targetCalls / tokens,
     draftCallsPerToken: draftCalls.map((calls) => calls / tokens),
     msPerToken: spread(runs.map((run) => run.ms / run.tokens)),
-    speedup: spread(
-      runs.map((run, part) => {
-        const reference = target.runs[part]!;
-        return reference.ms / reference.tokens / (run.ms / run.tokens);
-      }),
-    ),
+    speedup: spread(runs.map((run) => (run.targetMsPerToken * run.tokens) / run.ms)),
   };
 }

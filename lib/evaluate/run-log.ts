@@ -17,7 +17,26 @@ interface ModelLine {
   fingerprint: string;
 }
 
-export class RunLog {
+/** Finished runs, wherever they are kept. */
+export interface Runs {
+  find: (method: string, temperature: number, part: number) => Run | undefined;
+  add: (run: Run) => Promise<void>;
+}
+
+/** Runs that are not kept on disk. */
+export class MemoryRuns implements Runs {
+  readonly #runs: Run[] = [];
+
+  find(method: string, temperature: number, part: number): Run | undefined {
+    return findRun(this.#runs, method, temperature, part);
+  }
+
+  async add(run: Run): Promise<void> {
+    this.#runs.push(run);
+  }
+}
+
+export class RunLog implements Runs {
   readonly runs: Run[];
   readonly #file: string;
   readonly #models: Map<string, string>;
@@ -52,9 +71,7 @@ export class RunLog {
   }
 
   find(method: string, temperature: number, part: number): Run | undefined {
-    return this.runs.find(
-      (run) => run.method === method && run.temperature === temperature && run.part === part,
-    );
+    return findRun(this.runs, method, temperature, part);
   }
 
   async add(run: Run): Promise<void> {
@@ -70,6 +87,17 @@ export class RunLog {
     await attempt(this.#file, () => appendFile(this.#file, line({ model, fingerprint })));
     this.#models.set(model, fingerprint);
   }
+}
+
+function findRun(
+  runs: readonly Run[],
+  method: string,
+  temperature: number,
+  part: number,
+): Run | undefined {
+  return runs.find(
+    (run) => run.method === method && run.temperature === temperature && run.part === part,
+  );
 }
 
 function checkHeader(file: string, found: object, header: RunHeader): void {

@@ -21,6 +21,8 @@ export interface Run extends Counters {
   part: number;
   /** Wall-clock of all texts of the part, encoding included. */
   ms: number;
+  /** Milliseconds per token of the target alone on the same part, measured shortly before. */
+  targetMsPerToken: number;
   outputs: string[];
 }
 
@@ -37,7 +39,10 @@ export interface RunPlan {
 }
 
 /** Opening the session and one text to warm up are not timed. */
-export async function runMethod(method: Method, plan: RunPlan): Promise<Run> {
+export async function runMethod(
+  method: Method,
+  plan: RunPlan,
+): Promise<Omit<Run, 'targetMsPerToken'>> {
   const { temperature, part, inputs, seed, signal } = plan;
   const session = await createSession({
     ...method.session,

@@ -6,8 +6,8 @@
 import type { T5Model } from '../model.ts';
 import { deriveSeed } from '../session/seeds.ts';
 import type { Method } from './method.ts';
-import type { RunLog } from './run-log.ts';
-import { runMethod } from './run.ts';
+import type { Runs } from './run-log.ts';
+import { runMethod, type Run } from './run.ts';
 
 export interface SweepPlan {
   methods: readonly Method[];
@@ -18,35 +18,77 @@ export interface SweepPlan {
   batch: number;
   maxNewTokens: number;
   seed: bigint;
-  log: RunLog;
+  log: Runs;
   signal: AbortSignal;
   /** Before each run; `done` of `total` are there. */
   onRun: (progress: { method: string; part: number; done: number; total: number }) => void;
 }
 
-/** Does what the log does not have yet. */
+/** So many methods run between two runs of the target alone, whose time is what they compare with. */
+const referenceEvery = 6;
+
+interface Place {
+  part: number;
+  temperature: number;
+}
+
+/** Does what the log does not have yet. `methods` hold the target. */
 export async function sweep(plan: SweepPlan): Promise<void> {
-  const { methods, temperatures, inputs, parts, log } = plan;
-  const total = parts * temperatures.length * methods.length;
-  const maxInputTokens = Math.max(...inputs.map(({ length }) => length));
+  const { methods, temperatures, parts, log } = plan;
+  const places = Array.from({ length: parts }, (_, part) =>
+    temperatures.map((temperature): Place => ({ part, temperature })),
+  ).flat();
+  const total = places.length * methods.length;
   let done = 0;
-  for (let part = 0; part < parts; part++) {
-    for (const temperature of temperatures) {
-      for (const method of methods) {
-        plan.signal.throwIfAborted();
-        if (log.find(method.id, temperature, part) === undefined) {
-          plan.onRun({ method: method.id, part, done, total });
-          const shape = { batch: plan.batch, maxNewTokens: plan.maxNewTokens, maxInputTokens };
-          const run = await runMethod(method, {
-            ...{ temperature, part, signal: plan.signal, ...shape },
-            inputs: partOf(inputs, part, parts),
-            seed: deriveSeed(plan.seed, part),
-          });
-          await log.add(run);
-        }
-        done += 1;
+  for (const place of places) {
+    const reference = new Reference(plan, place);
+    for (const method of methods) {
+      plan.signal.throwIfAborted();
+      if (log.find(method.id, place.temperature, place.part) === undefined) {
+        plan.onRun({ method: method.id, part: place.part, done, total });
+        await log.add(await reference.compare(method));
       }
+      done += 1;
     }
+  }
+}
+
+/** The target's own time at one place of the sweep: measured anew as the machine's mood may change. */
+class Reference {
+  readonly #plan: SweepPlan;
+  readonly #place: Place;
+  #msPerToken = 0;
+  #uses = Infinity;
+
+  constructor(plan: SweepPlan, place: Place) {
+    this.#plan = plan;
+    this.#place = place;
+  }
+
+  async compare(method: Method): Promise<Run> {
+    if (method.kind !== 'target' && this.#uses >= referenceEvery) {
+      this.#note(await this.#run(this.#plan.methods.find(({ kind }) => kind === 'target')!));
+    }
+    const run = await this.#run(method);
+    if (method.kind === 'target') this.#note(run);
+    this.#uses += 1;
+    return { ...run, targetMsPerToken: this.#msPerToken };
+  }
+
+  #note({ ms, tokens }: Pick<Run, 'ms' | 'tokens'>): void {
+    this.#msPerToken = ms / tokens;
+    this.#uses = 0;
+  }
+
+  #run(method: Method): Promise<Omit<Run, 'targetMsPerToken'>> {
+    const { inputs, parts, batch, maxNewTokens, signal, seed } = this.#plan;
+    const { part } = this.#place;
+    return runMethod(method, {
+      ...{ ...this.#place, batch, maxNewTokens, signal },
+      maxInputTokens: Math.max(...inputs.map(({ length }) => length)),
+      inputs: partOf(inputs, part, parts),
+      seed: deriveSeed(seed, part),
+    });
   }
 }
 
