@@ -59,6 +59,14 @@ describe('a plot', () => {
     expect(svg.match(/<circle/g)).toHaveLength(3 * 2 + 1); // two figures each, and the legend
   });
 
+  it('shows a model far below the rest at the bottom, with its value', () => {
+    const far = point({ kind: 'alone', curve: 'alone=small', bleu: 3.21, targetCallsPerToken: 0 });
+    const near = point({ kind: 'alone', curve: 'alone=base', bleu: 19, targetCallsPerToken: 0 });
+    const greedy = points.filter(({ temperature }) => temperature === 0);
+    const svg = plotSvg([...greedy, far, near], { title: '', subtitle: '', cost });
+    expect(svg.match(/\u2193 [0-9.]+/g)).toEqual(['\u2193 3.2']);
+  });
+
   it('has its text in the PNG on a machine without fonts', async (context) => {
     const svg = plotSvg(points, { title: 'Title', subtitle: '', cost });
     const png = await pngOf(svg).catch((error: Error) => context.skip(error.message));

@@ -1,0 +1,200 @@
+/** speccascade tune: what it predicts from costs, what it decides, and what it prints. */
+import { PassThrough } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../lib/cli/options.ts';
+import { parseMethod } from '../lib/cli/method-spec.ts';
+import { Terminal } from '../lib/cli/terminal.ts';
+import { commandOf, typescriptOf } from '../lib/cli/tune-code.ts';
+import { ruleSpecs } from '../lib/cli/tune-measure.ts';
+import { predictions, shortlist, type Evidence } from '../lib/cli/tune-plan.ts';
+import type { TuneReport } from '../lib/cli/tune-report.ts';
+import { tune } from '../lib/cli/tune.ts';
+import { decide, type Candidate } from '../lib/evaluate/tune-decide.ts';
+import { expectedTokens, passMs, predictSpeedup } from '../lib/evaluate/tune-predict.ts';
+import { acceptanceByDepth, type Probe } from '../lib/evaluate/tune-probe.ts';
+
+const alone: Probe = {
+  ...{ stepMs: 10, draftCallsPerStep: 0, encodeMsPerToken: 0, tokensPerStep: 1, acceptance: [] },
+};
+
+/** A drafter of so many milliseconds, and a target whose pass costs `slope` more per position. */
+function evidence(draftMs: number, acceptance: number, slope = 0): Evidence {
+  const passes = [1, 9].map((positions) => ({ positions, ms: 10 + slope * (positions - 1) }));
+  const costs = { target: alone, draftMs, passes, encodeMsPerToken: 0 };
+  const chain = new Array<number>(8).fill(acceptance);
+  return {
+    target: alone,
+    drafters: [{ name: 'small', costs, acceptance: chain, trees: [] }],
+    copies: { acceptance: new Array<number>(8).fill(0), costs: { ...costs, draftMs: 0 } },
+    lower: [],
+  };
+}
+
+const best = (found: Evidence) => predictions(found)[0]!;
+
+describe('predictions', () => {
+  it('follow the formula of chains', () => {
+    const shape = { acceptance: [0.8, 0.8, 0.8], nodes: 3 };
+    expect(expectedTokens(shape)).toBeCloseTo((1 - 0.8 ** 4) / (1 - 0.8), 12);
+    const { costs } = evidence(1, 0.8).drafters[0]!;
+    expect(predictSpeedup(shape, costs)).toBeCloseTo(2.952 / (3 * 0.1 + 1), 12);
+  });
+
+  it('choose long chains where drafting is cheap and right, short ones where it is not', () => {
+    expect(best(evidence(0.1, 0.9))).toMatchObject({ spec: 'draft=small length=8' });
+    expect(best(evidence(0.1, 0.9)).predicted).toBeGreaterThan(4);
+    expect(best(evidence(2, 0.6)).spec).toMatch(/^draft=small length=[1-3]$/);
+    expect(best(evidence(9, 0.1, 1)).predicted).toBeLessThan(1);
+  });
+
+  it('count what more positions cost the target', () => {
+    const free = best(evidence(0.1, 0.8)).predicted!;
+    expect(best(evidence(0.1, 0.8, 2)).predicted!).toBeLessThan(free);
+    const passes = [
+      { positions: 1, ms: 10 },
+      { positions: 3, ms: 14 },
+      { positions: 5, ms: 15 },
+    ];
+    expect([1, 2, 3, 4, 7].map((n) => passMs(passes, n))).toEqual([10, 12, 14, 14.5, 16]);
+  });
+
+  it('are measured kind by kind, best first, with adaptive lengths besides', () => {
+    const specs = shortlist(predictions(evidence(1, 0.8)), 3);
+    expect(specs[0]).toMatch(/^draft=small length=/);
+    expect(specs[1]).toMatch(/^max-gram length=/);
+    expect(specs[2]).toMatch(/^draft=small length=/);
+    expect(specs[3]).toBe('draft=small adaptive');
+    expect(ruleSpecs(predictions(evidence(1, 0.8)), 0)[0]).toMatch(
+      /^draft=small length=\d rule=diff alpha=/,
+    );
+  });
+});
+
+describe('acceptance by depth', () => {
+  it('is of the steps that got there, ends of outputs left out', () => {
+    const steps = [
+      { tokens: 1, accepted: 0 }, // refused at once
+      { tokens: 2, accepted: 1 }, // refused at depth 2
+      { tokens: 3, accepted: 2 }, // everything accepted, and a bonus token
+      { tokens: 1, accepted: 1 }, // an accepted end token: nothing is known of depth 2
+    ];
+    expect(acceptanceByDepth(steps, 2)).toEqual([3 / 4, 1 / 2]);
+    expect(acceptanceByDepth([], 2)).toEqual([0, 0]);
+  });
+});
+
+function candidate(method: string, median: number, own: Partial<Candidate> = {}): Candidate {
+  const speedup = { median, min: median, max: median };
+  return { method, lossless: true, speedup, bleuChange: null, ...own };
+}
+
+describe('the decision', () => {
+  const lossless = { maxBleuLoss: null };
+  const change = (mean: number, low = mean) => ({ mean, low, high: mean });
+  const rule = candidate('rule', 2, { lossless: false, bleuChange: change(-0.4) });
+
+  it('is the fastest lossless method', () => {
+    const found = decide([candidate('a', 1.2), candidate('b', 1.5), rule], lossless);
+    expect(found).toMatchObject({ speculate: true, choice: { method: 'b' }, caution: null });
+  });
+
+  it('is not to speculate where nothing gains', () => {
+    const found = decide([candidate('a', 0.9), candidate('b', 1.04), rule], lossless);
+    expect(found).toMatchObject({ speculate: false, best: { method: 'b' } });
+    expect(found.speculate || found.reason).toContain('1.04x');
+    expect(decide([], lossless)).toMatchObject({ speculate: false, best: null });
+  });
+
+  it('takes a rule within the allowed loss, and says what is unsure', () => {
+    const plain = candidate('a', 1.2);
+    expect(decide([plain, rule], { maxBleuLoss: 0.5 })).toMatchObject({
+      ...{ speculate: true, choice: { method: 'rule' }, caution: null },
+    });
+    expect(decide([plain, rule], { maxBleuLoss: 0.3 })).toMatchObject({ choice: { method: 'a' } });
+    const unsure = { ...rule, bleuChange: change(-0.4, -1) };
+    const found = decide([plain, unsure], { maxBleuLoss: 0.5 });
+    expect(found.speculate && found.caution).toContain('-1.00');
+    const slow = candidate('a', 1.2, { speedup: { median: 1.2, min: 0.8, max: 1.3 } });
+    const doubt = decide([slow], lossless);
+    expect(doubt.speculate && doubt.caution).toContain('0.80x');
+  });
+});
+
+describe('what to paste', () => {
+  const names = { target: 'large', sourceOf: (name: string) => `models/${name}` };
+  const values = (spec: string) => parseMethod(spec)[0]!.values;
+
+  it.each([
+    ['draft=base length=3', 'chain(drafter, { length: 3 })'],
+    ['draft=base tree=4,2', 'tree(drafter, { widths: [4, 2] })'],
+    ['draft=base adaptive', 'adaptive(chain(drafter, { length: 8 }))'],
+    ['max-gram length=2', 'maxGram({ length: 2 })'],
+    [
+      'draft=base+small lengths=4,0/0,2',
+      'csDraft([drafter, drafter2], { lengths: [[4, 0], [0, 2]], maxGram: false })',
+    ],
+    ['draft=base length=3 rule=opt alpha=0.1', 'rule: opt({ alpha: 0.1 })'],
+  ])('%s', (spec, code) => {
+    expect(typescriptOf(values(spec), names)).toContain(code);
+  });
+
+  it('is a command line, and for not speculating one too', () => {
+    expect(commandOf('draft=base+small lengths=4,0/0,2', names)).toBe(
+      'speccascade generate --target models/large --draft models/base --draft models/small ' +
+        '--lengths 4,0/0,2',
+    );
+    expect(commandOf(null, names)).toBe('speccascade generate --target models/large --no-draft');
+    expect(typescriptOf(null, names)).toContain('createSession({ target })');
+    const spaced = commandOf('draft=a length=1', {
+      target: 'b',
+      sourceOf: (name) => `it's ${name}`,
+    });
+    expect(spaced).toContain(`--draft 'it'\\''s a'`);
+  });
+});
+
+describe('the command', () => {
+  async function run(argv: string[]): Promise<string> {
+    const out = new PassThrough();
+    const terminal = new Terminal(out as never, new PassThrough() as never);
+    const { signal } = new AbortController();
+    expect(await tune.run([...argv, '--quiet'], { terminal, signal })).toBe(0);
+    return String(out.read());
+  }
+
+  const small = ['--target', 'base', '--draft', 'small', '--limit', '10', '--parts', '2'];
+
+  it('measures what it recommends', async () => {
+    const report = JSON.parse(await run([...small, '--json', '--candidates', '2'])) as TuneReport;
+    const { evidence: found, measured, decision } = report;
+    expect(found.target.stepMs).toBeGreaterThan(0);
+    expect(found.drafters[0]!.acceptance[0]).toBeGreaterThan(0.3);
+    expect(measured).toHaveLength(3);
+    for (const { bleuChange } of measured) expect(bleuChange!.mean).toBeCloseTo(0, 12);
+    // Which it is depends on the machine; that it is what was measured does not.
+    if (decision.speculate) {
+      expect(decision.choice).toEqual(report.confirmed);
+      expect(decision.choice.speedup.median).toBeGreaterThanOrEqual(1.05);
+    } else expect(decision.best!.speedup.median).toBeLessThan(1.05);
+  });
+
+  it('prints the evidence, at a temperature and with rules too', async () => {
+    const argv = [...small, '--temperature', '1', '--candidates', '1', '--max-bleu-loss', '50'];
+    const text = await run(argv);
+    expect(text).toContain('temperature 1; 10 texts in 2 parts');
+    expect(text).toContain('goal: fastest within 50 BLEU');
+    expect(text).toContain('rule=opt alpha=');
+    expect(text).toMatch(/^Recommended: /m);
+    expect(text).toContain('createSession({ target');
+  });
+
+  it('refuses goals that exclude each other, or that nothing can tell', async () => {
+    const both = run(['--goal', 'lossless', '--max-bleu-loss', '1']);
+    await expect(both).rejects.toThrow(UsageError);
+    const blind = run(['--input', 'a.txt', '--max-bleu-loss', '1']);
+    await expect(blind).rejects.toThrow('needs --references');
+    await expect(run(['--input', '/none.txt'])).rejects.toMatchObject({ code: 'ERR_IO' });
+    const parts = run(['--limit', '2', '--parts', '3']);
+    await expect(parts).rejects.toThrow('--parts 3');
+  });
+});
