@@ -2,6 +2,7 @@
 import { native, type DeviceInfo } from './native.ts';
 import { inputError } from './validate.ts';
 
+export { bench, type BenchOptions, type BenchResult } from './lowlevel/bench.ts';
 export { targetDistribution, type TargetOptions } from './lowlevel/target.ts';
 export { verify, type VerifyOptions, type VerifyResult } from './lowlevel/verify.ts';
 export type { DeviceInfo };

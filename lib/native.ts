@@ -5,6 +5,9 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { SpeccascadeError } from './errors.ts';
+import type { NativeLowlevel } from './native-lowlevel.ts';
+
+export type * from './native-lowlevel.ts';
 
 /** Element types a published tensor may have. */
 export type TensorDtype = 'F32' | 'F16' | 'BF16';
@@ -83,6 +86,22 @@ export interface NativeModel {
     outputLengths: Int32Array,
     startToken: number,
   ): Promise<Float32Array>;
+  /**
+   * Medians of whole passes over each number of rows, in turns: of the decoder after `cached`
+   * positions over `source` input tokens, or of the encoder (which takes neither).
+   */
+  timePasses(
+    pass: 'decoder' | 'encoder',
+    rows: Int32Array,
+    cached: number,
+    source: number,
+    repeats: number,
+  ): Promise<{
+    msMedian: Float64Array;
+    msMin: Float64Array;
+    bytes: Float64Array;
+    flops: Float64Array;
+  }>;
   /** Drops this handle's reference; memory goes when the last session on it has closed. */
   dispose(): void;
 }
@@ -220,138 +239,6 @@ export interface DeviceInfo {
   features: string[];
   /** Why a kind of device is missing or limited. */
   note?: string;
-}
-
-/** Rows, one after another: float32 takes the engine's arithmetic, float64 the same code in double. */
-export type NativeRows = Float32Array | Float64Array;
-
-/** How rows become what tokens are drawn from; `probabilities`: they are these, not logits. */
-export interface NativeScaling {
-  temperature: number;
-  topK: number;
-  topP: number;
-  probabilities: boolean;
-}
-
-/** Rows of both models at the same places, [places, vocabulary] each. */
-export interface NativePlaces {
-  rule: NativeRule;
-  scaling: NativeScaling;
-  vocabulary: number;
-  target: NativeRows;
-  /** null: nothing reads the drafter. */
-  drafter: NativeRows | null;
-}
-
-/** How siblings were chosen: drawn with or without replacement, without chance, from given rows. */
-export type NativeSiblings = 'with' | 'without' | 'fixed' | 'given';
-
-/** One verification step: place 0 follows the prefix, place n + 1 follows node n. */
-export interface NativeStep extends NativePlaces {
-  parents: Int32Array;
-  tokens: Int32Array;
-  /** [nodes + 1] 0: no drafter row there; null: all are there. */
-  drafterRows: Uint8Array | null;
-  /** [nodes, vocabulary] what each token was drawn from, for siblings 'given'. */
-  proposals: NativeRows | null;
-  siblings: NativeSiblings;
-  verifier: 'chain' | 'block' | 'tree';
-  stopTokens: Int32Array;
-  /** [nodes + 1] one per node, the last for the final draw; null: counters of this address. */
-  uniforms: Float64Array | null;
-  seed: bigint;
-  request: number;
-  position: number;
-  step: number;
-}
-
-/** Candidates at one position, averaged: rate, rate per try, emitted as candidate or afterwards. */
-export interface NativeCandidateLaw {
-  rate: number;
-  steps: Float64Array;
-  accepted: Float64Array;
-  rejected: Float64Array;
-}
-
-/** Cascade drafting by models that are functions; model 0 is the target. */
-export interface NativeCascade extends Omit<NativePlaces, 'target' | 'drafter'> {
-  float: boolean;
-  /** Model numbers; -1, last: copies from `copy`, or by Max-Gram from `input` where that is null. */
-  drafts: Int32Array;
-  /** [drafts, drafts] */
-  lengths: Int32Array;
-  /** The rule of the reviews below the target; `rule` is the target's. */
-  leniency: NativeRule;
-  logits: (model: number, prefix: Int32Array) => NativeRows;
-  copy: ((prefix: Int32Array) => Int32Array) | null;
-  input: Int32Array;
-  start: number;
-}
-
-/** Single operations on the CPU, exact laws by enumeration, formulas. Undefined numbers are NaN. */
-export interface NativeLowlevel {
-  scale(args: { rows: NativeRows; vocabulary: number; scaling: NativeScaling }): NativeRows;
-  target(args: NativePlaces): NativeRows;
-  verify(args: NativeStep): { accepted: Int32Array; next: number; deferral: Float32Array };
-  /** One drafted token; unscaled rows where they are not the scaled ones at temperature 1. */
-  positionLaw(args: NativePlaces & { drafterUnscaled?: NativeRows; targetUnscaled?: NativeRows }): {
-    pi: Float64Array;
-    accept: Float64Array;
-    residual: Float64Array | null;
-    kept: Int32Array | null;
-    deferral: number;
-    rate: number;
-    variation: number;
-    largestDrafter: number;
-    largestTarget: number;
-  };
-  candidateLaw(args: {
-    vocabulary: number;
-    wanted: NativeRows;
-    drafter: NativeRows;
-    siblings: NativeSiblings;
-    k: number;
-    candidates: Int32Array;
-  }): NativeCandidateLaw & { accept: Float64Array; residual: Float64Array; bound: number };
-  kseqLaw(args: {
-    vocabulary: number;
-    wanted: NativeRows;
-    drafter: NativeRows;
-    k: number;
-  }): NativeCandidateLaw & { rho: number; beta: number; residual: Float64Array | null };
-  /**
-   * A step over models given after every prefix of at most widths.length tokens: place 0 follows
-   * the empty one, and that of prefix n followed by token v is n x vocabulary + 1 + v. `length`:
-   * chance of n + 1 tokens; `emitted`: of exactly the tokens of a prefix.
-   */
-  stepLaw(
-    args: NativePlaces & Pick<NativeStep, 'siblings' | 'verifier'> & { widths: Int32Array },
-  ): { length: Float64Array; first: Float64Array; emitted: Float64Array };
-  blockScan(args: NativePlaces & { draft: Int32Array }): {
-    weights: Float64Array;
-    thresholds: Float64Array;
-    rows: (Float64Array | null)[];
-    masses: Float64Array;
-  };
-  cascadeLaw(args: NativeCascade): {
-    length: Float64Array;
-    calls: Float64Array;
-    emitted: { tokens: Int32Array; chance: number }[];
-  };
-  cascadeGreedy(args: NativeCascade & { count: number }): {
-    tokens: Int32Array;
-    steps: Int32Array;
-    calls: Float64Array;
-  };
-  /** `bigrams`: successor per token, negative for none. */
-  maxGram(args: {
-    input: Int32Array;
-    output: Int32Array;
-    ends: Int32Array;
-    bigrams: Int32Array;
-    length: number;
-  }): { match: number; start: number; tokens: Int32Array };
-  expectation(args: { name: string; args: Float64Array }): number;
 }
 
 export interface Native {

@@ -2,6 +2,8 @@
 
 #include "addon/async_work.h"
 #include "addon/convert.h"
+#include "addon/lowlevel_convert.h"
+#include "model/pass_times.h"
 
 namespace speccascade::addon {
 
@@ -38,6 +40,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
        InstanceAccessor<&ModelObject::report>("report"),
        InstanceMethod<&ModelObject::encode>("encode"),
        InstanceMethod<&ModelObject::logits>("logits"), InstanceMethod<&ModelObject::score>("score"),
+       InstanceMethod<&ModelObject::time_passes>("timePasses"),
        InstanceMethod<&ModelObject::dispose>("dispose")});
 }
 
@@ -165,6 +168,33 @@ Napi::Value ModelObject::score(const Napi::CallbackInfo& info) {
     return AsyncWork<std::vector<float>>::start(
         info.Env(), info.This(), [=] { return score_outputs(*shared, inputs, outputs, start); },
         to_array);
+  });
+}
+
+Napi::Value ModelObject::time_passes(const Napi::CallbackInfo& info) {
+  return translate(info.Env(), [&]() -> Napi::Value {
+    const auto shared = model();
+    const bool decoder = info[0].ToString().Utf8Value() == "decoder";
+    const auto rows = info[1].As<Napi::Int32Array>();
+    const std::vector<int> counts(rows.Data(), rows.Data() + rows.ElementLength());
+    const int cached = info[2].ToNumber().Int32Value();
+    const int source = info[3].ToNumber().Int32Value();
+    const int repeats = info[4].ToNumber().Int32Value();
+    const auto convert = [](Napi::Env env, PassTimes&& times) -> Napi::Value {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("msMedian", from_doubles(env, times.median_ms));
+      object.Set("msMin", from_doubles(env, times.min_ms));
+      object.Set("bytes", from_doubles(env, times.bytes));
+      object.Set("flops", from_doubles(env, times.flops));
+      return object;
+    };
+    return AsyncWork<PassTimes>::start(
+        info.Env(), info.This(),
+        [=] {
+          return decoder ? time_decoder(*shared, counts, cached, source, repeats)
+                         : time_encoder(*shared, counts, repeats);
+        },
+        convert);
   });
 }
 

@@ -31,6 +31,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value encode(const Napi::CallbackInfo& info);
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
+  Napi::Value time_passes(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const Model> model_;

@@ -4,12 +4,28 @@
 #include <chrono>
 #include <functional>
 
+#include "base/error.h"
 #include "model/decoder_pass.h"
 #include "model/encoder_pass.h"
 
 namespace speccascade {
 
 namespace {
+
+void check_sizes(const std::vector<int>& rows, int cached, int source, int repeats) {
+  const auto check = [](const char* name, int value, int min) {
+    constexpr int kMost = 1 << 16;
+    if (value < min || value > kMost) {
+      fail(ErrorCode::kInput, name, ": expected an integer from ", min, " to ", kMost, ", got ",
+           value);
+    }
+  };
+  if (rows.empty()) fail(ErrorCode::kInput, "rows: expected at least one count");
+  for (const int count : rows) check("rows", count, 1);
+  check("cached", cached, 0);
+  check("source", source, 1);
+  check("repeats", repeats, 1);
+}
 
 // Ids that differ, so that no row of the embedding stays in a cache by favour.
 std::vector<int32_t> made_up_ids(const T5Config& config, int count) {
@@ -88,6 +104,7 @@ void set_chain(const DecoderRows& rows, int committed, const std::vector<int32_t
 
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
                        int repeats) {
+  check_sizes(rows, cached, source, repeats);
   const T5Config& config = model.config;
   const int most = std::max(*std::max_element(rows.begin(), rows.end()), cached);
   CrossCache cross(config, 1, 1, source);
@@ -121,6 +138,7 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
 }
 
 PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int repeats) {
+  check_sizes(rows, 0, 1, repeats);
   const T5Config& config = model.config;
   const int most = *std::max_element(rows.begin(), rows.end());
   EncoderPass encoder(model, most, 1, nullptr);

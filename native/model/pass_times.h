@@ -17,6 +17,7 @@ struct PassTimes {
 
 // Decoder passes over each of `rows` new positions of one sequence, after `cached`
 // positions, over a source of `source` tokens. Row counts take turns.
+// ERR_INPUT for sizes out of range.
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
                        int repeats);
 

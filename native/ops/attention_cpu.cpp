@@ -1,6 +1,7 @@
 #include "ops/attention.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/thread_pool.h"
 #include "ops/cpu_kernels.h"
@@ -13,20 +14,26 @@ namespace {
 // Tasks per thread: a few even out cores of unequal speed.
 constexpr int kTasksPerThread = 4;
 
-// What a task needs for the keys of one head of one row.
+// What a task needs for the keys of one head of a few rows.
 struct Scratch {
-  float* scores;
-  float* bias;
+  float* scores[kMaxQueries];
+  float* bias[kMaxQueries];
   int32_t* key_rows;
 };
+
+constexpr size_t kArrays = 2 * kMaxQueries + 1;
 
 // Kernels write scores in whole vectors.
 size_t padded_keys(int max_keys) { return (static_cast<size_t>(max_keys) + 15) / 16 * 16; }
 
-Scratch task_scratch(void* scratch, int max_keys, int64_t task) {
+Scratch task_scratch(void* memory, int max_keys, int64_t task) {
   const size_t keys = padded_keys(max_keys);
-  float* scores = static_cast<float*>(scratch) + static_cast<size_t>(task) * 3 * keys;
-  return {scores, scores + keys, reinterpret_cast<int32_t*>(scores + 2 * keys)};
+  float* next = static_cast<float*>(memory) + static_cast<size_t>(task) * kArrays * keys;
+  Scratch scratch;
+  for (float*& scores : scratch.scores) scores = std::exchange(next, next + keys);
+  for (float*& bias : scratch.bias) bias = std::exchange(next, next + keys);
+  scratch.key_rows = reinterpret_cast<int32_t*>(next);
+  return scratch;
 }
 
 // bias[j] = table[clamp(j - position) + max_distance], j < keys
@@ -82,8 +89,8 @@ int useful_threads(int64_t work, int threads) {
 }  // namespace
 
 size_t attention_scratch_bytes(int max_keys, int threads) {
-  return static_cast<size_t>(std::max(threads, 1)) * kTasksPerThread * 3 * padded_keys(max_keys) *
-         sizeof(float);
+  return static_cast<size_t>(std::max(threads, 1)) * kTasksPerThread * kArrays *
+         padded_keys(max_keys) * sizeof(float);
 }
 
 // Heads outermost: one head's keys and values stay in the cache for all rows.
@@ -96,15 +103,26 @@ void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads) {
   const auto attend = [&](const Scratch& scratch, int h, int begin, int end) {
     const float* head = args.qkv + static_cast<int64_t>(h) * args.head_dim;
     const float* bias = args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance);
-    for (int row = begin; row < end; ++row) {
+    for (int row = begin; row < end;) {
       const int sequence = args.row_sequence[row];
       const int first = args.offsets[sequence];
       const int keys = args.offsets[sequence + 1] - first;
-      fill_bias(bias, args.max_distance, row - first, keys, scratch.bias);
-      kernels.attend_head({head + row * stride, head + first * stride + inner,
-                           head + first * stride + 2 * static_cast<int64_t>(inner), nullptr, stride,
-                           keys, args.head_dim, scratch.bias, scratch.scores,
-                           args.out + static_cast<int64_t>(row) * inner + h * args.head_dim});
+      AttendHead job = {};
+      job.keys = head + first * stride + inner;
+      job.values = job.keys + inner;
+      job.row_stride = stride;
+      job.num_keys = keys;
+      job.head_dim = args.head_dim;
+      for (; row < end && args.row_sequence[row] == sequence && job.num_queries < kMaxQueries;
+           ++row) {
+        const int q = job.num_queries++;
+        fill_bias(bias, args.max_distance, row - first, keys, scratch.bias[q]);
+        job.query[q] = head + row * stride;
+        job.bias[q] = scratch.bias[q];
+        job.scores[q] = scratch.scores[q];
+        job.out[q] = args.out + static_cast<int64_t>(row) * inner + h * args.head_dim;
+      }
+      kernels.attend_head(job);
     }
   };
   for_items(args.heads, rows, useful_threads(work, threads), args.scratch, args.max_keys, attend);
@@ -121,12 +139,20 @@ void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
     list_keys(args.rows, args.table, row, scratch.key_rows);
     for (int h = begin; h < end; ++h) {
       fill_bias(args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
-                args.max_distance, position, position + 1, scratch.bias);
+                args.max_distance, position, position + 1, scratch.bias[0]);
       const int64_t at = static_cast<int64_t>(h) * args.head_dim;
       const int64_t own = static_cast<int64_t>(row) * inner + at;
-      kernels.attend_head({args.query + own, args.cache + at, args.cache + inner + at,
-                           scratch.key_rows, 2 * static_cast<int64_t>(inner), position + 1,
-                           args.head_dim, scratch.bias, scratch.scores, args.out + own});
+      kernels.attend_head({1,
+                           {args.query + own},
+                           args.cache + at,
+                           args.cache + inner + at,
+                           scratch.key_rows,
+                           2 * static_cast<int64_t>(inner),
+                           position + 1,
+                           args.head_dim,
+                           {scratch.bias[0]},
+                           {scratch.scores[0]},
+                           {args.out + own}});
     }
   };
   for_items(rows, args.heads, useful_threads(work, threads), args.scratch, args.table.rows_per_slot,
@@ -141,19 +167,29 @@ void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
   for (int r = 0; r < rows; ++r) {
     work += static_cast<int64_t>(args.source_length[args.slot_source[args.rows.slot[r]]]) * inner;
   }
-  const auto attend = [&](const Scratch& scratch, int row, int begin, int end) {
-    const int64_t source = args.slot_source[args.rows.slot[row]];
-    const int keys = args.source_length[source];
-    const float* cache = args.cache + source * args.max_source * 2 * inner;
-    for (int h = begin; h < end; ++h) {
-      const int64_t at = static_cast<int64_t>(h) * args.head_dim;
-      const int64_t own = static_cast<int64_t>(row) * inner + at;
-      kernels.attend_head({args.query + own, cache + at, cache + inner + at, nullptr,
-                           2 * static_cast<int64_t>(inner), keys, args.head_dim, nullptr,
-                           scratch.scores, args.out + own});
+  // Heads outermost: neighbouring rows read the same source.
+  const auto attend = [&](const Scratch& scratch, int h, int begin, int end) {
+    const int64_t at = static_cast<int64_t>(h) * args.head_dim;
+    for (int row = begin; row < end;) {
+      const int64_t source = args.slot_source[args.rows.slot[row]];
+      AttendHead job = {};
+      job.keys = args.cache + source * args.max_source * 2 * inner + at;
+      job.values = job.keys + inner;
+      job.row_stride = 2 * static_cast<int64_t>(inner);
+      job.num_keys = args.source_length[source];
+      job.head_dim = args.head_dim;
+      for (; row < end && args.slot_source[args.rows.slot[row]] == source &&
+             job.num_queries < kMaxQueries;
+           ++row) {
+        const int q = job.num_queries++;
+        job.query[q] = args.query + static_cast<int64_t>(row) * inner + at;
+        job.scores[q] = scratch.scores[q];
+        job.out[q] = args.out + static_cast<int64_t>(row) * inner + at;
+      }
+      kernels.attend_head(job);
     }
   };
-  for_items(rows, args.heads, useful_threads(work, threads), args.scratch, args.max_source, attend);
+  for_items(args.heads, rows, useful_threads(work, threads), args.scratch, args.max_source, attend);
 }
 
 }  // namespace speccascade

@@ -31,6 +31,7 @@ int64_t multiply_add_steps(const char* data, int64_t steps, float* sink) {
   const typename Product::Weight w = Product::weight(data);
   const typename Product::Input x = Product::input(data, 1);
   for (int64_t i = 0; i < steps; ++i) {
+#pragma GCC unroll 16
     for (int s = 0; s < kLoopSums; ++s) {
       sum[s] = Product::step(sum[s], w, x);
       // Not to be merged with, or moved out of, the other steps.
@@ -39,7 +40,7 @@ int64_t multiply_add_steps(const char* data, int64_t steps, float* sink) {
 #endif
     }
   }
-  memcpy(sink, &sum[steps & 7], sizeof(float));
+  for (int s = 0; s < kLoopSums; ++s) memcpy(sink + s % 8, &sum[s], sizeof(float));
   return steps * kLoopSums * kLanes * Product::kGroup;
 }
 

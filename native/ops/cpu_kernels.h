@@ -9,18 +9,23 @@
 
 namespace speccascade {
 
-// One head of one query over its keys (contract in attention.h).
+// Queries that share keys are attended together, so that keys and values are read
+// once for all of them.
+constexpr int kMaxQueries = 4;
+
+// One head of a few queries over the same keys (contract in attention.h).
 struct AttendHead {
-  const float* query;       // [head_dim]
-  const float* keys;        // key j starts at keys + key_rows[j] * row_stride
-  const float* values;      // likewise
-  const int32_t* key_rows;  // null: 0, 1, 2, ...
+  int num_queries;                  // 1 .. kMaxQueries
+  const float* query[kMaxQueries];  // [head_dim] each
+  const float* keys;                // key j starts at keys + key_rows[j] * row_stride
+  const float* values;              // likewise
+  const int32_t* key_rows;          // null: 0, 1, 2, ...
   int64_t row_stride;
   int num_keys;
   int head_dim;
-  const float* bias;  // [num_keys], or null
-  float* scores;      // scratch, [num_keys rounded up to 16]
-  float* out;         // [head_dim]
+  const float* bias[kMaxQueries];  // [num_keys] each, or null
+  float* scores[kMaxQueries];      // scratch, [num_keys rounded up to 16] each
+  float* out[kMaxQueries];         // [head_dim] each
 };
 
 // The rows of a product in the type that they are multiplied in.

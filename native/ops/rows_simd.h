@@ -147,63 +147,98 @@ SC_INLINE Vec fold(Vec a, Vec b) {
 
 SC_INLINE int64_t key_row(const AttendHead& a, int j) { return a.key_rows ? a.key_rows[j] : j; }
 
-// Scores of keys [first, first + kLanes), those past the last one 0. The products
-// of a key stay in a vector of its own; folding kLanes of them takes as many
-// shuffles as adding up two would.
-SC_INLINE Vec score_block(const AttendHead& a, int first) {
+// Scores of keys [first, first + kLanes) for Q queries; for keys past the last one
+// anything. The products of a key stay in a vector of its own; folding kLanes of
+// them takes as many shuffles as adding up two would.
+template <int Q>
+SC_INLINE void score_block(const AttendHead& a, int first) {
   const int count = a.num_keys - first < kLanes ? a.num_keys - first : kLanes;
-  Vec sums[kLanes];
-  for (int j = 0; j < kLanes; ++j) sums[j] = Vec{};
+  Vec sums[Q][kLanes];
   const int whole = a.head_dim / kLanes * kLanes;
-  for (int j = 0; j < count; ++j) {
-    const float* key = a.keys + key_row(a, first + j) * a.row_stride;
-    Vec sum = {};
-    for (int d = 0; d < whole; d += kLanes) sum += load(a.query + d) * load(key + d);
-    sums[j] = sum;
+  for (int j = 0; j < kLanes; ++j) {
+    // Whole blocks alone are fast; past the end the last key stands in.
+    const float* key = a.keys + key_row(a, first + (j < count ? j : count - 1)) * a.row_stride;
+    Vec sum[Q] = {};
+    for (int d = 0; d < whole; d += kLanes) {
+      const Vec part = load(key + d);
+      for (int q = 0; q < Q; ++q) sum[q] += load(a.query[q] + d) * part;
+    }
+    for (int q = 0; q < Q; ++q) sums[q][j] = sum[q];
   }
-  for (int n = kLanes; n > 1; n /= 2) {
-    for (int j = 0; j < n / 2; ++j) sums[j] = fold(sums[2 * j], sums[2 * j + 1]);
+  for (int q = 0; q < Q; ++q) {
+    for (int n = kLanes; n > 1; n /= 2) {
+      for (int j = 0; j < n / 2; ++j) sums[q][j] = fold(sums[q][2 * j], sums[q][2 * j + 1]);
+    }
+    store(a.scores[q] + first, sums[q][0]);
+    for (int j = 0; whole < a.head_dim && j < count; ++j) {
+      const float* key = a.keys + key_row(a, first + j) * a.row_stride;
+      for (int d = whole; d < a.head_dim; ++d) {
+        a.scores[q][first + j] += a.query[q][d] * key[d];
+      }
+    }
   }
-  if (whole == a.head_dim) return sums[0];
-  float lane[kLanes];
-  store(lane, sums[0]);
-  for (int j = 0; j < count; ++j) {
-    const float* key = a.keys + key_row(a, first + j) * a.row_stride;
-    for (int d = whole; d < a.head_dim; ++d) lane[j] += a.query[d] * key[d];
-  }
-  return load(lane);
 }
 
-// out[d .. d + width) = sum_j scores[j] * value_j, times factor
-template <int kVecs>
-SC_INLINE void weigh_values(const AttendHead& a, int d, float factor) {
-  Vec sum[kVecs] = {};
+// out[d .. d + width) = sum_j scores[j] * value_j, times the query's factor
+template <int Q, int kVecs>
+SC_INLINE void weigh_values(const AttendHead& a, int d, const float* factor) {
+  Vec sum[Q][kVecs] = {};
   for (int j = 0; j < a.num_keys; ++j) {
     const float* value = a.values + key_row(a, j) * a.row_stride + d;
-    const Vec score = splat(a.scores[j]);
-    for (int v = 0; v < kVecs; ++v) sum[v] += score * load(value + v * kLanes);
+    Vec part[kVecs];
+    for (int v = 0; v < kVecs; ++v) part[v] = load(value + v * kLanes);
+    for (int q = 0; q < Q; ++q) {
+      const Vec score = splat(a.scores[q][j]);
+      for (int v = 0; v < kVecs; ++v) sum[q][v] += score * part[v];
+    }
   }
-  for (int v = 0; v < kVecs; ++v) store(a.out + d + v * kLanes, sum[v] * factor);
+  for (int q = 0; q < Q; ++q) {
+    for (int v = 0; v < kVecs; ++v) store(a.out[q] + d + v * kLanes, sum[q][v] * factor[q]);
+  }
+}
+
+// Scores of one query to weights that sum up to what is returned. Never inlined:
+// compiled once, it gives the same bits whatever the query's company.
+__attribute__((noinline)) inline float weights_of(float* scores, const float* bias, int num_keys) {
+  float max_score = -__builtin_inff();
+  for (int j = 0; j < num_keys; ++j) {
+    if (bias) scores[j] += bias[j];
+    max_score = scores[j] > max_score ? scores[j] : max_score;
+  }
+  return exp_row(scores, num_keys, max_score, 1.0f, scores);
+}
+
+template <int Q>
+void attend_queries(const AttendHead& a) {
+  for (int j = 0; j < a.num_keys; j += kLanes) score_block<Q>(a, j);
+  float factor[Q];
+  for (int q = 0; q < Q; ++q) factor[q] = 1.0f / weights_of(a.scores[q], a.bias[q], a.num_keys);
+  constexpr int kWide = kLanes == 16 || Q == 1 ? 4 : 2;
+  int d = 0;
+  for (; d + kWide * kLanes <= a.head_dim; d += kWide * kLanes)
+    weigh_values<Q, kWide>(a, d, factor);
+  for (; d + kLanes <= a.head_dim; d += kLanes) weigh_values<Q, 1>(a, d, factor);
+  for (; d < a.head_dim; ++d) {
+    for (int q = 0; q < Q; ++q) {
+      float sum = 0.0f;
+      for (int j = 0; j < a.num_keys; ++j) {
+        sum += a.scores[q][j] * a.values[key_row(a, j) * a.row_stride + d];
+      }
+      a.out[q][d] = sum * factor[q];
+    }
+  }
 }
 
 inline void attend_head(const AttendHead& a) {
-  for (int j = 0; j < a.num_keys; j += kLanes) store(a.scores + j, score_block(a, j));
-  float max_score = -__builtin_inff();
-  for (int j = 0; j < a.num_keys; ++j) {
-    if (a.bias) a.scores[j] += a.bias[j];
-    max_score = a.scores[j] > max_score ? a.scores[j] : max_score;
-  }
-  const float total = exp_row(a.scores, a.num_keys, max_score, 1.0f, a.scores);
-  const float factor = 1.0f / total;
-  int d = 0;
-  for (; d + 4 * kLanes <= a.head_dim; d += 4 * kLanes) weigh_values<4>(a, d, factor);
-  for (; d + kLanes <= a.head_dim; d += kLanes) weigh_values<1>(a, d, factor);
-  for (; d < a.head_dim; ++d) {
-    float sum = 0.0f;
-    for (int j = 0; j < a.num_keys; ++j) {
-      sum += a.scores[j] * a.values[key_row(a, j) * a.row_stride + d];
-    }
-    a.out[d] = sum * factor;
+  switch (a.num_queries) {
+    case 1:
+      return attend_queries<1>(a);
+    case 2:
+      return attend_queries<2>(a);
+    case 3:
+      return attend_queries<3>(a);
+    default:
+      return attend_queries<4>(a);
   }
 }
 

@@ -1,0 +1,59 @@
+/** Times of single operations, on operands that are made up. */
+import os from 'node:os';
+import { native, type NativeTimes } from '../native.ts';
+import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from '../validate.ts';
+
+export interface BenchOptions {
+  /** 'cpu' (default), the one device there is. */
+  device?: 'cpu';
+  /** Type of the weights, of gemm and multiplyAdd; default 'f32'. */
+  dtype?: 'f32' | 'bf16' | 'int8';
+  /** Timed runs after an untimed one; default 20. */
+  repeats?: number;
+}
+
+/**
+ * Milliseconds per run (median and least), bytes of the operands, floating-point operations (two
+ * per multiply-add).
+ */
+export type BenchResult = NativeTimes;
+
+/** Sizes that each operation needs; `threads` (default: all cores) may be added to any. */
+const sizes = {
+  /** Reads `bytes` bytes of memory: what no kernel that streams weights can beat. */
+  read: ['bytes'],
+  /** Multiplies and adds in registers, by the instruction of dtype's products. */
+  multiplyAdd: [],
+  gemm: ['rows', 'n', 'k'],
+  /** Cross-attention of `rows` positions of one sequence. */
+  attention: ['rows', 'keys', 'heads', 'headDim'],
+  norm: ['rows', 'width'],
+  softmax: ['rows', 'width'],
+} as const satisfies Record<string, readonly string[]>;
+
+const most = 2 ** 34;
+
+/**
+ * Times one operation on this machine: read, multiplyAdd, gemm, attention, norm or softmax, with
+ * the sizes above. Blocks until it is done. Errors: ERR_INPUT (an unknown operation, a missing or
+ * surplus size, a value out of range), ERR_OUT_OF_MEMORY.
+ */
+export function bench(
+  op: string,
+  shape: Record<string, number>,
+  options: BenchOptions = {},
+): BenchResult {
+  const known = Object.keys(sizes) as (keyof typeof sizes)[];
+  const name = checkOneOf('op', op, known);
+  checkKeys('shape', checkObject('shape', shape), [...sizes[name], 'threads']);
+  for (const size of sizes[name]) checkInteger(size, shape[size], 1, most);
+  const threads = shape.threads ?? os.availableParallelism();
+  checkInteger('threads', threads, 1, 4096);
+  checkKeys('options', checkObject('options', options), ['device', 'dtype', 'repeats']);
+  const device: unknown = options.device ?? 'cpu';
+  if (device !== 'cpu') throw inputError('device', 'cpu', device);
+  const dtype = checkOneOf('dtype', options.dtype ?? 'f32', ['f32', 'bf16', 'int8'] as const);
+  const repeats = options.repeats ?? 20;
+  checkInteger('repeats', repeats, 1, 2 ** 20);
+  return native.lowlevel.bench({ op: name, shape: { ...shape, threads }, dtype, repeats });
+}
