@@ -23,24 +23,23 @@ inline int32_t read_lines(const char* data, int64_t lines) {
 }
 
 // Enough independent sums to hide the latency of one.
-constexpr int kLoopSums = kLanes == 16 ? 16 : 10;
+constexpr int kLoopSums = kLanes == 16 ? 14 : 8;
 
 template <typename Product>
 int64_t multiply_add_steps(const char* data, int64_t steps, float* sink) {
   typename Product::Sum sum[kLoopSums] = {};
-  const typename Product::Weight w = Product::weight(data);
-  const typename Product::Input x = Product::input(data, 1);
   for (int64_t i = 0; i < steps; ++i) {
+    // Read anew: steps that are all alike could be done as one.
+    __asm__ volatile("" ::: "memory");
+    const typename Product::Weight w = Product::weight(data);
+    const typename Product::Input x = Product::input(data, 1);
 #pragma GCC unroll 16
-    for (int s = 0; s < kLoopSums; ++s) {
-      sum[s] = Product::step(sum[s], w, x);
-      // Not to be merged with, or moved out of, the other steps.
-#if defined(SC_AVX512) || defined(SC_AVX2)
-      __asm__ volatile("" : "+v"(sum[s]));
-#endif
-    }
+    for (int s = 0; s < kLoopSums; ++s) sum[s] = Product::step(sum[s], w, x);
   }
-  for (int s = 0; s < kLoopSums; ++s) memcpy(sink + s % 8, &sum[s], sizeof(float));
+#pragma GCC unroll 16
+  for (int s = 1; s < kLoopSums; ++s) sum[0] += sum[s];
+  const typename Product::Sum total = sum[0];
+  memcpy(sink, &total, sizeof(float));
   return steps * kLoopSums * kLanes * Product::kGroup;
 }
 

@@ -34,7 +34,8 @@ void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k,
                    float* tile) {
   using Sum = typename Product::Sum;
   constexpr int kWide = P * kTileVecs;
-  const int64_t groups = k / Product::kGroup;
+  const int64_t groups =
+      Product::kRaw ? k / Product::kGroup : (k + Product::kGroup - 1) / Product::kGroup;
   Sum sum[R][kWide] = {};
   const auto step = [&](int64_t group, auto input) SC_LAMBDA_INLINE {
     typename Product::Weight w[kWide];
@@ -50,10 +51,12 @@ void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k,
   };
   const auto whole = [](const char* row, int64_t group)
                          SC_LAMBDA_INLINE { return Product::input(row, group); };
-  const auto part = [](const char* row, int64_t group)
-                        SC_LAMBDA_INLINE { return Product::input_tail(row, group); };
   for (int64_t group = 0; group < groups; ++group) step(group, whole);
-  if (k % Product::kGroup != 0) step(groups, part);
+  if constexpr (Product::kRaw) {
+    const auto part = [](const char* row, int64_t group)
+                          SC_LAMBDA_INLINE { return Product::input_tail(row, group); };
+    if (k % Product::kGroup != 0) step(groups, part);
+  }
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < kWide; ++v) {
       memcpy(tile + (r * P + v / kTileVecs) * kPanel + (first_vec + v % kTileVecs) * kLanes,

@@ -34,21 +34,21 @@ SC_INLINE IntVec splat_int(int32_t x) { return IntVec{x, x, x, x}; }
 #endif
 
 // A product's interface: Sum accumulates; Weight is one vector of a line; Input is
-// one group of a row, in every lane; input_tail loads a last group that k ends
-// inside of, which prepared rows pad and raw ones do not.
+// one group of a row, in every lane. kRaw: rows are not padded, and input_tail loads
+// a last group that k ends inside of.
 
 struct F32Product {
   using Sum = Vec;
   using Weight = Vec;
   using Input = Vec;
   static constexpr int kGroup = 1;
+  static constexpr bool kRaw = false;
   static SC_INLINE Weight weight(const char* at) {
     return load(reinterpret_cast<const float*>(at));
   }
   static SC_INLINE Input input(const char* row, int64_t group) {
     return splat(reinterpret_cast<const float*>(row)[group]);
   }
-  static SC_INLINE Input input_tail(const char* row, int64_t group) { return input(row, group); }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) { return sum + x * w; }
 };
 
@@ -60,11 +60,11 @@ struct Bf16Product {
   using Weight = __m512i;
   using Input = __m512i;
   static constexpr int kGroup = 2;
+  static constexpr bool kRaw = false;
   static SC_INLINE Weight weight(const char* at) { return _mm512_loadu_si512(at); }
   static SC_INLINE Input input(const char* row, int64_t group) {
     return _mm512_set1_epi32(word_at(row, group));
   }
-  static SC_INLINE Input input_tail(const char* row, int64_t group) { return input(row, group); }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) {
     return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)x);
   }
@@ -82,6 +82,7 @@ struct Bf16Product {
     Vec first, second;
   };
   static constexpr int kGroup = 2;
+  static constexpr bool kRaw = true;
   static SC_INLINE Weight weight(const char* at) {
     const IntVec words = load_ints(at);
     return {(Vec)(words << 16), (Vec)(words & splat_int(static_cast<int32_t>(0xffff0000u)))};
@@ -110,11 +111,11 @@ struct Int8Product {
   using Weight = __m512i;
   using Input = __m512i;
   static constexpr int kGroup = 4;
+  static constexpr bool kRaw = false;
   static SC_INLINE Weight weight(const char* at) { return _mm512_loadu_si512(at); }
   static SC_INLINE Input input(const char* row, int64_t group) {
     return _mm512_set1_epi32(word_at(row, group));
   }
-  static SC_INLINE Input input_tail(const char* row, int64_t group) { return input(row, group); }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) {
     return (IntVec)_mm512_dpbusd_epi32((__m512i)sum, x, w);
   }
@@ -149,6 +150,7 @@ struct Int8Product {
   };
   using Input = Weight;
   static constexpr int kGroup = 4;
+  static constexpr bool kRaw = false;
   static SC_INLINE Weight weight(const char* at) {
     const ShortVec halves = (ShortVec)load_ints(at);
     return {(IntVec)((halves << 8) >> 8), (IntVec)(halves >> 8)};
@@ -157,7 +159,6 @@ struct Int8Product {
     const int32_t word = word_at(row, group);
     return {splat_int(word & 0x00ff00ff), splat_int((word >> 8) & 0x00ff00ff)};
   }
-  static SC_INLINE Input input_tail(const char* row, int64_t group) { return input(row, group); }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) {
     return sum + multiply_halves(w.even, x.even) + multiply_halves(w.odd, x.odd);
   }
