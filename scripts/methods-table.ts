@@ -4,13 +4,13 @@
  * same command goes on; `-- --fresh` begins anew, other options of `speccascade sweep` come last.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'build-cmake', 'methods-table');
 const page = path.join(root, 'docs', 'methods-table.md');
-const plots = ['calls.svg', 'calls.png', 'latency.svg', 'latency.png'];
+const plots = ['calls.svg', 'latency.svg'];
 
 const methods = path.join(root, 'examples', 'captions', 'methods.txt');
 // float32: in bfloat16 the bundled target is too fast for speculation to gain on most machines.
@@ -23,7 +23,10 @@ const { status } = spawnSync(process.execPath, [...argv, ...process.argv.slice(2
 if (status === 0) {
   writeFileSync(page, withTables(readFileSync(page, 'utf8'), path.join(out, 'table.md')));
   for (const name of plots) {
-    copyFileSync(path.join(out, name), path.join(root, 'docs', `methods-${name}`));
+    const svg = readFileSync(path.join(out, name), 'utf8');
+    // What browsers show at each point is most of the file, and not shown in a page's picture.
+    const picture = svg.replace(/<title>[^<]*<\/title>/g, '');
+    writeFileSync(path.join(root, 'docs', `methods-${name}`), picture);
   }
   console.log(`methods-table: wrote ${page} and its plots; its explanations are written by hand`);
 }
