@@ -12,9 +12,14 @@ namespace speccascade {
 
 namespace {
 
+// Positions behind the first that a pass is asked about: usually the last draft,
+// committed meanwhile, and what smaller models have added to this one.
+int most_behind(const DraftContext& context) {
+  return std::max(context.max_prefix, context.state.max_nodes) + 1;
+}
+
 DecoderPass::Limits pass_limits(const DraftContext& context) {
-  // A drafter that was not asked for a while has a whole draft to catch up with.
-  const int nodes = std::max(context.max_prefix, 1) + context.state.max_nodes + 1;
+  const int nodes = most_behind(context) + context.state.max_nodes;
   const int slots = context.limits.slots;
   return {slots, slots * nodes, slots * (context.state.max_nodes + 1), nodes};
 }
@@ -151,14 +156,18 @@ int CascadeDrafter::deepest_wanted() const {
 // One pass of a model for every slot that waits for it.
 void CascadeDrafter::run(int model) {
   ModelLane& lane = *lanes_[static_cast<size_t>(model)];
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (slots_[static_cast<size_t>(slot)].waits_for != model) continue;
+    // The rows asked for come from the last pass.
+    lane.catch_up(state_, slot, state_.length[slot] + first_place(slot), most_behind(context_));
+  }
   *lane.decoder.rows().num_rows = 0;
   *lane.decoder.rows().num_logits = 0;
   std::vector<std::pair<int, int>> waiting;  // slot, first logit
   for (int slot = 0; slot < state_.slots; ++slot) {
     Slot& own = slots_[static_cast<size_t>(slot)];
     if (own.waits_for != model) continue;
-    const int first = own.last_rows ? own.known_rows : own.frames.back().begin;
-    waiting.emplace_back(slot, append_rows(model, slot, first));
+    waiting.emplace_back(slot, append_rows(model, slot, first_place(slot)));
   }
   lane.run(context_.sampling);
   for (const auto& [slot, first_logit] : waiting) {
@@ -177,24 +186,27 @@ void CascadeDrafter::run(int model) {
   }
 }
 
+// The first draft token whose row a slot waits for.
+int CascadeDrafter::first_place(int slot) const {
+  const Slot& own = slots_[static_cast<size_t>(slot)];
+  return own.last_rows ? own.known_rows : own.frames.back().begin;
+}
+
 // The tokens that the model has not consumed, with logits from the row that predicts
 // draft token `first_place` on; returns the first of them.
 int CascadeDrafter::append_rows(int model, int slot, int first_place) {
   ModelLane& lane = *lanes_[static_cast<size_t>(model)];
   const DecoderRows& rows = lane.decoder.rows();
-  const int consumed = lane.self.table().length[slot];
+  const CacheTable cache = lane.self.table();
+  const int consumed = cache.length[slot];
   const int length = state_.length[slot];
-  const int32_t* committed = slot_part(state_.tokens, slot, state_.capacity);
   const int first_logit = *rows.num_logits;
-  for (int position = consumed; position < length + count(slot); ++position) {
-    const int32_t token = position < length ? committed[position] : tokens(slot)[position - length];
-    const int node = position - consumed;
-    const int row = append_row(rows, slot, token, position, node, node - 1);
-    const int place = position + 1 - length;  // of the token that the row predicts
-    if (place >= first_place) {
-      append_logit(state_, rows, lane.logits, row, place - 1,
-                   static_cast<int>(row_of(slot, place)));
-    }
+  const int first_row = *rows.num_rows;
+  append_positions(state_, rows, cache, slot, consumed, length + count(slot));
+  for (int place = first_place; place <= count(slot); ++place) {
+    // The row that predicts a place is that of the position before it.
+    append_logit(state_, rows, lane.logits, first_row + length + place - 1 - consumed, place - 1,
+                 static_cast<int>(row_of(slot, place)));
   }
   return first_logit;
 }

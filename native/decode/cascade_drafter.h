@@ -58,6 +58,7 @@ class CascadeDrafter : public Drafter {
   void finish(int slot);
   int deepest_wanted() const;
   void run(int model);
+  int first_place(int slot) const;
   int append_rows(int model, int slot, int first_place);
   void review(int model, int slot, int first_logit);
   int accept_greedy(int model, int slot, int begin, int first_logit);

@@ -23,7 +23,8 @@ namespace speccascade {
 // needed too.
 void open_drafts(const SequenceState& state, AdaptiveLength& adaptive);
 
-// Whether any draft is open: the condition of the drafting loop.
+bool is_draft_open(const SequenceState& state, int slot);
+// The condition of the drafting loop.
 bool any_draft_open(const SequenceState& state);
 
 // First round of a step: the committed positions that the drafter has not

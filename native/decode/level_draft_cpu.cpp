@@ -149,10 +149,15 @@ void open_drafts(const SequenceState& state, AdaptiveLength& adaptive) {
   }
 }
 
+bool is_draft_open(const SequenceState& state, int slot) {
+  return phase_of(state, slot) != DraftPhase::kClosed;
+}
+
 bool any_draft_open(const SequenceState& state) {
-  return std::any_of(state.draft_phase, state.draft_phase + state.slots, [](int32_t phase) {
-    return phase != static_cast<int32_t>(DraftPhase::kClosed);
-  });
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (is_draft_open(state, slot)) return true;
+  }
+  return false;
 }
 
 void draft_rows(const SequenceState& state, const SlotSampling& sampling, const CacheTable& drafter,

@@ -9,10 +9,15 @@ namespace speccascade {
 
 namespace {
 
+// Committed positions that the first pass of a step takes. Once it has consumed the
+// prefix, a drafter lags by two, the last token and an accepted leaf before it, and by
+// more where adaptive lengths did without it.
+int most_pending(const DraftPlan& plan, const DraftContext& context) {
+  return std::max(context.max_prefix, plan.adaptive.on ? 16 : 2);
+}
+
 DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& context) {
-  // Once it has consumed the prefix, a drafter lags by two positions at most: the
-  // last token, and an accepted leaf before it.
-  const int pending = std::max(context.max_prefix, 2);
+  const int pending = most_pending(plan, context);
   const int level = plan.largest_level();
   const int slots = context.limits.slots;
   return {slots, slots * std::max(pending, level), slots * level,
@@ -27,6 +32,7 @@ LevelDrafter::LevelDrafter(const DraftPlan& plan, const Model& model, const Draf
       shape_{widths_.data(),
              plan.replacement ? Siblings::kWithReplacement : Siblings::kWithoutReplacement},
       chain_(plan.is_chain()),
+      most_pending_(most_pending(plan, context)),
       lane_(model, context.limits, pass_limits(plan, context),
             context.limits.slots * (context.state.max_nodes + 1)),
       adaptive_(plan.adaptive, step_costs(*context.target, &model), context.limits.slots,
@@ -54,6 +60,10 @@ void LevelDrafter::start(int slot, int source) {
 void LevelDrafter::draft() {
   clear_calls();
   open_drafts(state_, adaptive_);
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (is_draft_open(state_, slot))
+      lane_.catch_up(state_, slot, state_.length[slot], most_pending_);
+  }
   const CacheTable cache = lane_.self.table();
   const DecoderRows& rows = lane_.decoder.rows();
   while (any_draft_open(state_)) {

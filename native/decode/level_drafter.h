@@ -23,6 +23,7 @@ class LevelDrafter : public Drafter {
   std::vector<int32_t> widths_;
   DraftShape shape_;
   bool chain_;
+  int most_pending_;
   ModelLane lane_;
   AdaptiveLength adaptive_;
   std::vector<const float*> reference_, reference_unscaled_, proposal_;

@@ -29,18 +29,28 @@ inline int append_row(const DecoderRows& rows, int slot, int32_t token, int posi
   return row;
 }
 
-// Appends the committed positions that a model has not consumed, as a chain;
-// returns the row of the last. There is at least one: the last token.
-inline int append_pending(const SequenceState& state, const DecoderRows& rows,
-                          const CacheTable& cache, int slot) {
-  const int begin = cache.length[slot];
+// Appends the positions from `begin` to `end`, committed ones and behind them those of
+// the draft, which is a chain if it is needed; returns the row of the last. Nodes count
+// from the positions that the model has consumed.
+inline int append_positions(const SequenceState& state, const DecoderRows& rows,
+                            const CacheTable& cache, int slot, int begin, int end) {
   const int32_t* tokens = slot_part(state.tokens, slot, state.capacity);
+  const int32_t* drafted = slot_part(state.draft_tokens, slot, state.max_nodes);
+  const int length = state.length[slot];
   int row = -1;
-  for (int position = begin; position < state.length[slot]; ++position) {
-    const int node = position - begin;
-    row = append_row(rows, slot, tokens[position], position, node, node - 1);
+  for (int position = begin; position < end; ++position) {
+    const int node = position - cache.length[slot];
+    const int32_t token = position < length ? tokens[position] : drafted[position - length];
+    row = append_row(rows, slot, token, position, node, node - 1);
   }
   return row;
+}
+
+// The committed positions that a model has not consumed. There is at least one: the
+// last token.
+inline int append_pending(const SequenceState& state, const DecoderRows& rows,
+                          const CacheTable& cache, int slot) {
+  return append_positions(state, rows, cache, slot, cache.length[slot], state.length[slot]);
 }
 
 // Asks for the logits of a decoder row, which predict what follows `node`.

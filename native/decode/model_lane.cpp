@@ -39,6 +39,18 @@ void ModelLane::start(int slot, int source) {
   cross.slot_source()[slot] = source;
 }
 
+void ModelLane::catch_up(const SequenceState& state, int slot, int end, int most) {
+  const CacheTable cache = self.table();
+  int32_t& consumed = cache.length[slot];
+  while (end - consumed > most) {
+    *decoder.rows().num_rows = 0;
+    *decoder.rows().num_logits = 0;
+    append_positions(state, decoder.rows(), cache, slot, consumed, consumed + most);
+    decoder.run();
+    consumed += most;
+  }
+}
+
 void ModelLane::run(const SlotSampling& sampling) {
   decoder.run();
   distribution_cpu(

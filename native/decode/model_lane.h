@@ -25,6 +25,9 @@ struct ModelLane {
 
   // One slot begins to read a source that was encoded.
   void start(int slot, int source);
+  // Consumes positions of a slot, in passes of their own, until at most `most` are left
+  // before `end`: a model that was not asked for many steps has much to catch up with.
+  void catch_up(const SequenceState& state, int slot, int end, int most);
   // The decoder pass over the rows that were appended, and its distributions.
   void run(const SlotSampling& sampling);
   size_t bytes() const;

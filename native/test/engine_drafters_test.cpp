@@ -244,6 +244,32 @@ void results_do_not_depend_on_the_batch() {
   }
 }
 
+// Drafters that were not asked for many steps have much to catch up with: adaptive lengths
+// give strangers up and try them again.
+void drafters_catch_up() {
+  constexpr int kVocabulary = 40;
+  const T5Config config = tiny_config(kVocabulary);
+  const auto target = random_model(config, 1);
+  for (const DraftPlan& plan :
+       {adaptive(levels(Widths(4, 1)), 4), adaptive(cascade({2, 2, 0, 2}, false), 4),
+        adaptive(cascade({2, 2, 2, 0, 2, 2, 0, 0, 2}, true), 6)}) {
+    SessionLimits limits = limits_for(plan, 2);
+    limits.max_new_tokens = 400;
+    EngineRig rig(target, drafters_of(plan, config, 50), limits);
+    for (const float temperature : {0.0f, 1.0f}) {
+      Request request = plain_request({5, 6, 7}, 400);
+      request.temperature = temperature;
+      request.logprobs = true;
+      const SampleLog sample = rig.run(request)[0];
+      CHECK(sample.tokens.size() == 400, sample.message);
+      const int64_t calls = sample.stats.draft_calls[0];
+      const int64_t fixed = plan.max_path() * sample.stats.target_calls;
+      CHECK(calls > 4 && calls < fixed, calls, " calls, fixed lengths make ", fixed);
+      if (temperature == 0.0f) check_sample(sample, decode_plainly(target, request), "adaptive");
+    }
+  }
+}
+
 // Rows of real models for the schedule of one sequence.
 struct TeacherForced {
   using Real = float;
@@ -322,5 +348,6 @@ int main(int argc, char** argv) {
       argc, argv,
       {CASE(greedy_equals_the_plain_loop), CASE(greedy_rules_do_not_depend_on_the_drafter),
        CASE(sampled_output_has_the_law), CASE(token_cascades_have_the_rules_law),
-       CASE(results_do_not_depend_on_the_batch), CASE(cascades_make_the_calls_of_the_schedule)});
+       CASE(results_do_not_depend_on_the_batch), CASE(drafters_catch_up),
+       CASE(cascades_make_the_calls_of_the_schedule)});
 }
