@@ -1,5 +1,14 @@
-/** The low-level part of the native surface: types alone; native.ts loads it. */
-import type { NativeRule } from './native.ts';
+/** Rules and the low-level part of the native surface: types alone; native.ts loads it. */
+
+type PositionKind = 'chow' | 'diff' | 'opt';
+type TokenKind = 'tokenV1' | 'tokenV2' | 'tokenV3';
+
+/** A deferral rule; `alpha` is BiLD's rollback, `beta` counts for lossy alone. */
+export interface NativeRule {
+  kind: 'lossless' | 'lossy' | 'lossyMatched' | `${PositionKind}${'' | 'Log'}` | TokenKind | 'bild';
+  alpha: number;
+  beta: number;
+}
 
 /** Rows, one after another: float32 takes the engine's arithmetic, float64 the same code in double. */
 export type NativeRows = Float32Array | Float64Array;

@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { SpeccascadeError } from './errors.ts';
-import type { NativeLowlevel } from './native-lowlevel.ts';
+import type { NativeLowlevel, NativeRule } from './native-lowlevel.ts';
 
 export type * from './native-lowlevel.ts';
 
@@ -166,16 +166,6 @@ export interface NativeRequest {
   verifier: 'token' | 'block' | 'k-seq' | 'trusted';
   /** Drafting stops before a position where the drafter's largest probability is below this; 0: off. */
   confidenceStop: number;
-}
-
-type PositionKind = 'chow' | 'diff' | 'opt';
-type TokenKind = 'tokenV1' | 'tokenV2' | 'tokenV3';
-
-/** A deferral rule; `alpha` is BiLD's rollback, `beta` counts for lossy alone. */
-export interface NativeRule {
-  kind: 'lossless' | 'lossy' | 'lossyMatched' | `${PositionKind}${'' | 'Log'}` | TokenKind | 'bild';
-  alpha: number;
-  beta: number;
 }
 
 export interface NativeStats {
