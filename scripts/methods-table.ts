@@ -1,6 +1,6 @@
 /**
  * The table of methods (npm run table:methods): sweeps the methods of examples/captions/methods.txt
- * on the bundled models and captions, and puts the tables and plots into docs/. Interrupted, the
+ * on the bundled models and captions, and puts the tables and the plot of calls into docs/. Interrupted, the
  * same command goes on; `-- --fresh` begins anew, other options of `speccascade sweep` come last.
  */
 import { spawnSync } from 'node:child_process';
@@ -10,7 +10,8 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'build-cmake', 'methods-table');
 const page = path.join(root, 'docs', 'methods-table.md');
-const plots = ['calls.svg', 'latency.svg'];
+/** Not that of latency, which is another one on every machine. */
+const plots = ['calls.svg'];
 
 const methods = path.join(root, 'examples', 'captions', 'methods.txt');
 // float32: in bfloat16 the bundled target is too fast for speculation to gain on most machines.
@@ -28,7 +29,7 @@ if (status === 0) {
     const picture = svg.replace(/<title>[^<]*<\/title>/g, '');
     writeFileSync(path.join(root, 'docs', `methods-${name}`), picture);
   }
-  console.log(`methods-table: wrote ${page} and its plots; its explanations are written by hand`);
+  console.log(`methods-table: wrote ${page} and its plot; its explanations are written by hand`);
 }
 process.exitCode = status ?? 1;
 
