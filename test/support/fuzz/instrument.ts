@@ -135,11 +135,7 @@ function counting(context: ts.TransformationContext, branches: { count: number }
       return factory.updateWhileStatement(node, node.expression, statement(node.statement));
     }
     if (ts.isCatchClause(node)) {
-      return factory.updateCatchClause(
-        node,
-        node.variableDeclaration,
-        statement(node.block),
-      );
+      return factory.updateCatchClause(node, node.variableDeclaration, statement(node.block));
     }
     if (ts.isBlock(node) && ts.isFunctionLike(original.parent)) return statement(node);
     if (ts.isConditionalExpression(node)) {
