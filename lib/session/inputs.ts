@@ -20,7 +20,7 @@ export function inputTokens(name: string, input: Input, session: SessionSettings
     throw new SpeccascadeError(
       'ERR_INPUT',
       `${name}: expected at most maxInputTokens (${session.maxInputTokens}) tokens, received ` +
-        `${ids.length}; pass truncate: true to cut longer inputs`,
+        `${ids.length}; truncate: true (--truncate on the command line) cuts longer inputs`,
     );
   }
   return truncated(ids, session.maxInputTokens, config.eosTokenIds);

@@ -35,7 +35,8 @@ Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabu
 // h_i for i < g.
 template <typename Real>
 Real block_threshold(Real residual, Real weight) {
-  const Real whole = residual + 1 - weight;
+  // In this order: a small residual must not be rounded away against 1.
+  const Real whole = residual + (1 - weight);
   return whole > 0 ? residual / whole : Real{1};
 }
 

@@ -29,15 +29,21 @@ Event::End end_of(Finish finish) {
   return Event::End::kNone;
 }
 
-std::string failure_message(Failure failure, uint64_t request) {
+// Whether the request itself takes tokens away; if not, a row without any is the model's own.
+bool suppresses(const Request& request) {
+  return !request.suppress_tokens.empty() || request.min_new_tokens > 0;
+}
+
+std::string failure_message(Failure failure, bool asked_for, uint64_t request) {
   const std::string which = " (request " + std::to_string(request) + ")";
+  if (asked_for) return "every token is suppressed" + which;
   switch (failure) {
     case Failure::kTargetNotFinite:
       return "the target gave logits that are not finite" + which;
     case Failure::kDrafterNotFinite:
       return "the drafter gave logits that are not finite" + which;
     default:
-      return "every token is suppressed" + which;
+      return "a model gave no token a finite logit" + which;
   }
 }
 
@@ -184,6 +190,10 @@ void Engine::abort_job_queue(Job& job, std::vector<Event>& events) {
 }
 
 void Engine::end_job_sample(Job& job) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ++stats_.requests;
+  }
   if (--job.unfinished == 0 && job.source >= 0) {
     source_used_[static_cast<size_t>(job.source)] = false;
   }
@@ -276,8 +286,9 @@ Event Engine::outcome_of(int s, double step_ms) {
   const auto failure = static_cast<Failure>(state.failure[s]);
   if (failure != Failure::kNone) {
     event.end = Event::End::kFailed;
-    event.error = failure == Failure::kNoTokenLeft ? ErrorCode::kInput : ErrorCode::kNumeric;
-    event.message = failure_message(failure, event.request);
+    const bool asked_for = failure == Failure::kNoTokenLeft && suppresses(slot.job->request);
+    event.error = asked_for ? ErrorCode::kInput : ErrorCode::kNumeric;
+    event.message = failure_message(failure, asked_for, event.request);
     event.stats = slot.stats;
     return event;
   }
@@ -305,7 +316,6 @@ void Engine::finish(int s, const Event& event) {
   end_job_sample(*slot.job);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    ++stats_.requests;
     stats_.totals.add(event.stats);
   }
   slot = {};

@@ -193,6 +193,16 @@ void immediate_cancellations_are_heard() {
   }
 }
 
+// Samples that a closing session never started have ended too, and count.
+void statistics_of_what_never_started() {
+  EngineRig rig(target(), nullptr, limits_of(1, 0));
+  Request request = plain_request({1, 2, 3}, 30);
+  request.seeds = {1, 2, 3, 4, 5};
+  for (int i = 0; i < 4; ++i) rig.engine.submit(request);
+  rig.engine.close();
+  CHECK(rig.engine.stats().requests == 20, rig.engine.stats().requests);
+}
+
 void statistics_add_up() {
   EngineRig rig(target(), drafter(), limits_of(3, 4));
   TestRandom random(9);
@@ -220,9 +230,10 @@ void statistics_add_up() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(races_of_submit_cancel_and_close), CASE(the_destructor_closes),
-                    CASE(nothing_is_taken_after_close), CASE(close_aborts_what_is_under_way),
-                    CASE(cancelling_frees_slots_for_others),
-                    CASE(immediate_cancellations_are_heard), CASE(statistics_add_up)});
+  return run_cases(
+      argc, argv,
+      {CASE(races_of_submit_cancel_and_close), CASE(the_destructor_closes),
+       CASE(nothing_is_taken_after_close), CASE(close_aborts_what_is_under_way),
+       CASE(cancelling_frees_slots_for_others), CASE(immediate_cancellations_are_heard),
+       CASE(statistics_add_up), CASE(statistics_of_what_never_started)});
 }
