@@ -34,11 +34,12 @@ const { values } = parseArgs({
 });
 const ceilings = { memory: 1.15, time: 3, sessions: 4 * 2 ** 20 };
 
-/** Names and shapes of all tensors of a model with a plain feed-forward and a tied head. */
+/** Names and shapes of all tensors of a model. */
 function shapesOf(config: T5Config): [string, number[]][] {
   const { dModel, dFf, numHeads, dKv, numLayers, numDecoderLayers } = config;
   const inner = numHeads * dKv;
   const list: [string, number[]][] = [['shared.weight', [config.vocabSize, dModel]]];
+  if (!config.tieWordEmbeddings) list.push(['lm_head.weight', [config.vocabSize, dModel]]);
   const attention = (stem: string, kind: string, first: boolean): void => {
     list.push([`${stem}.layer_norm.weight`, [dModel]]);
     for (const part of 'qkv') list.push([`${stem}.${kind}.${part}.weight`, [inner, dModel]]);
@@ -48,7 +49,9 @@ function shapesOf(config: T5Config): [string, number[]][] {
   };
   const feedForward = (stem: string): void => {
     list.push([`${stem}.layer_norm.weight`, [dModel]]);
-    list.push([`${stem}.DenseReluDense.wi.weight`, [dFf, dModel]]);
+    for (const wi of config.isGatedAct ? ['wi_0', 'wi_1'] : ['wi']) {
+      list.push([`${stem}.DenseReluDense.${wi}.weight`, [dFf, dModel]]);
+    }
     list.push([`${stem}.DenseReluDense.wo.weight`, [dModel, dFf]]);
   };
   for (let i = 0; i < numLayers; i++) {
@@ -68,7 +71,6 @@ function shapesOf(config: T5Config): [string, number[]][] {
 
 /** A checkpoint of this shape; values are small, finite and all different. */
 async function writeCheckpoint(folder: string, config: T5Config, dtype: FileDtype): Promise<void> {
-  if (config.isGatedAct) throw new Error('--shape: expected one without gates, such as t5-base');
   const bytesOf = (shape: number[]) => shape.reduce((a, b) => a * b, dtype === 'F32' ? 4 : 2);
   let end = 0;
   const header = Object.fromEntries(
@@ -94,7 +96,11 @@ async function writeCheckpoint(folder: string, config: T5Config, dtype: FileDtyp
   const { vocabSize, dModel, dKv, dFf, numLayers, numHeads } = config;
   const shape = { vocab_size: vocabSize, d_model: dModel, d_kv: dKv, d_ff: dFf };
   const layers = { num_layers: numLayers, num_heads: numHeads };
-  const json = { model_type: 't5', ...shape, ...layers, feed_forward_proj: 'relu' };
+  const rest = {
+    feed_forward_proj: config.feedForwardProj,
+    tie_word_embeddings: config.tieWordEmbeddings,
+  };
+  const json = { model_type: 't5', ...shape, ...layers, ...rest };
   await writeFile(path.join(folder, 'config.json'), JSON.stringify(json));
 }
 
