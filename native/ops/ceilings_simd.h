@@ -27,7 +27,10 @@ constexpr int kLoopSums = kLanes == 16 ? 14 : 8;
 
 template <typename Product>
 int64_t multiply_add_steps(const char* data, int64_t steps, float* sink) {
-  typename Product::Sum sum[kLoopSums] = {};
+  // Different from each other: equal sums could be computed once for all.
+  typename Product::Sum sum[kLoopSums];
+#pragma GCC unroll 16
+  for (int s = 0; s < kLoopSums; ++s) memcpy(&sum[s], data + s * 4, sizeof(sum[s]));
   for (int64_t i = 0; i < steps; ++i) {
     // Read anew: steps that are all alike could be done as one.
     __asm__ volatile("" ::: "memory");
