@@ -29,7 +29,7 @@ DecoderPass::Limits pass_limits(const DraftContext& context) {
 CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Model*>& models,
                                const DraftContext& context)
     : Drafter(context, plan.drafters()),
-      lengths_(plan.lengths),
+      plan_(plan),
       models_(plan.models()),
       copy_length_(plan.copy_length),
       lenience_factor_(plan.lenience),
@@ -101,7 +101,7 @@ void CascadeDrafter::advance(int slot) {
     if (stage_is_complete || !ask(slot, frame)) {
       frame.stage = frame.stage < 0 ? frame.row : frame.stage + 1;
       if (frame.stage < drafters()) {
-        frame.wanted += lengths_[static_cast<size_t>(frame.row * drafters() + frame.stage)];
+        frame.wanted += plan_.length(frame.row, frame.stage);
       }
     }
   }

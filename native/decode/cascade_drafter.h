@@ -76,7 +76,7 @@ class CascadeDrafter : public Drafter {
   bool ended(int slot) const;
   bool lenient() const { return lenience_.kind != RuleKind::kLossless; }
 
-  std::vector<int32_t> lengths_;
+  DraftPlan plan_;
   int models_;
   int copy_length_;
   double lenience_factor_;

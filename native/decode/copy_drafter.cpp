@@ -6,7 +6,8 @@ namespace speccascade {
 
 CopySource::CopySource(const DraftPlan& plan, const DraftContext& context)
     : context_(context), bigrams_(plan.bigrams) {
-  const auto longest = static_cast<size_t>(context.state.capacity + context.state.max_nodes);
+  const auto longest =
+      static_cast<size_t>(context.state.capacity) + static_cast<size_t>(context.state.max_nodes);
   output_.reserve(longest);
   scratch_.resize(longest);
 }

@@ -57,7 +57,7 @@ int64_t largest_draft(const DraftPlan& plan, int row) {
   const int drafters = plan.drafters();
   int64_t count = 0, wanted = 0;
   for (int stage = row; stage < drafters; ++stage) {
-    wanted += plan.lengths[static_cast<size_t>(row * drafters + stage)];
+    wanted += plan.length(row, stage);
     const bool copy = plan.copies && stage == drafters - 1;
     const int64_t beyond = copy || wanted == 0 ? 0 : largest_draft(plan, stage + 1);
     count = std::max(count, wanted + beyond);
@@ -104,6 +104,11 @@ int DraftPlan::largest_level() const {
   int level = 1;
   for (const int32_t width : widths) level *= width;
   return level;
+}
+
+int DraftPlan::length(int row, int drafter) const {
+  return lengths[static_cast<size_t>(row) * static_cast<size_t>(drafters()) +
+                 static_cast<size_t>(drafter)];
 }
 
 bool DraftPlan::is_chain() const {

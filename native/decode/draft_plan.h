@@ -42,6 +42,8 @@ struct DraftPlan {
   int models() const;
   // Whatever counts as a drafter in the statistics.
   int drafters() const;
+  // An entry of `lengths`.
+  int length(int row, int drafter) const;
   // Largest draft of a step: nodes, and tokens on one path. Of a checked plan.
   int max_nodes() const;
   int max_path() const;

@@ -58,6 +58,7 @@ Event end_event(uint64_t request, int sample, Event::End end, const DecodeStats&
 
 std::vector<const Model*> pointers(const std::vector<std::shared_ptr<const Model>>& models) {
   std::vector<const Model*> all;
+  all.reserve(models.size());
   for (const auto& model : models) all.push_back(model.get());
   return all;
 }

@@ -30,6 +30,7 @@ void check_sizes(const std::vector<int>& rows, int cached, int source, int repea
 // Ids that differ, so that no row of the embedding stays in a cache by favour.
 std::vector<int32_t> made_up_ids(const T5Config& config, int count) {
   std::vector<int32_t> ids;
+  ids.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {
     ids.push_back(static_cast<int32_t>((static_cast<int64_t>(i) * 7919 + 17) % config.vocab_size));
   }
@@ -143,6 +144,7 @@ PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int rep
   const int most = *std::max_element(rows.begin(), rows.end());
   EncoderPass encoder(model, most, 1, nullptr);
   std::vector<std::vector<int32_t>> inputs;
+  inputs.reserve(rows.size());
   for (const int count : rows) inputs.push_back(made_up_ids(config, count));
   PassTimes times;
   time_in_turns(
