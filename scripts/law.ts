@@ -22,6 +22,8 @@ const { values } = parseArgs({
     draws: { type: 'string', default: '200000' },
     /** 'lossless': sampling options only; 'rules': the rules that weigh two models. */
     only: { type: 'string', default: 'all' },
+    /** Those whose names match. */
+    methods: { type: 'string', default: '' },
   },
 });
 const draws = Number(values.draws);
@@ -46,7 +48,8 @@ for (const one of cases) {
     one.rule.rule === 'lossless'
       ? [autoregressive, ...methods, ...losslessMethods]
       : [...methods, tokenCascade];
-  for (const method of ways) {
+  const chosen = ways.filter(({ name }) => new RegExp(values.methods).test(name));
+  for (const method of chosen) {
     const drawn = await draw(models, one, method, draws, 2024);
     const deviate = chiSquareDeviate(drawn.counts, law);
     failed += deviate < limit ? 0 : 1;

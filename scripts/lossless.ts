@@ -2,7 +2,7 @@
  * The full lossless sweep (npm run test:lossless): greedy speculation against the target's own
  * greedy output on all captions of the test file, every drafter, shape and verifier, batch 1 and
  * 16. --drafters: groups with commas between them; the models of a group, with + between them,
- * draft in that order. Prints a Markdown table; exits with 1 if any sentence differs.
+ * draft in that order. --methods: those whose names match. Prints a Markdown table; exits with 1 if any sentence differs.
  */
 import { parseArgs } from 'node:util';
 import { losslessMethods, losslessSweep } from '../test/support/lossless.ts';
@@ -13,9 +13,12 @@ const { values } = parseArgs({
     sentences: { type: 'string', default: '1000' },
     dtype: { type: 'string', default: 'f32' },
     drafters: { type: 'string', default: 'base+small,small' },
+    batches: { type: 'string', default: '1,16' },
+    methods: { type: 'string', default: '' },
   },
 });
 const dtype = values.dtype === 'bf16' ? 'bf16' : 'f32';
+const batches = values.batches.split(',').map(Number);
 const texts = captions(Number(values.sentences));
 const target = await loadBundled('large', { dtype });
 console.log(
@@ -27,7 +30,9 @@ for (const group of values.drafters.split(',')) {
   const [first, ...smaller] = await Promise.all(
     group.split('+').map((name) => loadBundled(name, { dtype })),
   );
-  for await (const outcome of losslessSweep(target, texts, losslessMethods(first!, ...smaller))) {
+  const all = losslessMethods(first!, ...smaller);
+  const methods = all.filter(({ name }) => new RegExp(values.methods).test(name));
+  for await (const outcome of losslessSweep(target, texts, methods, batches)) {
     different += outcome.different.length;
     const { batch, method, sentences, tokens, acceptanceRate, blockEfficiency } = outcome;
     console.log(
