@@ -22,7 +22,8 @@ const { values } = parseArgs({
     draws: { type: 'string', default: '200000' },
     /** 'lossless': sampling options only; 'rules': the rules that weigh two models. */
     only: { type: 'string', default: 'all' },
-    /** Those whose names match. */
+    /** Laws and methods whose names match. */
+    laws: { type: 'string', default: '' },
     methods: { type: 'string', default: '' },
   },
 });
@@ -42,7 +43,7 @@ const cases = [
   ...(values.only === 'rules' ? [] : samplingCases),
   ...(values.only === 'lossless' ? [] : ruleCases),
 ];
-for (const one of cases) {
+for (const one of cases.filter(({ name }) => new RegExp(values.laws).test(name))) {
   const law = await exact.of(one);
   const ways =
     one.rule.rule === 'lossless'
