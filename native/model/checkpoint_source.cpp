@@ -113,6 +113,14 @@ void CheckpointSource::read(const std::string& name, int64_t begin, int64_t coun
           count * width, out);
 }
 
+const void* CheckpointSource::stored(const std::string& name, int64_t begin, int64_t columns,
+                                     DType dtype) const {
+  const TensorEntry& entry = get(name);
+  if (entry.dtype != dtype) return nullptr;
+  const uint64_t first = static_cast<uint64_t>(begin * columns) * dtype_bytes(dtype);
+  return files_[static_cast<size_t>(entry.file)].data() + entry.begin + first;
+}
+
 void CheckpointSource::release(const std::string& name) const {
   const TensorEntry& entry = get(name);
   files_[static_cast<size_t>(entry.file)].release(entry.begin, entry.end);

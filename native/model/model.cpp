@@ -21,15 +21,6 @@ DType choose_dtype(const std::string& wish) {
   fail(ErrorCode::kInput, "dtype: expected auto, f32, bf16, f16 or int8, got ", wish);
 }
 
-// Deeper products could leave int32, in which int8 ones are summed.
-void check_depth(const T5Config& config, DType dtype) {
-  const int deepest = std::max({config.d_model, config.inner(), config.d_ff});
-  if (dtype == DType::kInt8 && deepest > kMaxInt8Depth) {
-    fail(ErrorCode::kConfig, "dtype int8: expected products of at most ", kMaxInt8Depth,
-         " terms, got ", deepest);
-  }
-}
-
 void check_device(const std::string& wish) {
   if (wish == "auto" || wish == "cpu") return;
   if (wish.rfind("cuda", 0) == 0) {
@@ -50,7 +41,6 @@ std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSourc
   model->threads =
       options.threads > 0 ? std::min(options.threads, available_cores()) : available_cores();
   validate(config);
-  check_depth(config, model->dtype);
   model->config = config;
   if (source.files.empty()) {
     RandomSource random(source.seed, config.d_model, config.d_kv, config.d_ff, config.inner(),

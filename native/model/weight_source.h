@@ -31,6 +31,9 @@ class WeightSource {
   // Rows [begin, begin + count) of a required tensor as float. Thread-safe.
   virtual void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
                     float* out) const = 0;
+  // The same rows as they are stored, if that is as `dtype`; else null.
+  virtual const void* stored(const std::string& name, int64_t begin, int64_t columns,
+                             DType dtype) const = 0;
   // Says that a tensor will not be read again.
   virtual void release(const std::string& name) const = 0;
 };
@@ -45,6 +48,8 @@ class CheckpointSource : public WeightSource {
   void require(const std::string& name, int64_t rows, int64_t columns) override;
   void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
             float* out) const override;
+  const void* stored(const std::string& name, int64_t begin, int64_t columns,
+                     DType dtype) const override;
   void release(const std::string& name) const override;
 
   // Accepts `copy` as a second copy of `original`; throws ERR_CHECKPOINT if their
@@ -75,6 +80,7 @@ class RandomSource : public WeightSource {
   void require(const std::string&, int64_t, int64_t) override {}
   void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
             float* out) const override;
+  const void* stored(const std::string&, int64_t, int64_t, DType) const override { return nullptr; }
   void release(const std::string&) const override {}
 
  private:

@@ -113,7 +113,7 @@ Matrix Loader::stack(const std::vector<Part>& parts, int columns, DType dtype) {
     jobs_.push_back({part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, false});
     row_begin += part.rows;
   }
-  return {out, dtype, rows, columns, false, dtype == DType::kInt8 ? 2 : 1};
+  return {out, dtype, rows, columns, false};
 }
 
 Matrix Loader::table(const std::string& name) {
@@ -130,7 +130,7 @@ Matrix Loader::gated_matrix(const std::string& first, const std::string& second,
   require(second, rows, columns);
   jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, true});
   jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, true});
-  return {out, dtype, rows, columns, true, dtype == DType::kInt8 ? 2 : 1};
+  return {out, dtype, rows, columns, true};
 }
 
 const float* Loader::vector(const std::string& name, int size) {
@@ -220,11 +220,15 @@ void Loader::run(const Job& job, int threads) const {
     parallel_for((job.rows + kBlock - 1) / kBlock, threads, [&](int64_t task) {
       const int begin = static_cast<int>(task) * kBlock;
       const int count = std::min(kBlock, job.rows - begin);
+      const int row = job.row_begin + begin;
+      if (const void* stored = source_.stored(job.name, begin, job.columns, job.dtype)) {
+        return pack_stored_rows(stored, row, count, job.columns, job.dtype, job.which, job.gated,
+                                job.out);
+      }
       static thread_local std::vector<float> rows;
       rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
       source_.read(job.name, begin, count, job.columns, rows.data());
-      pack_rows(rows.data(), job.row_begin + begin, count, job.columns, job.dtype, job.which,
-                job.gated, job.out);
+      pack_rows(rows.data(), row, count, job.columns, job.dtype, job.which, job.gated, job.out);
     });
   } else {
     std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));

@@ -70,11 +70,10 @@ BenchResult bench_gemm(int rows, int n, int k, DType dtype, int threads, int rep
   const Array<float> w = operands(static_cast<int64_t>(n) * k);
   const Buffer packed(packed_bytes(n, k, dtype, false));
   pack_rows(w.data(), 0, n, k, dtype, 0, false, packed.data());
-  const int parts = dtype == DType::kInt8 ? 2 : 1;
-  const Buffer scratch(gemm_scratch_bytes(rows, k, parts, dtype));
+  const Buffer scratch(gemm_scratch_bytes(rows, k, 1, dtype));
   const Array<float> out(static_cast<size_t>(rows) * static_cast<size_t>(n));
   const int32_t count = rows;
-  const Matrix weight = {packed.data(), dtype, n, k, false, parts};
+  const Matrix weight = {packed.data(), dtype, n, k, false};
   const GemmArgs args = {x.data(),          k,      weight, out.data(), n,       Epilogue::kStore,
                          Activation::kNone, &count, rows,   nullptr,    nullptr, scratch.data()};
   const double area = static_cast<double>(n) * k;
@@ -149,8 +148,7 @@ BenchResult bench_op(const std::string& op, const BenchShape& shape, DType dtype
   if (op == "read") return bench_read(shape("bytes", 1 << 12, kMost), threads, repeats);
   if (op == "multiplyAdd") return bench_multiply_add(dtype, threads, repeats);
   if (op == "gemm") {
-    const int k = size("k", dtype == DType::kInt8 ? kMaxInt8Depth : kWide);
-    return bench_gemm(rows(), size("n", kWide), k, dtype, threads, repeats);
+    return bench_gemm(rows(), size("n", kWide), size("k", kWide), dtype, threads, repeats);
   }
   if (op == "attention") {
     return bench_attention(rows(), size("keys", kWide), size("heads", 1024), size("headDim", 4096),

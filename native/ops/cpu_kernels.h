@@ -33,15 +33,14 @@ struct GemmInputs {
   const char* prepared;  // null: the rows of x are read as they are
   size_t stride;         // bytes from one prepared row to the next
   int parts;             // prepared rows per row of x, one after the other
-  const float* scales;   // per row of x; of int8 products
 };
 
 struct CpuKernels {
   // Whether rows are rounded to bf16 for weights in bf16.
   bool rounds_inputs;
   // One row of x as products with weights of `dtype` read it, its parts `stride` bytes
-  // apart; returns its scale.
-  float (*prepare_row)(DType dtype, int parts, const float* x, int k, char* out, size_t stride);
+  // apart.
+  void (*prepare_row)(DType dtype, int parts, const float* x, int k, char* out, size_t stride);
   // Output columns of panels [panel_begin, panel_end) for all rows.
   void (*gemm_panels)(const GemmArgs& args, const GemmInputs& inputs, int rows, int panel_begin,
                       int panel_end);

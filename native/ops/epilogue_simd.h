@@ -67,15 +67,10 @@ __attribute__((noinline)) inline void add_parts(float* first, const float* secon
   for (int j = 0; j < kPanel; j += kLanes) store(first + j, load(first + j) + load(second + j));
 }
 
-// The same for sums of bytes; `tail`: the scales and sums of the panel's columns.
-__attribute__((noinline)) inline void combine_bytes(float* upper, const float* lower,
-                                                    const char* tail, float row_scale) {
+// Sums of int8 products times the scales of the panel's columns.
+__attribute__((noinline)) inline void scale_columns(float* sums, const char* scales) {
   for (int j = 0; j < kPanel; j += kLanes) {
-    const IntVec column_sums = load_ints(tail + kLineBytes + j * 4);
-    const IntVec high = load_ints(upper + j) - (column_sums << 7);
-    const Vec sum = __builtin_convertvector(high, Vec) * 256.0f +
-                    __builtin_convertvector(load_ints(lower + j), Vec);
-    store(upper + j, sum * splat(row_scale) * load(reinterpret_cast<const float*>(tail) + j));
+    store(sums + j, load(sums + j) * load(reinterpret_cast<const float*>(scales) + j));
   }
 }
 

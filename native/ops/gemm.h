@@ -14,11 +14,11 @@
 //         consecutive k, ascending, by the processor's dot product, in f32. In two
 //         parts: x is taken as the bf16 nearest to it plus that of the rest; each
 //         part is summed for itself. Elsewhere as f32, the weights widened.
-//   int8  Always two parts: each row of x becomes integers of 16 bits with one
-//         scale, max |x| / 32512, rounded to the nearest, and of these the upper and
-//         the lower byte are multiplied. Both sums are exact in int32 on every
-//         instruction set; out = (256 upper + lower) * scale of the row * scale of
-//         the column. A row that holds a value that is not finite gives NaN.
+//   int8  Every kScaleGroup consecutive k of a row of x become integers of 8 bits
+//         with a scale of their own, max |x| / 127, rounded to the nearest. Their
+//         sums of products are exact in int32 on every instruction set; out = scale
+//         of the column * sum over groups, ascending, in f32, of the group's scale
+//         times its sum. A row that holds a value that is not finite gives NaN.
 //
 // One output is one accumulator, walked over K in one order. Neither the number of
 // rows, nor how rows and columns are tiled, nor threads change the instructions
@@ -35,6 +35,9 @@
 #include "ops/packed_matrix.h"
 
 namespace speccascade {
+
+// Inputs that share a scale in products with int8 weights.
+constexpr int kScaleGroup = 32;
 
 enum class Epilogue : uint8_t { kStore, kAdd, kActivate, kGate };
 

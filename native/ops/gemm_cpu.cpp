@@ -22,35 +22,38 @@ bool prepares(DType dtype) {
   return dtype == DType::kInt8 || (dtype == DType::kBF16 && cpu_kernels().rounds_inputs);
 }
 
+// int8: per group its bytes, and after those of all groups its scale and offset.
 size_t prepared_stride(int k, DType dtype) {
-  return (static_cast<size_t>(groups_of(k, dtype)) * 4 + 63) / 64 * 64;
+  const size_t groups = (static_cast<size_t>(k) + kScaleGroup - 1) / kScaleGroup;
+  const size_t bytes = dtype == DType::kInt8 ? groups * (kScaleGroup + 8)
+                                             : static_cast<size_t>(groups_of(k, dtype)) * 4;
+  return (bytes + 63) / 64 * 64;
 }
 
 int useful_threads(int64_t work, int64_t per_thread, int threads) {
   return static_cast<int>(std::clamp<int64_t>(work / per_thread, 1, std::max(threads, 1)));
 }
 
-// Rows of x into the scratch, then their scales.
+// Rows of x into the scratch.
 GemmInputs prepare(const GemmArgs& args, int rows, int threads) {
   const DType dtype = args.weight.dtype;
-  if (!prepares(dtype)) return {nullptr, 0, 1, nullptr};
+  if (!prepares(dtype)) return {nullptr, 0, 1};
   const CpuKernels& kernels = cpu_kernels();
   const int k = args.weight.k, parts = args.weight.parts;
   const size_t stride = prepared_stride(k, dtype);
   const size_t row_bytes = stride * static_cast<size_t>(parts);
   char* out = static_cast<char*>(args.scratch);
-  float* scales = reinterpret_cast<float*>(out + static_cast<size_t>(args.max_rows) * row_bytes);
   const int useful = useful_threads(static_cast<int64_t>(rows) * k, kEntriesPerThread, threads);
   const int tasks = std::min(rows, useful == 1 ? 1 : useful * 4);
   parallel_for(tasks, useful, [&](int64_t task) {
     const int end = static_cast<int>((task + 1) * rows / tasks);
     for (int r = static_cast<int>(task * rows / tasks); r < end; ++r) {
       const int64_t row = args.in_rows ? args.in_rows[r] : r;
-      scales[r] = kernels.prepare_row(dtype, parts, args.x + row * args.ldx, k,
-                                      out + static_cast<size_t>(r) * row_bytes, stride);
+      kernels.prepare_row(dtype, parts, args.x + row * args.ldx, k,
+                          out + static_cast<size_t>(r) * row_bytes, stride);
     }
   });
-  return {out, stride, parts, scales};
+  return {out, stride, parts};
 }
 
 }  // namespace
@@ -59,8 +62,7 @@ bool gemm_rounds_inputs() { return cpu_kernels().rounds_inputs; }
 
 size_t gemm_scratch_bytes(int max_rows, int k, int parts, DType dtype) {
   if (!prepares(dtype)) return 0;
-  const size_t row_bytes = prepared_stride(k, dtype) * static_cast<size_t>(parts) + sizeof(float);
-  return static_cast<size_t>(max_rows) * row_bytes;
+  return static_cast<size_t>(max_rows) * prepared_stride(k, dtype) * static_cast<size_t>(parts);
 }
 
 void gemm_cpu(const GemmArgs& args, int threads) {

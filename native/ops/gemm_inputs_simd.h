@@ -1,5 +1,5 @@
-// Rows of inputs in the type that they are multiplied in: bf16, or bytes with a
-// scale. Included by kernels_simd.cpp.
+// Rows of inputs in the type that they are multiplied in: bf16, or bytes with
+// scales. Included by kernels_simd.cpp.
 #pragma once
 
 #include "ops/cpu_kernels.h"
@@ -39,58 +39,71 @@ constexpr bool kRoundsInputs = false;
 inline void round_row(int, const float*, int, char*, size_t) {}
 #endif
 
-// The largest magnitude of a row; NaN if an entry is not finite.
-inline float largest_of(const float* x, int k) {
-  Vec best = {};
-  Vec poison = {};  // 0 x entry: stays 0 unless an entry is not finite
-  int i = 0;
-  for (; i + kLanes <= k; i += kLanes) {
-    const Vec value = load(x + i);
-    best = max(best, max(value, -value));
-    poison += value * 0.0f;
+// The bits of the largest magnitude among a group: of non-negative floats the order
+// is that of their bits, with infinity and NaN above all numbers.
+SC_INLINE int32_t largest_bits(const float* x) {
+  IntVec best = {};
+  for (int i = 0; i < kScaleGroup; i += kLanes) {
+    const IntVec bits = (IntVec)load(x + i) & 0x7fffffff;
+    best = bits > best ? bits : best;
   }
-  float largest = reduce_max(best);
-  float bad = reduce_add(poison);
-  for (; i < k; ++i) {
-    const float size = x[i] < 0.0f ? -x[i] : x[i];
-    largest = size > largest ? size : largest;
-    bad += x[i] * 0.0f;
+  int32_t lane[kLanes];
+  memcpy(lane, &best, sizeof(best));
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+    }
   }
-  return largest + bad;
+  return lane[0];
 }
 
-// A row as integers of 16 bits, padded to a group with zeros: upper bytes, 128 too
-// large and so unsigned, and lower bytes. Returns the scale.
-inline float quantize_row(const float* x, int k, char* upper, char* lower) {
-  const float largest = largest_of(x, k);
-  const bool finite = largest == largest;
-  // Below this the inverse is not finite, and the row as good as zero.
+// A group as integers of 8 bits with their scale, and what its sums are too large by
+// with weights that are stored 128 too large.
+SC_INLINE void quantize_group(const float* x, char* out, float* scale, int32_t* offset) {
+  const int32_t bits = largest_bits(x);
+  float largest;
+  memcpy(&largest, &bits, sizeof(largest));
+  const bool finite = bits < 0x7f800000;
+  // Below this the inverse is not finite, and the group as good as zero.
   const bool some = finite && largest > 1e-30f;
-  const float inverse = some ? 32512.0f / largest : 0.0f;
-  const int padded = (k + 3) / 4 * 4;
-  int i = 0;
-#if defined(SC_AVX512)
-  for (; i + kLanes <= k; i += kLanes) {
-    const __m512i value = _mm512_add_epi32(_mm512_cvtps_epi32((__m512)(load(x + i) * inverse)),
-                                           _mm512_set1_epi32(128 << 8));
-    const __m128i high = _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8));
-    const __m128i low = _mm512_cvtepi32_epi8(value);
-    memcpy(upper + i, &high, sizeof(high));
-    memcpy(lower + i, &low, sizeof(low));
+  const float inverse = some ? 127.0f / largest : 0.0f;
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  int32_t value[kScaleGroup] = {};
+  for (int i = 0; some && i < kScaleGroup; i += kLanes) {
+    const Vec whole = (load(x + i) * inverse + magic) - magic;
+    const IntVec integers = __builtin_convertvector(whole, IntVec);
+    memcpy(value + i, &integers, sizeof(integers));
   }
-#endif
-  for (; i < padded; ++i) {
-    const long value = (i < k && some ? __builtin_lrintf(x[i] * inverse) : 0) + (128 << 8);
-    upper[i] = static_cast<char>(value >> 8);
-    lower[i] = static_cast<char>(value);
+  int32_t sum = 0;
+  for (int i = 0; i < kScaleGroup; ++i) {
+    sum += value[i];
+    out[i] = static_cast<char>(value[i]);
   }
-  return finite ? (some ? largest / 32512.0f : 0.0f) : largest;
+  *offset = -128 * sum;
+  *scale = some ? largest / 127.0f : finite ? 0.0f : largest * 0.0f;  // NaN unless finite
 }
 
-inline float prepare_row(DType dtype, int parts, const float* x, int k, char* out, size_t stride) {
-  if (dtype == DType::kInt8) return quantize_row(x, k, out, out + stride);
+// A row in groups of integers: the bytes of all, then scale and offset of each. The
+// last group is filled up with zeros.
+inline void quantize_row(const float* x, int k, char* out) {
+  const int groups = (k + kScaleGroup - 1) / kScaleGroup;
+  char* tail = out + groups * kScaleGroup;
+  for (int g = 0; g < groups; ++g) {
+    const int begin = g * kScaleGroup;
+    float padded[kScaleGroup] = {};
+    const bool whole = begin + kScaleGroup <= k;
+    if (!whole) memcpy(padded, x + begin, static_cast<size_t>(k - begin) * sizeof(float));
+    float scale;
+    int32_t offset;
+    quantize_group(whole ? x + begin : padded, out + begin, &scale, &offset);
+    memcpy(tail + g * 8, &scale, 4);
+    memcpy(tail + g * 8 + 4, &offset, 4);
+  }
+}
+
+inline void prepare_row(DType dtype, int parts, const float* x, int k, char* out, size_t stride) {
+  if (dtype == DType::kInt8) return quantize_row(x, k, out);
   round_row(parts, x, k, out, stride);
-  return 1.0f;
 }
 
 }  // namespace SC_SIMD_NAMESPACE

@@ -11,24 +11,30 @@ namespace speccascade {
 namespace SC_SIMD_NAMESPACE {
 
 // Rows of the tallest tile: what fits into the registers beside a line of weights.
-constexpr int kTileRows = kLanes == 16 ? 12 : kLanes == 8 ? 3 : 2;
+// Integer sums have those in float beside them.
+template <typename Product>
+constexpr int kTileRows = kLanes == 16  ? (Product::kIntegers ? 6 : 12)
+                          : kLanes == 8 ? (Product::kIntegers ? 1 : 3)
+                                        : (Product::kIntegers ? 1 : 2);
+constexpr int kMostTileRows = kTileRows<F32Product>;
 // Vectors of a line that one tile takes; the others are further tiles.
 constexpr int kTileVecs = kLineVecs < 4 ? kLineVecs : 4;
 // Panels side by side, where few rows alone would leave the multipliers waiting
 // for their own results.
 constexpr int kTilePanels = kLanes == 16 ? 4 : kLanes == 8 ? 2 : 1;
 
+template <typename Product>
 constexpr int panels_for(int rows) {
-  const int most = kTileRows / (rows < 1 ? 1 : rows);
+  const int most = kTileRows<Product> / (rows < 1 ? 1 : rows);
   return most >= kTilePanels ? kTilePanels : most >= 2 ? 2 : 1;
 }
 
 struct TileInputs {
-  const char* rows[kTileRows];
+  const char* rows[kMostTileRows];
 };
 
 // tile[r][p][v] = the vector v of row r's products with panel p. `lines` points to
-// the first vector in the first panel's first line.
+// the first panel's first line.
 template <typename Product, int R, int P>
 void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k, int first_vec,
                    float* tile) {
@@ -65,6 +71,53 @@ void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k,
   }
 }
 
+// The same for int8 weights: integer sums of kScaleGroup consecutive k, each added
+// with its scale (but for that of the column).
+template <int R, int P>
+void multiply_integer_tile(const TileInputs& x, const char* lines, size_t stride, int k,
+                           int first_vec, float* tile) {
+  using Product = Int8Product;
+  constexpr int kWide = P * kTileVecs;
+  constexpr int kGroupLines = kScaleGroup / Product::kGroup;
+  const int64_t all_lines = (k + Product::kGroup - 1) / Product::kGroup;
+  const int64_t groups = (all_lines + kGroupLines - 1) / kGroupLines;
+  Vec sum[R][kWide] = {};
+  const auto add_group = [&](int64_t group, int64_t count) SC_LAMBDA_INLINE {
+    IntVec part[R][kWide];
+    for (int r = 0; r < R; ++r) {
+      const IntVec offset = splat_int(word_at(x.rows[r] + groups * kScaleGroup, 2 * group + 1));
+      for (int v = 0; v < kWide; ++v) part[r][v] = offset;
+    }
+    for (int64_t line = group * kGroupLines; line < group * kGroupLines + count; ++line) {
+      typename Product::Weight w[kWide];
+      for (int v = 0; v < kWide; ++v) {
+        const char* panel = lines + static_cast<size_t>(v / kTileVecs) * stride;
+        w[v] = Product::weight(panel + line * static_cast<int64_t>(kLineBytes) +
+                               (first_vec + v % kTileVecs) * kVecBytes);
+      }
+      for (int r = 0; r < R; ++r) {
+        const typename Product::Input in = Product::input(x.rows[r], line);
+        for (int v = 0; v < kWide; ++v) part[r][v] = Product::step(part[r][v], w[v], in);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      const Vec scale = (Vec)splat_int(word_at(x.rows[r] + groups * kScaleGroup, 2 * group));
+      for (int v = 0; v < kWide; ++v) {
+        sum[r][v] += __builtin_convertvector(part[r][v], Vec) * scale;
+      }
+    }
+  };
+  const int64_t whole = all_lines / kGroupLines;
+  for (int64_t group = 0; group < whole; ++group) add_group(group, kGroupLines);
+  if (whole < groups) add_group(whole, all_lines - whole * kGroupLines);
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kWide; ++v) {
+      store(tile + (r * P + v / kTileVecs) * kPanel + (first_vec + v % kTileVecs) * kLanes,
+            sum[r][v]);
+    }
+  }
+}
+
 SC_INLINE const char* input_row(const GemmArgs& args, const GemmInputs& inputs, int row) {
   if (inputs.prepared) return inputs.prepared + static_cast<size_t>(row) * inputs.stride;
   const int64_t at = args.in_rows ? args.in_rows[row] : row;
@@ -84,8 +137,7 @@ void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lin
     for (int p = 0; p < P; ++p) {
       float* product = tile + (r * inputs.parts * P + p) * kPanel;
       if (weight.dtype == DType::kInt8) {
-        const char* tail = lines + p * stride + line_bytes(weight.k, weight.dtype);
-        combine_bytes(product, product + P * kPanel, tail, inputs.scales[row + r]);
+        scale_columns(product, lines + p * stride + line_bytes(weight.k, weight.dtype));
       } else if (inputs.parts == 2) {
         add_parts(product, product + P * kPanel);
       }
@@ -106,19 +158,23 @@ void tile_block(const GemmArgs& args, const GemmInputs& inputs, int first, int p
   const char* lines = static_cast<const char*>(weight.data) + static_cast<size_t>(panel) * stride;
   alignas(64) float tile[R * P * kPanel];
   for (int vec = 0; vec < kLineVecs; vec += kTileVecs) {
-    multiply_tile<Product, R, P>(x, lines, stride, weight.k, vec, tile);
+    if constexpr (Product::kIntegers) {
+      multiply_integer_tile<R, P>(x, lines, stride, weight.k, vec, tile);
+    } else {
+      multiply_tile<Product, R, P>(x, lines, stride, weight.k, vec, tile);
+    }
   }
   finish_tile<P>(args, inputs, lines, stride, first / inputs.parts, R / inputs.parts, panel, tile);
 }
 
 // Chooses the instantiation for `rows` (1 .. R), parts counted.
-template <typename Product, int P, int R = kTileRows>
+template <typename Product, int P, int R = kTileRows<Product>>
 void tile_rows(const GemmArgs& args, const GemmInputs& inputs, int first, int rows, int panel) {
   if constexpr (R > 1) {
     if (rows < R) return tile_rows<Product, P, R - 1>(args, inputs, first, rows, panel);
   }
   // Taller tiles than P panels leave registers for are never asked for.
-  if constexpr (P <= panels_for(R)) tile_block<Product, R, P>(args, inputs, first, panel);
+  if constexpr (P <= panels_for<Product>(R)) tile_block<Product, R, P>(args, inputs, first, panel);
 }
 
 // All rows, in blocks of about equal height, against panels [begin, end), P at a
@@ -127,10 +183,10 @@ void tile_rows(const GemmArgs& args, const GemmInputs& inputs, int first, int ro
 template <typename Product, int P>
 void run_panels(const GemmArgs& args, const GemmInputs& inputs, int rows, int begin, int end) {
   const int parts = inputs.parts;
-  const int most = kTileRows / parts;
+  const int most = kTileRows<Product> / parts;
   const int blocks = (rows + most - 1) / most;
   int panel = begin;
-  if (P <= panels_for((rows + blocks - 1) / blocks * parts)) {
+  if (P <= panels_for<Product>((rows + blocks - 1) / blocks * parts)) {
     for (; panel + P <= end; panel += P) {
       for (int block = 0; block < blocks; ++block) {
         const int first = static_cast<int>(static_cast<int64_t>(rows) * block / blocks);

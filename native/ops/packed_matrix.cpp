@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace speccascade {
 
@@ -19,50 +20,120 @@ Place place_of(int n, int which, bool gated) {
   return {static_cast<size_t>(n / columns), n % columns + which * columns};
 }
 
-// Elements of one column, in its lines; Element has the size of the stored type.
-template <typename Element, typename Convert>
-void fill_column(char* panel, int slot, int k, DType dtype, const Convert& convert) {
-  const int group = group_of(dtype);
-  const int padded = groups_of(k, dtype) * group;
-  char* at = panel + static_cast<size_t>(slot * group) * sizeof(Element);
-  for (int i = 0; i < padded; i += group, at += kLineBytes) {
-    Element members[4] = {};
-    for (int j = 0; j < group && i + j < k; ++j) members[j] = convert(i + j);
-    std::memcpy(at, members, static_cast<size_t>(group) * sizeof(Element));
+// Words of a row that are placed together: a cache line of it.
+constexpr int kWordBlock = 16;
+
+// lines[i][slot + r] = word i of row r, a line being kPanel words. Rows of `stride`
+// bytes, at no particular alignment.
+void place_words(const char* rows, size_t stride, int count, int words, uint32_t* lines, int slot) {
+  for (int block = 0; block < words; block += kWordBlock) {
+    const int end = std::min(block + kWordBlock, words);
+    for (int r = 0; r < count; ++r) {
+      const char* row = rows + static_cast<size_t>(r) * stride;
+      for (int i = block; i < end; ++i) {
+        std::memcpy(lines + i * kPanel + slot + r, row + static_cast<size_t>(i) * 4, 4);
+      }
+    }
   }
 }
 
-void pack_int8(const float* row, char* panel, int slot, int k) {
-  float largest = 0.0f;
-  for (int i = 0; i < k; ++i) largest = std::max(largest, std::fabs(row[i]));
+// Where rows of one matrix go, as columns of its panels.
+class Packing {
+ public:
+  Packing(int k, DType dtype, int which, bool gated, void* packed)
+      : k_(k), dtype_(dtype), which_(which), gated_(gated), packed_(static_cast<char*>(packed)) {}
+
+  // As many of the rows [n, n + rows) as share a panel.
+  int run(int n, int rows) const {
+    const int columns = panel_columns(gated_);
+    return std::min(rows, columns - n % columns);
+  }
+  void place(const char* source, size_t stride, int n, int rows, int words) const {
+    const Place place = place_of(n, which_, gated_);
+    auto* lines = reinterpret_cast<uint32_t*>(panel(place));
+    place_words(source, stride, rows, words, lines, place.slot);
+  }
+  void word(int n, int line, uint32_t value) const {
+    const Place place = place_of(n, which_, gated_);
+    std::memcpy(
+        panel(place) + static_cast<size_t>(line) * kLineBytes + static_cast<size_t>(place.slot) * 4,
+        &value, sizeof(value));
+  }
+  void scale(int n, float scale) const {
+    const Place place = place_of(n, which_, gated_);
+    char* scales = panel(place) + line_bytes(k_, dtype_);
+    std::memcpy(scales + static_cast<size_t>(place.slot) * 4, &scale, sizeof(scale));
+  }
+
+ private:
+  char* panel(const Place& place) const { return packed_ + place.panel * panel_bytes(k_, dtype_); }
+
+  int k_;
+  DType dtype_;
+  int which_;
+  bool gated_;
+  char* packed_;
+};
+
+// A row as bytes 128 too large; returns its scale.
+float quantize(const float* row, int k, uint8_t* out) {
+  float largest = 0.0f, poison = 0.0f;
+  for (int i = 0; i < k; ++i) {
+    largest = std::max(largest, std::fabs(row[i]));
+    poison += row[i] * 0.0f;  // NaN if an entry is not finite
+  }
+  if (poison != 0.0f) return poison;
   const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-  int32_t sum = 0;
-  fill_column<int8_t>(panel, slot, k, DType::kInt8, [&](int i) {
-    const auto value = static_cast<int8_t>(std::nearbyint(row[i] * inverse));
-    sum += value;
-    return value;
-  });
-  const float scale = inverse > 0.0f ? largest / 127.0f : 0.0f;
-  char* tail = panel + line_bytes(k, DType::kInt8) + static_cast<size_t>(slot) * 4;
-  std::memcpy(tail, &scale, sizeof(scale));
-  std::memcpy(tail + kLineBytes, &sum, sizeof(sum));
+  for (int i = 0; i < k; ++i) {
+    out[i] = static_cast<uint8_t>(static_cast<int>(std::nearbyint(row[i] * inverse)) + 128);
+  }
+  return inverse > 0.0f ? largest / 127.0f : 0.0f;
 }
 
 }  // namespace
 
 void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype, int which,
                bool gated, void* packed) {
-  for (int r = 0; r < rows; ++r) {
-    const Place place = place_of(row_begin + r, which, gated);
-    char* panel = static_cast<char*>(packed) + place.panel * panel_bytes(k, dtype);
-    const float* row = source + static_cast<size_t>(r) * static_cast<size_t>(k);
-    if (dtype == DType::kF32) {
-      fill_column<float>(panel, place.slot, k, dtype, [&](int i) { return row[i]; });
-    } else if (dtype == DType::kBF16) {
-      fill_column<uint16_t>(panel, place.slot, k, dtype,
-                            [&](int i) { return float_to_bf16(row[i]); });
-    } else {
-      pack_int8(row, panel, place.slot, k);
+  const Packing packing(k, dtype, which, gated, packed);
+  const size_t width = static_cast<size_t>(k);
+  if (dtype == DType::kF32) {
+    return pack_stored_rows(source, row_begin, rows, k, dtype, which, gated, packed);
+  }
+  const int words = groups_of(k, dtype);
+  const size_t stride = static_cast<size_t>(words) * 4;
+  std::vector<char> stored(stride * kPanel);
+  for (int done = 0, count; done < rows; done += count) {
+    count = packing.run(row_begin + done, rows - done);
+    for (int r = 0; r < count; ++r) {
+      const float* row = source + static_cast<size_t>(done + r) * width;
+      char* out = stored.data() + static_cast<size_t>(r) * stride;
+      if (dtype == DType::kInt8) {
+        packing.scale(row_begin + done + r, quantize(row, k, reinterpret_cast<uint8_t*>(out)));
+      } else {
+        auto* halves = reinterpret_cast<uint16_t*>(out);
+        for (int i = 0; i < k; ++i) halves[i] = float_to_bf16(row[i]);
+      }
+    }
+    packing.place(stored.data(), stride, row_begin + done, count, words);
+  }
+}
+
+void pack_stored_rows(const void* source, int row_begin, int rows, int k, DType dtype, int which,
+                      bool gated, void* packed) {
+  const Packing packing(k, dtype, which, gated, packed);
+  const size_t stride = static_cast<size_t>(k) * dtype_bytes(dtype);
+  const int whole = static_cast<int>(stride / 4);
+  for (int done = 0, count; done < rows; done += count) {
+    count = packing.run(row_begin + done, rows - done);
+    const char* first = static_cast<const char*>(source) + static_cast<size_t>(done) * stride;
+    packing.place(first, stride, row_begin + done, count, whole);
+    if (stride % 4 == 0) continue;
+    // A depth that ends inside a word.
+    for (int r = 0; r < count; ++r) {
+      uint32_t last = 0;
+      std::memcpy(&last, first + static_cast<size_t>(r) * stride + static_cast<size_t>(whole) * 4,
+                  stride % 4);
+      packing.word(row_begin + done + r, whole, last);
     }
   }
 }
@@ -87,7 +158,7 @@ void unpack_row(const Matrix& matrix, int row, float* out) {
       std::memcpy(&bits, at, sizeof(bits));
       out[i] = bf16_to_float(bits);
     } else {
-      out[i] = scale * static_cast<float>(static_cast<int8_t>(*at));
+      out[i] = scale * static_cast<float>(static_cast<int>(static_cast<uint8_t>(*at)) - 128);
     }
   }
 }

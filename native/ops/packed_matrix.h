@@ -8,9 +8,9 @@
 //   slots    one matrix: columns 32 p .. 32 p + 31 of panel p. Two matrices of a
 //            gated product: 16 columns of each, so that both halves of a product
 //            are in registers together.
-//   padding  k up to a whole group and columns up to a whole panel are zero.
-//   int8     after its lines, a panel holds per slot the f32 scale and the int32
-//            sum of its column: weight = scale * int8, scale = max |column| / 127.
+//   padding  k up to a whole group and columns up to a whole panel: any value.
+//   int8     weight = scale * (byte - 128), scale = max |column| / 127. After its
+//            lines, a panel holds the f32 scale of each slot.
 //
 // The columns of a panel are rows of the matrix as checkpoints store it.
 #pragma once
@@ -35,7 +35,7 @@ struct Matrix {
   int n = 0;  // output columns; of one of the two matrices if gated
   int k = 0;
   bool gated = false;
-  int parts = 1;  // in how many parts products take their inputs (gemm.h); int8: 2
+  int parts = 1;  // bf16: in how many parts products take their inputs (gemm.h)
 };
 
 // Consecutive k in one line of a panel.
@@ -57,7 +57,7 @@ SC_LAYOUT size_t line_bytes(int k, DType dtype) {
   return static_cast<size_t>(groups_of(k, dtype)) * kLineBytes;
 }
 SC_LAYOUT size_t panel_bytes(int k, DType dtype) {
-  return line_bytes(k, dtype) + (dtype == DType::kInt8 ? 2 * kLineBytes : 0);
+  return line_bytes(k, dtype) + (dtype == DType::kInt8 ? kLineBytes : 0);
 }
 
 // Bytes of the packed form of one matrix, or of two if gated.
@@ -65,14 +65,15 @@ SC_LAYOUT size_t packed_bytes(int n, int k, DType dtype, bool gated) {
   return static_cast<size_t>(panels_of(n, gated)) * panel_bytes(k, dtype);
 }
 
-// Sums of int8 products stay inside int32 up to this k.
-constexpr int kMaxInt8Depth = 2147483647 / (255 * 127);
-
 // Packs rows [row_begin, row_begin + rows) of matrix `which` (0; of a gated pair 0
 // or 1) from row-major f32 [rows, k] into `packed`, whose padding is zero already.
 // Rounds to nearest, ties to even.
 void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype, int which,
                bool gated, void* packed);
+
+// The same from elements of `dtype` (f32 or bf16), at no particular alignment.
+void pack_stored_rows(const void* source, int row_begin, int rows, int k, DType dtype, int which,
+                      bool gated, void* packed);
 
 // out[i] = weight[row, i], i < k, of an ungated matrix.
 void unpack_row(const Matrix& matrix, int row, float* out);

@@ -35,7 +35,7 @@ SC_INLINE IntVec splat_int(int32_t x) { return IntVec{x, x, x, x}; }
 
 // A product's interface: Sum accumulates; Weight is one vector of a line; Input is
 // one group of a row, in every lane. kRaw: rows are not padded, and input_tail loads
-// a last group that k ends inside of.
+// a last group that k ends inside of. kIntegers: sums are integers.
 
 struct F32Product {
   using Sum = Vec;
@@ -43,6 +43,7 @@ struct F32Product {
   using Input = Vec;
   static constexpr int kGroup = 1;
   static constexpr bool kRaw = false;
+  static constexpr bool kIntegers = false;
   static SC_INLINE Weight weight(const char* at) {
     return load(reinterpret_cast<const float*>(at));
   }
@@ -61,6 +62,7 @@ struct Bf16Product {
   using Input = __m512i;
   static constexpr int kGroup = 2;
   static constexpr bool kRaw = false;
+  static constexpr bool kIntegers = false;
   static SC_INLINE Weight weight(const char* at) { return _mm512_loadu_si512(at); }
   static SC_INLINE Input input(const char* row, int64_t group) {
     return _mm512_set1_epi32(word_at(row, group));
@@ -83,6 +85,7 @@ struct Bf16Product {
   };
   static constexpr int kGroup = 2;
   static constexpr bool kRaw = true;
+  static constexpr bool kIntegers = false;
   static SC_INLINE Weight weight(const char* at) {
     const IntVec words = load_ints(at);
     return {(Vec)(words << 16), (Vec)(words & splat_int(static_cast<int32_t>(0xffff0000u)))};
@@ -102,8 +105,8 @@ struct Bf16Product {
 
 #endif
 
-// Inputs are unsigned bytes, weights signed ones. What the inputs are too large by
-// (gemm_inputs_simd.h) is taken off the sums in the end.
+// Weights are unsigned bytes, 128 too large, and inputs signed ones: what the sums of
+// a group are too large by depends on the inputs alone, and is where they start.
 #if defined(SC_VNNI)
 
 struct Int8Product {
@@ -112,12 +115,13 @@ struct Int8Product {
   using Input = __m512i;
   static constexpr int kGroup = 4;
   static constexpr bool kRaw = false;
+  static constexpr bool kIntegers = true;
   static SC_INLINE Weight weight(const char* at) { return _mm512_loadu_si512(at); }
   static SC_INLINE Input input(const char* row, int64_t group) {
     return _mm512_set1_epi32(word_at(row, group));
   }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) {
-    return (IntVec)_mm512_dpbusd_epi32((__m512i)sum, x, w);
+    return (IntVec)_mm512_dpbusd_epi32((__m512i)sum, w, x);
   }
 };
 
@@ -151,13 +155,14 @@ struct Int8Product {
   using Input = Weight;
   static constexpr int kGroup = 4;
   static constexpr bool kRaw = false;
+  static constexpr bool kIntegers = true;
   static SC_INLINE Weight weight(const char* at) {
-    const ShortVec halves = (ShortVec)load_ints(at);
-    return {(IntVec)((halves << 8) >> 8), (IntVec)(halves >> 8)};
+    const IntVec words = load_ints(at);
+    return {words & 0x00ff00ff, (words >> 8) & 0x00ff00ff};
   }
   static SC_INLINE Input input(const char* row, int64_t group) {
-    const int32_t word = word_at(row, group);
-    return {splat_int(word & 0x00ff00ff), splat_int((word >> 8) & 0x00ff00ff)};
+    const ShortVec halves = (ShortVec)splat_int(word_at(row, group));
+    return {(IntVec)((halves << 8) >> 8), (IntVec)(halves >> 8)};
   }
   static SC_INLINE Sum step(Sum sum, Weight w, Input x) {
     return sum + multiply_halves(w.even, x.even) + multiply_halves(w.odd, x.odd);

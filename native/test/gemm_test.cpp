@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/buffer.h"
@@ -20,8 +21,6 @@ using namespace speccascade::test;
 constexpr int kSizes[] = {1, 2, 3, 15, 16, 17, 31, 33, 40, 100, 257};
 constexpr float kUntouched = -12345.0f;
 constexpr DType kTypes[] = {DType::kF32, DType::kBF16, DType::kInt8};
-
-int parts_of(DType dtype) { return dtype == DType::kInt8 ? 2 : 1; }
 
 struct Shape {
   int rows, n, k;
@@ -40,7 +39,6 @@ class Product {
   void check() const;
 
  private:
-  int parts() const { return std::max(parts_of(shape_.dtype), shape_.parts); }
   Twin product(const float* x, int which, int column) const;
   Twin expected(int row, int column) const;
 
@@ -78,12 +76,12 @@ Product::Product(const Shape& shape, uint64_t seed)
   out_ = before_;
   for (int r = 0; r < shape.rows; ++r) in_rows_.push_back(random.below(x_rows));
   out_rows_ = random.permutation(out_rows);
-  scratch_ = Buffer(gemm_scratch_bytes(shape.rows, shape.k, parts(), shape.dtype));
+  scratch_ = Buffer(gemm_scratch_bytes(shape.rows, shape.k, shape_.parts, shape.dtype));
 }
 
 void Product::run(int threads) {
   const int32_t rows = shape_.rows;
-  const Matrix weight = {packed_.data(), shape_.dtype, shape_.n, shape_.k, gated_, parts()};
+  const Matrix weight = {packed_.data(), shape_.dtype, shape_.n, shape_.k, gated_, shape_.parts};
   gemm_cpu({x_.data(), ldx_, weight, out_.data(), ldo_, shape_.epilogue, shape_.activation, &rows,
             shape_.rows, shape_.mapped ? in_rows_.data() : nullptr,
             shape_.mapped ? out_rows_.data() : nullptr, scratch_.data()},
@@ -93,13 +91,13 @@ void Product::run(int threads) {
 Twin Product::product(const float* x, int which, int column) const {
   const float* w = weights_[which].data() + static_cast<ptrdiff_t>(column) * shape_.k;
   if (shape_.dtype == DType::kInt8) {
-    return integer_dot_twin(integer_row(x, shape_.k, kInputLimit),
-                            integer_row(w, shape_.k, kInt8Limit));
+    return integer_dot_twin(integer_row(x, shape_.k, kScaleGroup),
+                            integer_row(w, shape_.k, shape_.k));
   }
   if (shape_.dtype == DType::kF32 || !gemm_rounds_inputs()) return dot_twin(x, w, shape_.k);
   const std::vector<float> rounded = rounded_to(DType::kBF16, {x, x + shape_.k});
   const Twin product = dot_twin(rounded.data(), w, shape_.k);
-  if (parts() == 1) return product;
+  if (shape_.parts == 1) return product;
   std::vector<float> rest(x, x + shape_.k);
   for (size_t i = 0; i < rest.size(); ++i) rest[i] -= rounded[i];
   rest = rounded_to(DType::kBF16, rest);
@@ -241,7 +239,7 @@ void padding_of_the_last_panel_is_not_read_into_results() {
       pack_rows(w.data(), 0, n, k, dtype, 0, false, packed.data());
       gemm_cpu({x.data(),
                 k,
-                {packed.data(), dtype, n, k, false, parts_of(dtype)},
+                {packed.data(), dtype, n, k, false},
                 out->data(),
                 n,
                 Epilogue::kStore,
@@ -257,6 +255,40 @@ void padding_of_the_last_panel_is_not_read_into_results() {
   }
 }
 
+// Elements of the stored type, wherever they lie, are packed as their values are.
+void stored_rows_are_packed_alike() {
+  TestRandom random(17);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int k : {1, 2, 15, 31, 32, 33, 101}) {
+      for (const bool gated : {false, true}) {
+        const int n = 75, begin = 5;
+        const std::vector<float> values =
+            rounded_to(dtype, random.values(static_cast<size_t>(n) * static_cast<size_t>(k)));
+        const size_t bytes = dtype_bytes(dtype);
+        std::vector<uint8_t> stored(1 + values.size() * bytes);  // off every alignment
+        for (size_t i = 0; i < values.size(); ++i) {
+          const uint16_t half = float_to_bf16(values[i]);
+          const void* element = dtype == DType::kF32 ? static_cast<const void*>(&values[i]) : &half;
+          std::memcpy(stored.data() + 1 + i * bytes, element, bytes);
+        }
+        std::vector<uint8_t> expected(packed_bytes(begin + n, k, dtype, gated), 0x4b);
+        std::vector<uint8_t> actual = expected;
+        const int which = gated ? 1 : 0;
+        pack_rows(values.data(), begin, n, k, dtype, which, gated, expected.data());
+        pack_stored_rows(stored.data() + 1, begin, n, k, dtype, which, gated, actual.data());
+        CHECK(actual == expected, dtype_name(dtype), " k ", k, " gated ", gated);
+        const Matrix matrix = {actual.data(), dtype, begin + n, k, false};
+        std::vector<float> row(static_cast<size_t>(k));
+        for (int r = 0; !gated && r < n; ++r) {
+          unpack_row(matrix, begin + r, row.data());
+          CHECK(same_bits(row.data(), values.data() + static_cast<ptrdiff_t>(r) * k, row.size()),
+                dtype_name(dtype), " k ", k, " row ", r);
+        }
+      }
+    }
+  }
+}
+
 float one_product(DType dtype, const std::vector<float>& w, const std::vector<float>& x) {
   const int k = static_cast<int>(x.size());
   const int32_t rows = 1;
@@ -266,7 +298,7 @@ float one_product(DType dtype, const std::vector<float>& w, const std::vector<fl
   float out = kUntouched;
   gemm_cpu({x.data(),
             k,
-            {packed.data(), dtype, 1, k, false, parts_of(dtype)},
+            {packed.data(), dtype, 1, k, false},
             &out,
             1,
             Epilogue::kStore,
@@ -280,9 +312,9 @@ float one_product(DType dtype, const std::vector<float>& w, const std::vector<fl
   return out;
 }
 
-// The worst sums that int8 can make, at the greatest depth, with every pairing of signs.
+// The largest sums that int8 can make, with every pairing of signs.
 void int8_sums_do_not_overflow() {
-  const size_t k = kMaxInt8Depth;
+  const size_t k = 1 << 17;
   for (const float w : {1.0f, -1.0f}) {
     for (const float x : {1.0f, -1.0f}) {
       const float got =
@@ -319,6 +351,6 @@ int main(int argc, char** argv) {
       argc, argv,
       {CASE(awkward_sizes), CASE(one_to_forty_rows), CASE(every_activation), CASE(several_threads),
        CASE(inputs_in_two_parts), CASE(no_rows),
-       CASE(padding_of_the_last_panel_is_not_read_into_results), CASE(int8_sums_do_not_overflow),
-       CASE(values_that_are_not_finite_are_not_hidden)});
+       CASE(padding_of_the_last_panel_is_not_read_into_results), CASE(stored_rows_are_packed_alike),
+       CASE(int8_sums_do_not_overflow), CASE(values_that_are_not_finite_are_not_hidden)});
 }

@@ -33,7 +33,7 @@ struct Product {
         k(depth),
         dtype(type),
         epilogue(kind),
-        parts(type == DType::kInt8 ? 2 : input_parts) {
+        parts(type == DType::kBF16 ? input_parts : 1) {
     TestRandom random(seed);
     const bool gated = kind == Epilogue::kGate;
     packed.resize(packed_bytes(n, k, dtype, gated));

@@ -62,8 +62,7 @@ export async function encoder(limits: Ceilings, repeats: number, print: Print): 
   print('## Encoder\n');
   print(
     `\`${shape}\`, one sequence. Multiply-adds are those of products and attention; the ceiling is ` +
-      "the register loop of the products' instruction. int8 products multiply each weight twice " +
-      '(the two bytes of an input), so half of its loop is what they could reach.\n',
+      "the register loop of the products' instruction.\n",
   );
   const lengths = [64, 128, 256, 512];
   const rows: string[][] = [];
@@ -73,7 +72,7 @@ export async function encoder(limits: Ceilings, repeats: number, print: Print): 
       .nativeModel()
       .timePasses('encoder', Int32Array.from(lengths), 0, 1, Math.min(repeats, 5));
     await model.dispose();
-    const ceiling = limits.macRate[dtype] / (dtype === 'int8' ? 2 : 1);
+    const ceiling = limits.macRate[dtype];
     for (const [i, length] of lengths.entries()) {
       const rate = (times.flops[i]! / 2 / times.msMedian[i]!) * 1e3;
       rows.push([

@@ -61,11 +61,9 @@ std::vector<double> ReferenceModel::product_input(const std::string& name,
   const std::vector<float> exact(row.begin(), row.end());
   const DType dtype = type_of(name, columns);
   if (dtype == DType::kInt8) {
-    const IntegerRow integers = integer_row(exact.data(), columns, kInputLimit);
+    const IntegerRow integers = integer_row(exact.data(), columns, kScaleGroup);
     std::vector<double> out;
-    for (const int value : integers.values) {
-      out.push_back(static_cast<double>(integers.scale) * value);
-    }
+    for (size_t i = 0; i < row.size(); ++i) out.push_back(integers.at(i));
     return out;
   }
   // Two parts of bf16 are as good as exact here.

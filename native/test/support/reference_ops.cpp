@@ -14,16 +14,20 @@ bool agrees(float actual, const Twin& twin) {
   return value == twin.value || std::fabs(value - twin.value) <= twin.bound;
 }
 
-IntegerRow integer_row(const float* x, int count, float limit) {
+IntegerRow integer_row(const float* x, int count, int group) {
   IntegerRow row;
-  float largest = 0.0f;
-  for (int i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  // The kernels' own float arithmetic: which integer a value near a half becomes depends on it.
-  const float inverse = largest > 1e-30f ? limit / largest : 0.0f;
-  for (int i = 0; i < count; ++i) {
-    row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
+  row.group = group;
+  for (int begin = 0; begin < count; begin += group) {
+    const int end = std::min(begin + group, count);
+    float largest = 0.0f;
+    for (int i = begin; i < end; ++i) largest = std::max(largest, std::fabs(x[i]));
+    // The kernels' own float arithmetic: which integer a value near a half becomes depends on it.
+    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+    for (int i = begin; i < end; ++i) {
+      row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
+    }
+    row.scales.push_back(inverse > 0.0f ? largest / 127.0f : 0.0f);
   }
-  row.scale = inverse > 0.0f ? largest / limit : 0.0f;
   return row;
 }
 
@@ -33,9 +37,9 @@ std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights, in
     for (float& w : rounded) w = bf16_to_float(float_to_bf16(w));
   } else if (dtype == DType::kInt8) {
     for (size_t at = 0; at < rounded.size(); at += static_cast<size_t>(columns)) {
-      const IntegerRow row = integer_row(weights.data() + at, columns, kInt8Limit);
+      const IntegerRow row = integer_row(weights.data() + at, columns, columns);
       for (size_t i = 0; i < row.values.size(); ++i) {
-        rounded[at + i] = row.scale * static_cast<float>(row.values[i]);
+        rounded[at + i] = row.scales[0] * static_cast<float>(row.values[i]);
       }
     }
   }
@@ -43,15 +47,19 @@ std::vector<float> rounded_to(DType dtype, const std::vector<float>& weights, in
 }
 
 Twin integer_dot_twin(const IntegerRow& x, const IntegerRow& w) {
-  int64_t upper = 0, lower = 0;  // exact, as the kernels' own
-  for (size_t i = 0; i < x.values.size(); ++i) {
-    const int high = x.values[i] >> 8;
-    upper += static_cast<int64_t>(high) * w.values[i];
-    lower += static_cast<int64_t>(x.values[i] - 256 * high) * w.values[i];
+  double sum = 0.0, magnitude = 0.0;
+  for (size_t group = 0; group < x.scales.size(); ++group) {
+    const size_t begin = group * static_cast<size_t>(x.group);
+    const size_t end = std::min(begin + static_cast<size_t>(x.group), x.values.size());
+    int64_t product = 0;  // exact, as the kernels' own
+    for (size_t i = begin; i < end; ++i) product += x.values[i] * w.values[i];
+    const double term = static_cast<double>(x.scales[group]) * static_cast<double>(product);
+    sum += term;
+    magnitude += std::fabs(term);
   }
-  const double scale = static_cast<double>(x.scale) * static_cast<double>(w.scale);
-  const double a = 256.0 * static_cast<double>(upper), b = static_cast<double>(lower);
-  return {(a + b) * scale, 4 * kUnit * scale * (std::fabs(a) + std::fabs(b))};
+  const double scale = w.scales.empty() ? 0.0 : static_cast<double>(w.scales[0]);
+  const double roundings = static_cast<double>(x.scales.size()) + 3.0;
+  return {sum * scale, roundings * kUnit * scale * magnitude};
 }
 
 // Each of n additions rounds, and each product: (n + 1) units of the sum of magnitudes.

@@ -19,16 +19,18 @@ struct Twin {
 // Whether `actual` lies within the twin's bound.
 bool agrees(float actual, const Twin& twin);
 
-// A row of integers up to `limit` and its scale: weights in int8 (packed_matrix.h), and inputs of
-// products with them (gemm.h).
+// A row of integers of 8 bits, every `group` of which share a scale: weights in int8 (one scale,
+// packed_matrix.h), and inputs of products with them (kScaleGroup, gemm.h).
 struct IntegerRow {
   std::vector<int> values;
-  float scale = 0.0f;
+  std::vector<float> scales;
+  int group = 0;
+  double at(size_t i) const {
+    return static_cast<double>(scales[i / static_cast<size_t>(group)]) * values[i];
+  }
 };
-constexpr float kInt8Limit = 127.0f;
-constexpr float kInputLimit = 32512.0f;
-IntegerRow integer_row(const float* x, int count, float limit);
-// The product of inputs x and weights w.
+IntegerRow integer_row(const float* x, int count, int group);
+// The product of inputs x and weights w, which have one scale.
 Twin integer_dot_twin(const IntegerRow& x, const IntegerRow& w);
 
 // `weights`, rows of `columns`, as a matrix of `dtype` holds them (columns matter to int8 alone).
