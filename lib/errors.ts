@@ -26,6 +26,10 @@ export interface ErrorDetails {
   partial?: unknown;
   /** Array calls: results so far, undefined where a request did not finish. */
   results?: unknown[];
+  /** ERR_QUEUE_FULL: requests waiting. */
+  size?: number;
+  /** ERR_QUEUE_FULL: how many may. */
+  limit?: number;
 }
 
 /**
@@ -38,6 +42,8 @@ export class SpeccascadeError extends Error {
   index?: number;
   partial?: unknown;
   results?: unknown[];
+  size?: number;
+  limit?: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined);
@@ -45,5 +51,7 @@ export class SpeccascadeError extends Error {
     if (details.index !== undefined) this.index = details.index;
     if (details.partial !== undefined) this.partial = details.partial;
     if (details.results !== undefined) this.results = details.results;
+    if (details.size !== undefined) this.size = details.size;
+    if (details.limit !== undefined) this.limit = details.limit;
   }
 }

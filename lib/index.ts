@@ -25,7 +25,7 @@ export type {
   TokenRule,
 } from './rules.ts';
 export { createSession, DecodeSession } from './session.ts';
-export type { SessionStats } from './session/runner.ts';
+export type { Latencies, SessionStats } from './session/stats.ts';
 export type { CascadeOptions, SequenceScore } from './session/cascade-options.ts';
 export type { Input } from './session/inputs.ts';
 export type { GenerateOptions, SamplingOptions, SessionOptions } from './session/options.ts';

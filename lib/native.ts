@@ -140,6 +140,8 @@ export interface NativeSessionOptions {
   maxNewTokens: number;
   /** Upper bound of the decoder prefix length (start token or `decoderPrefix`). */
   maxPrefixTokens: number;
+  /** Encoder work between two steps while others decode, in tokens. */
+  encoderTokensPerStep: number;
 }
 
 /** One sequence to decode. Validated by lib; the engine trusts shapes but checks bounds again. */
@@ -166,6 +168,10 @@ export interface NativeRequest {
   verifier: 'token' | 'block' | 'k-seq' | 'trusted';
   /** Drafting stops before a position where the drafter's largest probability is below this; 0: off. */
   confidenceStop: number;
+  /** -10 to 10; higher starts earlier. */
+  priority: number;
+  /** Milliseconds since the call; counts as time in the queue. */
+  waitedMs: number;
 }
 
 export interface NativeStats {
@@ -202,11 +208,26 @@ export interface NativeEvent {
   error: SpeccascadeError | null;
 }
 
+/** Wall-clock times counted by size. */
+export interface NativeLatencies {
+  boundsMs: number[];
+  /** One more than bounds. */
+  counts: number[];
+  count: number;
+  sumMs: number;
+}
+
 export interface NativeSessionStats {
   queued: number;
   active: number;
   /** Engine steps (target passes) so far. */
   steps: number;
+  slotSteps: number;
+  encodeMs: number;
+  decodeMs: number;
+  inQueue: NativeLatencies;
+  firstToken: NativeLatencies;
+  betweenTokens: NativeLatencies;
   totals: NativeStats & { requests: number; tokens: number };
   cacheBytes: number;
 }

@@ -10,11 +10,12 @@ import {
   type SessionSettings,
 } from './session/options.ts';
 import type { Result } from './session/result.ts';
-import { EngineRunner, type Prepared, type Runner, type SessionStats } from './session/runner.ts';
+import { EngineRunner, type Prepared, type Runner } from './session/runner.ts';
 import { deriveSeed, randomSeed } from './session/seeds.ts';
 import { SequenceCascade } from './session/sequence-cascade.ts';
+import type { SessionStats } from './session/stats.ts';
 import { ChunkQueue, type StreamChunk } from './session/stream.ts';
-import { checkInteger } from './validate.ts';
+import { checkInteger, inputError } from './validate.ts';
 
 /**
  * Creates a session: takes the memory for `maxBatch` sequences and starts its engine. The models
@@ -75,6 +76,20 @@ export class DecodeSession {
     const { results } = this.#runner.begin([prepared as Prepared], settings, options);
     const all = await Promise.all(results);
     return options.numSamples === undefined ? all[0]! : all;
+  }
+
+  /**
+   * As generate() of one input, where the queue has room; else it rejects at once with
+   * ERR_QUEUE_FULL, whose `size` tells how many requests wait and `limit` how many may.
+   */
+  trySubmit(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
+  trySubmit(input: Input, options?: GenerateOptions): Promise<Result>;
+  async trySubmit(input: Input, options: GenerateOptions = {}): Promise<Result | Result[]> {
+    this.#checkOpen();
+    if (isList(input)) throw inputError('input of trySubmit()', 'one input', input);
+    this.#runner.checkRoom();
+    const outcome: unknown = await this.generate(input as number[], options);
+    return outcome as Result | Result[];
   }
 
   /**

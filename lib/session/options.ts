@@ -73,6 +73,17 @@ export interface SessionOptions {
   decoderPrefix?: number[];
   /** Sequences decoded together, 1 to 4096; default 16. Sizes the session's memory. */
   maxBatch?: number;
+  /**
+   * Requests that may wait beyond those that free slots take, 1 to 2^20; default 1024. `generate`
+   * and `stream` wait, in order, until the queue has room; `trySubmit` rejects with ERR_QUEUE_FULL.
+   */
+  maxQueue?: number;
+  /**
+   * Most input tokens that are encoded between two steps while other requests decode, 1 to 2^20;
+   * default 256. It bounds how long new inputs hold up the tokens of running requests; a longer
+   * input waits for as many steps as its tokens are worth, and is encoded in one piece.
+   */
+  encoderTokensPerStep?: number;
   /** Whether results may not depend on batch neighbours or load; default true. They never do so far. */
   reproducible?: boolean;
 }
@@ -90,6 +101,11 @@ export interface GenerateOptions extends SamplingOptions {
   numSamples?: number;
   /** Whether results carry the target's log-probability of each token; default false. */
   logprobs?: boolean;
+  /**
+   * Integer from -10 to 10, default 0: higher starts earlier. A level is worth 64 requests: one that
+   * waits is overtaken by at most 64 later ones per level that they are above it.
+   */
+  priority?: number;
   signal?: AbortSignal;
   /** What a failing request of an array call does: end the call (default), or stand in its place. */
   onError?: 'throw' | 'return';
@@ -108,6 +124,7 @@ export interface RequestSettings {
   rule: NativeRule;
   /** Drafting stops before a position where the drafter is less confident; 0: never. */
   confidenceStop: number;
+  priority: number;
 }
 
 /** Settings of a session, complete. */
@@ -120,6 +137,8 @@ export interface SessionSettings {
   maxInputTokens: number;
   truncate: boolean;
   maxBatch: number;
+  maxQueue: number;
+  encoderTokensPerStep: number;
   verifier: NativeRequest['verifier'];
   defaults: RequestSettings;
 }
@@ -129,12 +148,13 @@ const requestKeys = ['maxNewTokens', 'minNewTokens', 'stopTokens', 'suppressToke
 const sessionKeys = [
   ...requestKeys,
   ...['target', 'draft', 'rule', 'verifier', 'strategy', 'cascade', 'sampling', 'maxInputTokens'],
-  ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible'],
+  ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible', 'maxQueue'],
+  'encoderTokensPerStep',
 ];
 const generateKeys = [
   ...samplingKeys,
   ...requestKeys,
-  ...['rule', 'numSamples', 'logprobs', 'signal', 'onError'],
+  ...['rule', 'numSamples', 'logprobs', 'signal', 'onError', 'priority'],
 ];
 
 const verifiers = ['auto', 'token', 'block', 'k-seq'] as const;
@@ -166,8 +186,16 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
     maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
+    maxQueue: checkInteger('maxQueue', options.maxQueue ?? 1024, 1, 2 ** 20),
+    encoderTokensPerStep: checkInteger(
+      'encoderTokensPerStep',
+      options.encoderTokensPerStep ?? 256,
+      1,
+      maxTokens,
+    ),
     verifier: cascade === null ? checkVerifier(verifier, draft) : 'trusted',
     defaults: {
+      priority: 0,
       ...checkRule(options.rule ?? lossless(), draft),
       ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
       maxNewTokens,
@@ -202,6 +230,7 @@ export function checkGenerateOptions(
   return {
     ...(options.rule ? checkRule(options.rule, session.draft) : { rule, confidenceStop }),
     ...checkSampling(options, defaults),
+    priority: checkInteger('priority', options.priority ?? 0, -10, 10),
     maxNewTokens,
     minNewTokens: checkInteger('minNewTokens', minNewTokens, 0, maxNewTokens),
     stopTokens: options.stopTokens

@@ -2,26 +2,11 @@
 import { SpeccascadeError } from '../errors.ts';
 import { native, type NativeRule, type NativeSession } from '../native.ts';
 import { AbortFanout } from './abort.ts';
+import { Admission, type Entrant } from './admission.ts';
 import type { GenerateOptions, RequestSettings, SessionSettings } from './options.ts';
-import { ResultBuilder, resultStats, type Result, type ResultStats } from './result.ts';
+import { ResultBuilder, type Result } from './result.ts';
 import { RunningOutput, RunningRequests, type OnEvent } from './running.ts';
-
-export interface SessionStats {
-  /** Requests waiting for a slot. */
-  queued: number;
-  /** Sequences being decoded. */
-  active: number;
-  /** Target passes of the engine; each serves all active sequences. */
-  steps: number;
-  /** Outputs that have ended, in whatever way. */
-  outputs: number;
-  /** Tokens emitted. */
-  tokens: number;
-  /** Counters of the outputs that have ended, added up. */
-  totals: ResultStats;
-  /** Bytes planned for caches and work space. */
-  cacheBytes: number;
-}
+import { sessionStats, type SessionStats } from './stats.ts';
 
 /** One call's request, checked. */
 export interface Prepared {
@@ -47,9 +32,17 @@ export interface Runner {
     options: CallOptions,
     onEvent?: OnEvent,
   ): Begun;
+  /** Throws ERR_QUEUE_FULL unless a request would be taken at once. */
+  checkRoom(): void;
   stats(): SessionStats;
   /** Aborts work under way and frees the memory. */
   close(): Promise<void>;
+}
+
+/** A request of which the engine may know already. */
+interface Submission extends Entrant {
+  cancel(): void;
+  outputs: RunningOutput[];
 }
 
 export class EngineRunner implements Runner {
@@ -57,21 +50,27 @@ export class EngineRunner implements Runner {
   readonly #native: NativeSession;
   readonly #running = new RunningRequests();
   readonly #aborts = new AbortFanout();
+  readonly #admission: Admission;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
-    const { target, draft, defaults } = settings;
+    const { target, draft, defaults, maxBatch, maxQueue } = settings;
+    this.#admission = new Admission(this.#running, maxBatch, maxQueue);
     this.#native = native.createSession(
       target.nativeModel(),
       draft.models.map((model) => model.nativeModel()),
       {
         draft: draft.native,
-        maxBatch: settings.maxBatch,
+        maxBatch,
         maxInputTokens: settings.maxInputTokens,
         maxNewTokens: defaults.maxNewTokens,
         maxPrefixTokens: settings.prefix.length,
+        encoderTokensPerStep: settings.encoderTokensPerStep,
       },
-      (events) => this.#running.dispatch(events),
+      (events) => {
+        this.#running.dispatch(events);
+        this.#admission.drain();
+      },
     );
   }
 
@@ -87,55 +86,82 @@ export class EngineRunner implements Runner {
         cause: signal.reason,
       });
     }
-    const submitted = requests.map((request) => this.#submit(request, settings, options, onEvent));
-    const cancel = (): void => submitted.forEach(({ id }) => this.#native.cancel(id));
+    const submitted = requests.map((request) =>
+      this.#submission(request, settings, options, onEvent),
+    );
+    for (const submission of submitted) this.#admission.add(submission);
+    const cancel = (): void => submitted.forEach((submission) => submission.cancel());
     const results = submitted.flatMap(({ outputs }) => outputs.map(({ promise }) => promise));
     if (signal !== undefined) this.#aborts.watch(signal, cancel, Promise.allSettled(results));
     return { results, cancel };
   }
 
+  checkRoom(): void {
+    this.#admission.checkRoom();
+  }
+
   stats(): SessionStats {
-    const { totals, queued, active, steps, cacheBytes } = this.#native.stats();
-    const { requests, tokens, ...counters } = totals;
-    const { draft, defaults } = this.#settings;
-    return {
-      queued,
-      active,
-      steps,
-      outputs: requests,
-      tokens,
-      totals: resultStats(counters, tokens, draft.drafters, defers(defaults.rule)),
-      cacheBytes,
-    };
+    const { draft, defaults, maxBatch, maxQueue } = this.#settings;
+    return sessionStats(this.#native.stats(), {
+      pending: this.#admission.waiting,
+      queueLimit: maxQueue,
+      slots: maxBatch,
+      drafters: draft.drafters,
+      defers: defers(defaults.rule),
+    });
   }
 
   close(): Promise<void> {
+    for (const entrant of this.#admission.clear()) (entrant as Submission).cancel();
     return this.#native.close().then(() => this.#running.idle());
   }
 
-  #submit(
+  #submission(
     request: Prepared,
     settings: RequestSettings,
     options: CallOptions,
     onEvent?: OnEvent,
-  ): { id: number; outputs: RunningOutput[] } {
+  ): Submission {
     const { target, draft, prefix, eosTokens, verifier } = this.#settings;
-    const logprobs = options.logprobs ?? false;
-    const id = this.#native.submit({
-      ...settings,
-      inputIds: request.inputIds,
-      prefix,
-      eosTokens,
-      seeds: BigUint64Array.from(request.seeds),
-      logprobs,
-      verifier,
-    });
+    const { signal, logprobs = false } = options;
     const kind = { drafters: draft.drafters, logprobs, defers: defers(settings.rule) };
     const outputs = request.seeds.map(
       (seed) => new RunningOutput(new ResultBuilder(seed, target.tokenizer, kind), onEvent),
     );
-    this.#running.add(id, outputs, options.signal);
-    return { id, outputs };
+    const called = performance.now();
+    let id: number | undefined;
+    let refused = false;
+    const refuse = (error: SpeccascadeError | null): void => {
+      if (refused) return;
+      refused = true;
+      for (const output of outputs) output.refuse(error, signal);
+    };
+    const submission: Submission = {
+      outputs,
+      enter: () => {
+        try {
+          id = this.#native.submit({
+            ...settings,
+            inputIds: request.inputIds,
+            prefix,
+            eosTokens,
+            seeds: BigUint64Array.from(request.seeds),
+            logprobs,
+            verifier,
+            waitedMs: performance.now() - called,
+          });
+          this.#running.add(id, outputs, signal);
+        } catch (error) {
+          refuse(error as SpeccascadeError);
+        }
+      },
+      cancel: () => {
+        if (id !== undefined) return this.#native.cancel(id);
+        this.#admission.leave(submission);
+        refuse(null);
+      },
+    };
+    return submission;
   }
 }
 

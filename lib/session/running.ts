@@ -11,6 +11,8 @@ export class RunningOutput {
   readonly promise: Promise<Result>;
   readonly #builder: ResultBuilder;
   readonly #onEvent: OnEvent | undefined;
+  /** Whether an event has come that was not its end. */
+  begun = false;
   #resolve!: (result: Result) => void;
   #reject!: (error: SpeccascadeError) => void;
 
@@ -40,11 +42,24 @@ export class RunningOutput {
     }
     return event.error !== null || event.finish !== null;
   }
+
+  /** Ends an output that the engine was never given. */
+  refuse(error: SpeccascadeError | null, signal: AbortSignal | undefined): void {
+    this.accept({ ...unstarted, error, finish: error ? null : 'aborted' }, () =>
+      abortCause(signal),
+    );
+  }
 }
+
+const unstarted: NativeEvent = {
+  ...{ request: 0, sample: 0, accepted: 0, logprobs: null, finish: null, stats: null, error: null },
+  tokens: new Int32Array(0),
+};
 
 interface RunningRequest {
   outputs: RunningOutput[];
   open: number;
+  begun: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -52,9 +67,22 @@ interface RunningRequest {
 export class RunningRequests {
   readonly #byId = new Map<number, RunningRequest>();
   #idle: (() => void)[] = [];
+  #queued = 0;
+  #running = 0;
+
+  /** Requests of which no output has begun. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** Outputs that have begun and not ended. */
+  get running(): number {
+    return this.#running;
+  }
 
   add(id: number, outputs: RunningOutput[], signal: AbortSignal | undefined): void {
-    this.#byId.set(id, { outputs, open: outputs.length, signal });
+    this.#byId.set(id, { outputs, open: outputs.length, begun: false, signal });
+    this.#queued += 1;
   }
 
   /** Hands events to the outputs they belong to. */
@@ -63,7 +91,12 @@ export class RunningRequests {
       const request = this.#byId.get(event.request);
       const output = request?.outputs[event.sample];
       if (request === undefined || output === undefined) continue;
-      if (!output.accept(event, () => abortCause(request.signal))) continue;
+      if (!request.begun) this.#queued -= 1;
+      request.begun = true;
+      const ended = output.accept(event, () => abortCause(request.signal));
+      this.#running += (ended ? 0 : 1) - (output.begun ? 1 : 0);
+      output.begun = true;
+      if (!ended) continue;
       request.open -= 1;
       if (request.open === 0) this.#byId.delete(event.request);
     }

@@ -10,7 +10,8 @@ import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result } from './result.ts';
 import type { OnEvent } from './running.ts';
 import { EngineRunner, type Begun, type CallOptions, type Prepared } from './runner.ts';
-import type { Runner, SessionStats } from './runner.ts';
+import type { Runner } from './runner.ts';
+import { addedStats, perSecond, type SessionStats } from './stats.ts';
 
 export class SequenceCascade implements Runner {
   readonly #cascade: CascadeSettings;
@@ -62,19 +63,23 @@ export class SequenceCascade implements Runner {
     return { results, cancel };
   }
 
-  /** Outputs that failed or were aborted count in neither. */
+  /** The large engine's queue is fed by the small one alone. */
+  checkRoom(): void {
+    this.#small.checkRoom();
+  }
+
+  /**
+   * Of both engines together, each with slots of its own; outputs that failed or were aborted count
+   * in none of `outputs`, `tokens` and `totals`.
+   */
   stats(): SessionStats {
-    const engines = [this.#small.stats(), this.#large.stats()];
-    const sum = (read: (stats: SessionStats) => number): number =>
-      engines.reduce((total, stats) => total + read(stats), 0);
+    const both = addedStats(this.#small.stats(), this.#large.stats());
     return {
-      queued: sum((stats) => stats.queued),
-      active: sum((stats) => stats.active),
-      steps: sum((stats) => stats.steps),
+      ...both,
       outputs: this.#outputs,
       tokens: this.#tokens,
+      tokensPerSecond: perSecond(this.#tokens, both.encodeMs + both.decodeMs),
       totals: finishStats(this.#totals, this.#tokens),
-      cacheBytes: sum((stats) => stats.cacheBytes),
     };
   }
 

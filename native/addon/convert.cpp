@@ -208,6 +208,7 @@ SessionLimits to_limits(const Napi::Object& object) {
   limits.max_input_tokens = number(object, "maxInputTokens");
   limits.max_new_tokens = number(object, "maxNewTokens");
   limits.max_prefix_tokens = number(object, "maxPrefixTokens");
+  limits.encoder_rows_per_step = number(object, "encoderTokensPerStep");
   return limits;
 }
 
@@ -232,6 +233,8 @@ Request to_request(const Napi::Object& object) {
   request.rule = to_rule(object.Get("rule").As<Napi::Object>());
   request.verifier = to_verifier(text(object, "verifier"));
   request.confidence_stop = number<float>(object, "confidenceStop");
+  request.priority = number(object, "priority");
+  request.waited_ms = number<double>(object, "waitedMs");
   const Napi::Value seeds = object.Get("seeds");
   if (!seeds.IsTypedArray() ||
       seeds.As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array) {
@@ -285,6 +288,46 @@ Napi::Object from_stats(Napi::Env env, const DecodeStats& stats) {
   object.Set("deferred", stats.deferred);
   object.Set("encodeMs", stats.encode_ms);
   object.Set("decodeMs", stats.decode_ms);
+  return object;
+}
+
+namespace {
+
+Napi::Object from_latencies(Napi::Env env, const LatencyCounts& latencies) {
+  Napi::Array bounds = Napi::Array::New(env, LatencyCounts::kBoundsMs.size());
+  for (uint32_t i = 0; i < LatencyCounts::kBoundsMs.size(); ++i) {
+    bounds.Set(i, LatencyCounts::kBoundsMs[i]);
+  }
+  Napi::Array counts = Napi::Array::New(env, latencies.counts.size());
+  for (uint32_t i = 0; i < latencies.counts.size(); ++i) {
+    counts.Set(i, static_cast<double>(latencies.counts[i]));
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("boundsMs", bounds);
+  object.Set("counts", counts);
+  object.Set("count", static_cast<double>(latencies.count));
+  object.Set("sumMs", latencies.sum_ms);
+  return object;
+}
+
+}  // namespace
+
+Napi::Object from_session_stats(Napi::Env env, const SessionStats& stats) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("queued", static_cast<double>(stats.queued));
+  object.Set("active", static_cast<double>(stats.active));
+  object.Set("steps", static_cast<double>(stats.steps));
+  object.Set("slotSteps", static_cast<double>(stats.slot_steps));
+  object.Set("encodeMs", stats.encode_ms);
+  object.Set("decodeMs", stats.decode_ms);
+  object.Set("inQueue", from_latencies(env, stats.in_queue));
+  object.Set("firstToken", from_latencies(env, stats.first_token));
+  object.Set("betweenTokens", from_latencies(env, stats.between_tokens));
+  object.Set("cacheBytes", static_cast<double>(stats.cache_bytes));
+  Napi::Object totals = from_stats(env, stats.totals);
+  totals.Set("requests", static_cast<double>(stats.requests));
+  totals.Set("tokens", static_cast<double>(stats.tokens));
+  object.Set("totals", totals);
   return object;
 }
 

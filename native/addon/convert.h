@@ -50,6 +50,7 @@ Sequences to_sequences(const Napi::Value& ids, const Napi::Value& lengths);
 Napi::Float32Array from_floats(Napi::Env env, const std::vector<float>& values);
 Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values);
 Napi::Object from_stats(Napi::Env env, const DecodeStats& stats);
+Napi::Object from_session_stats(Napi::Env env, const SessionStats& stats);
 Napi::Object from_event(Napi::Env env, const Event& event);
 
 }  // namespace speccascade::addon

@@ -84,16 +84,7 @@ Napi::Value SessionObject::cancel(const Napi::CallbackInfo& info) {
 
 Napi::Value SessionObject::stats(const Napi::CallbackInfo&) {
   const SessionStats stats = engine_ ? engine_->stats() : last_stats_;
-  Napi::Object object = Napi::Object::New(env_);
-  object.Set("queued", static_cast<double>(stats.queued));
-  object.Set("active", static_cast<double>(stats.active));
-  object.Set("steps", static_cast<double>(stats.steps));
-  object.Set("cacheBytes", static_cast<double>(stats.cache_bytes));
-  Napi::Object totals = from_stats(env_, stats.totals);
-  totals.Set("requests", static_cast<double>(stats.requests));
-  totals.Set("tokens", static_cast<double>(stats.tokens));
-  object.Set("totals", totals);
-  return object;
+  return from_session_stats(env_, stats);
 }
 
 Napi::Value SessionObject::close(const Napi::CallbackInfo& info) {

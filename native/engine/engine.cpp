@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/outcome.h"
 #include "engine/request_check.h"
 
 namespace speccascade {
@@ -13,47 +14,6 @@ namespace {
 double now_ms() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration<double, std::milli>(now).count();
-}
-
-Event::End end_of(Finish finish) {
-  switch (finish) {
-    case Finish::kNone:
-      return Event::End::kNone;
-    case Finish::kEos:
-      return Event::End::kEos;
-    case Finish::kStop:
-      return Event::End::kStop;
-    case Finish::kLength:
-      return Event::End::kLength;
-  }
-  return Event::End::kNone;
-}
-
-// Whether the request itself takes tokens away; if not, a row without any is the model's own.
-bool suppresses(const Request& request) {
-  return !request.suppress_tokens.empty() || request.min_new_tokens > 0;
-}
-
-std::string failure_message(Failure failure, bool asked_for, uint64_t request) {
-  const std::string which = " (request " + std::to_string(request) + ")";
-  if (asked_for) return "every token is suppressed" + which;
-  switch (failure) {
-    case Failure::kTargetNotFinite:
-      return "the target gave logits that are not finite" + which;
-    case Failure::kDrafterNotFinite:
-      return "the drafter gave logits that are not finite" + which;
-    default:
-      return "a model gave no token a finite logit" + which;
-  }
-}
-
-Event end_event(uint64_t request, int sample, Event::End end, const DecodeStats& stats) {
-  Event event;
-  event.request = request;
-  event.sample = sample;
-  event.end = end;
-  event.stats = stats;
-  return event;
 }
 
 std::vector<const Model*> pointers(const std::vector<std::shared_ptr<const Model>>& models) {
@@ -86,6 +46,7 @@ uint64_t Engine::submit(Request request) {
   check_request(request, limits_, target_->config.vocab_size);
   auto job = std::make_shared<Job>();
   job->unfinished = static_cast<int>(request.seeds.size());
+  job->submitted_ms = now_ms() - request.waited_ms;
   job->request = std::move(request);
   std::lock_guard<std::mutex> lock(mutex_);
   if (closing_) fail(ErrorCode::kClosed, "the session is closed");
@@ -104,7 +65,9 @@ void Engine::cancel(uint64_t id) {
 
 SessionStats Engine::stats() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return stats_;
+  SessionStats stats = stats_;
+  stats.queued += static_cast<int64_t>(submitted_.size());
+  return stats;
 }
 
 void Engine::close() {
@@ -144,10 +107,9 @@ void Engine::run() {
 // Sleeps until there is something to do; takes over what was submitted. False
 // when the session is closing.
 bool Engine::wait_for_work() {
-  const bool busy = std::any_of(slots_.begin(), slots_.end(),
-                                [](const Slot& slot) { return slot.job != nullptr; });
+  const bool busy = decodes();
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!busy && waiting_.empty()) {
+  if (!busy && schedule_.waiting().empty()) {
     wake_.wait(lock, [&] { return closing_ || !submitted_.empty() || !cancelled_.empty(); });
   }
   take_submitted();
@@ -156,8 +118,14 @@ bool Engine::wait_for_work() {
 
 // With the lock held.
 void Engine::take_submitted() {
-  waiting_.insert(waiting_.end(), submitted_.begin(), submitted_.end());
+  for (auto& job : submitted_) schedule_.add(std::move(job));
   submitted_.clear();
+  stats_.queued = static_cast<int64_t>(schedule_.waiting().size());
+}
+
+bool Engine::decodes() const {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [](const Slot& slot) { return slot.job != nullptr; });
 }
 
 void Engine::abort_cancelled(std::vector<Event>& events) {
@@ -175,16 +143,15 @@ void Engine::abort_cancelled(std::vector<Event>& events) {
     events.push_back(end_event(slot.job->id, slot.sample, Event::End::kAborted, slot.stats));
     finish(static_cast<int>(s), events.back());
   }
-  for (auto& job : waiting_) {
+  for (const auto& job : schedule_.waiting()) {
     if (ids.count(job->id) != 0) abort_job_queue(*job, events);
   }
-  std::erase_if(waiting_, [&](const auto& job) { return ids.count(job->id) != 0; });
+  schedule_.remove_if([&](const Job& job) { return ids.count(job.id) != 0; });
 }
 
 // Ends the samples of a waiting job that were never started.
 void Engine::abort_job_queue(Job& job, std::vector<Event>& events) {
-  const int samples = static_cast<int>(job.request.seeds.size());
-  for (; job.next_sample < samples; ++job.next_sample) {
+  for (; job.next_sample < job.samples(); ++job.next_sample) {
     events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()));
     end_job_sample(job);
   }
@@ -200,27 +167,39 @@ void Engine::end_job_sample(Job& job) {
   }
 }
 
-// Fills free slots from the queue, in order: encodes as many inputs together as
-// fit one pass, then starts their samples, until slots or requests run out.
+// Fills free slots from the queue: encodes what has to be, as far as this step's encoder
+// rows go, then starts the samples. While nobody decodes, a full pass holds up no one.
 void Engine::admit() {
-  for (;;) {
-    start_samples();
-    const std::vector<std::shared_ptr<Job>> jobs = choose_jobs_to_encode();
-    if (jobs.empty()) return;
-    encode(jobs);
+  const int budget = limits_.encoder_rows_per_step;
+  encoder_rows_ = decodes() ? std::min(encoder_rows_ + budget, stepper_.max_encoder_rows())
+                            : stepper_.max_encoder_rows();
+  const auto free_slots = std::count_if(slots_.begin(), slots_.end(),
+                                        [](const Slot& slot) { return slot.job == nullptr; });
+  const auto free_sources = std::count(source_used_.begin(), source_used_.end(), false);
+  starts_ =
+      schedule_.choose(static_cast<int>(free_slots), static_cast<int>(free_sources), encoder_rows_);
+  const std::vector<std::shared_ptr<Job>> jobs = take_sources();
+  for (const auto& job : jobs) encoder_rows_ -= job->rows();
+  // Unused rows add up as far as the longest input needs them.
+  encoder_rows_ = std::min(encoder_rows_, std::max(limits_.max_input_tokens, budget) - budget);
+  if (!jobs.empty()) encode(jobs);
+  size_t slot = 0;
+  while (!starts_.empty()) {
+    while (slots_[slot].job != nullptr) ++slot;
+    start(static_cast<int>(slot), starts_.front());
+    starts_.erase(starts_.begin());
   }
 }
 
-std::vector<std::shared_ptr<Engine::Job>> Engine::choose_jobs_to_encode() {
-  int free_slots = static_cast<int>(std::count_if(
-      slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.job == nullptr; }));
-  int free_rows = stepper_.max_encoder_rows();
+// Gives each chosen job that has none a source; returns them.
+std::vector<std::shared_ptr<Job>> Engine::take_sources() {
   std::vector<std::shared_ptr<Job>> jobs;
-  for (const auto& job : waiting_) {
-    free_rows -= static_cast<int>(job->request.input_ids.size());
-    if (free_slots <= 0 || free_rows < 0) break;
-    jobs.push_back(job);
-    free_slots -= static_cast<int>(job->request.seeds.size());
+  for (const Start& start : starts_) {
+    if (start.job->source >= 0) continue;
+    const auto free = std::find(source_used_.begin(), source_used_.end(), false);
+    start.job->source = static_cast<int>(free - source_used_.begin());
+    *free = true;
+    jobs.push_back(start.job);
   }
   return jobs;
 }
@@ -230,37 +209,33 @@ void Engine::encode(const std::vector<std::shared_ptr<Job>>& jobs) {
   std::vector<const std::vector<int32_t>*> inputs;
   std::vector<int> sources;
   for (const auto& job : jobs) {
-    const auto free = std::find(source_used_.begin(), source_used_.end(), false);
-    job->source = static_cast<int>(free - source_used_.begin());
-    *free = true;
     inputs.push_back(&job->request.input_ids);
     sources.push_back(job->source);
   }
   stepper_.encode(inputs, sources);
   const double elapsed = now_ms() - begin;
-  for (const auto& job : jobs) job->encode_ms = elapsed;
+  for (const auto& job : jobs) {
+    job->encode_ms = elapsed;
+    job->encoded = true;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.encode_ms += elapsed;
 }
 
-// Starts samples of encoded jobs, which stand at the front of the queue.
-void Engine::start_samples() {
-  for (size_t s = 0; s < slots_.size() && !waiting_.empty(); ++s) {
-    if (slots_[s].job != nullptr) continue;
-    const std::shared_ptr<Job> job = waiting_.front();
-    if (job->source < 0) return;
-    const int sample = job->next_sample++;
-    slots_[s] = {job, sample, no_stats()};
-    // The one encoder pass counts once.
-    if (sample == 0) slots_[s].stats.encode_ms = job->encode_ms;
-    stepper_.start(static_cast<int>(s), job->source, job->request,
-                   job->request.seeds[static_cast<size_t>(sample)]);
-    if (job->next_sample == static_cast<int>(job->request.seeds.size())) waiting_.pop_front();
-  }
+void Engine::start(int s, const Start& start) {
+  const Job& job = *start.job;
+  slots_[static_cast<size_t>(s)] = {start.job, start.sample, no_stats()};
+  // The one encoder pass counts once.
+  if (start.sample == 0) slots_[static_cast<size_t>(s)].stats.encode_ms = job.encode_ms;
+  stepper_.start(s, job.source, job.request, job.request.seeds[static_cast<size_t>(start.sample)]);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.in_queue.add(now_ms() - job.submitted_ms);
 }
 
 void Engine::step(std::vector<Event>& events) {
-  const bool busy = std::any_of(slots_.begin(), slots_.end(),
-                                [](const Slot& slot) { return slot.job != nullptr; });
-  if (!busy) return;
+  if (!decodes()) return;
+  const auto active = std::count_if(slots_.begin(), slots_.end(),
+                                    [](const Slot& slot) { return slot.job != nullptr; });
   const double begin = now_ms();
   stepper_.step();
   const double elapsed = now_ms() - begin;
@@ -271,6 +246,19 @@ void Engine::step(std::vector<Event>& events) {
   }
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.steps;
+  stats_.slot_steps += active;
+  stats_.decode_ms += elapsed;
+}
+
+// Once per step with tokens: they reach the reader together.
+void Engine::record_tokens(Slot& slot, double now) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (slot.last_token_ms == 0.0) {
+    stats_.first_token.add(now - slot.job->submitted_ms);
+  } else {
+    stats_.between_tokens.add(now - slot.last_token_ms);
+  }
+  slot.last_token_ms = now;
 }
 
 Event Engine::outcome_of(int s, double step_ms) {
@@ -286,10 +274,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   event.sample = slot.sample;
   const auto failure = static_cast<Failure>(state.failure[s]);
   if (failure != Failure::kNone) {
-    event.end = Event::End::kFailed;
-    const bool asked_for = failure == Failure::kNoTokenLeft && suppresses(slot.job->request);
-    event.error = asked_for ? ErrorCode::kInput : ErrorCode::kNumeric;
-    event.message = failure_message(failure, asked_for, event.request);
+    set_failure(event, slot.job->request, failure);
     event.stats = slot.stats;
     return event;
   }
@@ -297,6 +282,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   const int32_t* end = state.tokens + static_cast<int64_t>(s) * state.capacity + state.length[s];
   event.tokens.assign(end - emitted, end);
   event.accepted = state.accepted[s];
+  if (emitted > 0) record_tokens(slot, now_ms());
   if (slot.job->request.logprobs) {
     const float* row = state.token_logprobs + static_cast<int64_t>(s) * (state.max_path + 1);
     event.logprobs.assign(row, row + emitted);
@@ -329,8 +315,8 @@ void Engine::abort_all(std::vector<Event>& events) {
         end_event(slots_[s].job->id, slots_[s].sample, Event::End::kAborted, slots_[s].stats));
     finish(static_cast<int>(s), events.back());
   }
-  for (auto& job : waiting_) abort_job_queue(*job, events);
-  waiting_.clear();
+  for (const auto& job : schedule_.waiting()) abort_job_queue(*job, events);
+  schedule_.clear();
 }
 
 // A step that could not be made ends the requests that were part of it; the
@@ -347,21 +333,26 @@ void Engine::fail_all(const Error& error, std::vector<Event>& events) {
     fail_sample(*slots_[s].job, slots_[s].sample, slots_[s].stats);
     finish(static_cast<int>(s), events.back());
   }
-  // Jobs whose encoder pass may not have run.
-  for (auto& job : waiting_) {
-    if (job->source < 0) continue;
-    for (; job->next_sample < static_cast<int>(job->request.seeds.size()); ++job->next_sample) {
-      fail_sample(*job, job->next_sample, no_stats());
-      end_job_sample(*job);
-    }
+  for (const Start& start : starts_) {
+    fail_sample(*start.job, start.sample, no_stats());
+    end_job_sample(*start.job);
   }
-  std::erase_if(waiting_, [](const auto& job) { return job->unfinished == 0; });
+  starts_.clear();
+  // Jobs whose encoder pass did not end.
+  schedule_.remove_if([&](Job& job) {
+    if (job.source < 0 || job.encoded) return false;
+    for (; job.next_sample < job.samples(); ++job.next_sample) {
+      fail_sample(job, job.next_sample, no_stats());
+      end_job_sample(job);
+    }
+    return true;
+  });
 }
 
 void Engine::deliver(std::vector<Event>& events) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    stats_.queued = static_cast<int64_t>(waiting_.size() + submitted_.size());
+    stats_.queued = static_cast<int64_t>(schedule_.waiting().size());
     stats_.active = std::count_if(slots_.begin(), slots_.end(),
                                   [](const Slot& slot) { return slot.job != nullptr; });
     for (const Event& event : events) stats_.tokens += static_cast<int64_t>(event.tokens.size());

@@ -1,6 +1,8 @@
 // A session's engine: a queue, a set of slots, and one control thread that admits
 // requests, steps all slots together, and hands out what they produced. Slots
-// that end are refilled at once.
+// that end are refilled at once; who is next decides schedule.h, and encoder passes
+// are cut to a number of rows per step, so that new inputs never hold up the slots
+// that decode for long.
 #pragma once
 
 #include <condition_variable>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/schedule.h"
 #include "engine/stepper.h"
 
 namespace speccascade {
@@ -41,19 +44,11 @@ class Engine {
   void close();
 
  private:
-  // A request from submission to the end of its last sample.
-  struct Job {
-    uint64_t id = 0;
-    Request request;
-    int next_sample = 0;  // samples before it have been started
-    int unfinished = 0;
-    int source = -1;
-    double encode_ms = 0.0;
-  };
   struct Slot {
     std::shared_ptr<Job> job;
     int sample = 0;
     DecodeStats stats;
+    double last_token_ms = 0.0;  // 0: none yet
   };
 
   DecodeStats no_stats() const;
@@ -61,12 +56,14 @@ class Engine {
   bool wait_for_work();
   void take_submitted();
   void abort_cancelled(std::vector<Event>& events);
+  bool decodes() const;
   void admit();
-  std::vector<std::shared_ptr<Job>> choose_jobs_to_encode();
+  std::vector<std::shared_ptr<Job>> take_sources();
   void encode(const std::vector<std::shared_ptr<Job>>& jobs);
-  void start_samples();
+  void start(int slot, const Start& start);
   void step(std::vector<Event>& events);
   Event outcome_of(int slot, double step_ms);
+  void record_tokens(Slot& slot, double now);
   void finish(int slot, const Event& event);
   void end_job_sample(Job& job);
   void abort_all(std::vector<Event>& events);
@@ -83,7 +80,9 @@ class Engine {
   Stepper stepper_;
   std::vector<Slot> slots_;
   std::vector<bool> source_used_;
-  std::deque<std::shared_ptr<Job>> waiting_;
+  Schedule schedule_;
+  std::vector<Start> starts_;  // chosen, without a slot so far
+  int encoder_rows_ = 0;       // that may be encoded before the next step
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -9,6 +9,7 @@
 #include "decode/draft_plan.h"
 #include "decode/rules.h"
 #include "decode/sequence_state.h"
+#include "engine/latency.h"
 
 namespace speccascade {
 
@@ -19,6 +20,9 @@ struct SessionLimits {
   int max_input_tokens = 512;
   int max_new_tokens = 128;
   int max_prefix_tokens = 1;
+  // Most encoder rows between two steps while others decode. A longer input waits until as
+  // many steps have been made as its rows are worth.
+  int encoder_rows_per_step = 256;
 };
 
 // One input to decode, once per seed; the samples share one encoder pass.
@@ -38,6 +42,8 @@ struct Request {
   Rule rule;
   Verifier verifier = Verifier::kToken;
   float confidence_stop = 0.0f;  // 0: off
+  int priority = 0;              // -10 to 10; see schedule.h
+  double waited_ms = 0.0;        // before it was submitted; counts as time in the queue
 };
 
 // Counters of one sample, or of a session. proposed = accepted + rejected + never
@@ -83,12 +89,18 @@ struct Event {
 };
 
 struct SessionStats {
-  int64_t queued = 0;
+  int64_t queued = 0;  // requests with samples that were never started
   int64_t active = 0;
   int64_t steps = 0;
-  int64_t requests = 0;  // samples finished
-  int64_t tokens = 0;    // emitted
-  DecodeStats totals;
+  int64_t slot_steps = 0;        // active slots, summed over the steps
+  int64_t requests = 0;          // samples finished
+  int64_t tokens = 0;            // emitted
+  DecodeStats totals;            // of finished samples
+  double encode_ms = 0.0;        // wall-clock time of encoder passes
+  double decode_ms = 0.0;        // of steps
+  LatencyCounts in_queue;        // samples: submission to slot
+  LatencyCounts first_token;     // samples: submission to first token
+  LatencyCounts between_tokens;  // steps of a sample after its first: since the one before
   size_t cache_bytes = 0;
 };
 

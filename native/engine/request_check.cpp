@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/buffer.h"
+#include "engine/schedule.h"
 #include "engine/slot_tables.h"
 
 namespace speccascade {
@@ -48,6 +49,7 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
   check_range("maxInputTokens", limits.max_input_tokens, 1, 1 << 20);
   check_range("maxNewTokens", limits.max_new_tokens, 1, 1 << 20);
   check_range("decoder prefix length", limits.max_prefix_tokens, 1, 1 << 20);
+  check_range("encoder rows per step", limits.encoder_rows_per_step, 1, 1 << 20);
   check_plan(limits.draft, static_cast<int>(drafters.size()), target.config.vocab_size);
   std::vector<const Model*> models = {&target};
   for (const auto& drafter : drafters) {
@@ -92,6 +94,7 @@ void check_request(const Request& request, const SessionLimits& limits, int voca
   check_range("maxNewTokens", request.max_new_tokens, 1, limits.max_new_tokens);
   check_range("minNewTokens", request.min_new_tokens, 0, request.max_new_tokens);
   check_range("number of samples", static_cast<int64_t>(request.seeds.size()), 1, 1 << 16);
+  check_range("priority", request.priority, -kMaxPriority, kMaxPriority);
   check_range("topK", request.top_k, 0, 1 << 30);
   check_tokens("input", request.input_ids, vocabulary);
   check_tokens("decoder prefix", request.prefix, vocabulary);

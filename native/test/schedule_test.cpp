@@ -1,0 +1,128 @@
+// The queue: order, priorities, samples that alternate, and that nobody starves.
+#include "engine/schedule.h"
+
+#include <map>
+
+#include "test/check.h"
+#include "test/support/test_random.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+
+std::shared_ptr<Job> job(uint64_t id, int samples = 1, int priority = 0, int rows = 1) {
+  auto made = std::make_shared<Job>();
+  made->id = id;
+  made->request.seeds.resize(static_cast<size_t>(samples));
+  made->request.input_ids.resize(static_cast<size_t>(rows));
+  made->request.priority = priority;
+  return made;
+}
+
+// The ids of the next samples; each request's input counts as encoded from its first on.
+std::vector<uint64_t> next(Schedule& schedule, int slots, int sources = 100, int rows = 1000) {
+  std::vector<uint64_t> ids;
+  for (const Start& start : schedule.choose(slots, sources, rows)) {
+    start.job->source = 0;
+    ids.push_back(start.job->id);
+  }
+  return ids;
+}
+
+void in_order_of_arrival() {
+  Schedule schedule;
+  for (uint64_t id = 1; id <= 5; ++id) schedule.add(job(id));
+  CHECK(next(schedule, 2) == (std::vector<uint64_t>{1, 2}), "the first two first");
+  CHECK(next(schedule, 9) == (std::vector<uint64_t>{3, 4, 5}), "then the others");
+  CHECK(schedule.waiting().empty(), "all were started");
+}
+
+void samples_alternate_with_other_requests() {
+  Schedule schedule;
+  schedule.add(job(1, 100));
+  CHECK(next(schedule, 4) == (std::vector<uint64_t>{1, 1, 1, 1}), "alone it gets all slots");
+  for (uint64_t id = 2; id <= 4; ++id) schedule.add(job(id));
+  int starts_until_all = 0;
+  std::map<uint64_t, int> seen;
+  while (seen.size() < 4) {
+    for (const uint64_t id : next(schedule, 1)) ++seen[id];
+    ++starts_until_all;
+  }
+  CHECK(starts_until_all <= 7, "three requests behind 96 samples started after ", starts_until_all);
+  Schedule two;
+  two.add(job(1, 50));
+  (void)next(two, 10);
+  two.add(job(2, 50));
+  seen.clear();
+  for (int i = 0; i < 40; ++i) ++seen[next(two, 1).at(0)];
+  CHECK(seen[1] >= 19 && seen[2] >= 19, "shares ", seen[1], " and ", seen[2]);
+}
+
+void priority_goes_first_and_is_bounded() {
+  Schedule schedule;
+  schedule.add(job(1, 1, -10));
+  schedule.add(job(2, 1, 0));
+  schedule.add(job(3, 1, 10));
+  CHECK(next(schedule, 3) == (std::vector<uint64_t>{3, 2, 1}), "the higher the earlier");
+  // A stream of the highest priority that never ends overtakes the lowest so many times.
+  schedule.add(job(4, 1, -kMaxPriority));
+  const int bound = 2 * kMaxPriority * kPlacesPerPriority;
+  int overtakers = 0;
+  for (uint64_t id = 5;; ++id) {
+    schedule.add(job(id, 1, kMaxPriority));
+    if (next(schedule, 1).at(0) == 4) break;
+    ++overtakers;
+    CHECK(overtakers <= bound, "overtaken ", overtakers, " times");
+    if (overtakers > bound) return;
+  }
+  CHECK(overtakers > bound / 2, "overtaken only ", overtakers, " times");
+}
+
+// Random arrivals of random priorities and numbers of samples: every sample is started once, and
+// before too many later ones.
+void nobody_starves() {
+  TestRandom random(7);
+  Schedule schedule;
+  std::map<uint64_t, int64_t> arrived, missing;
+  int64_t starts = 0, longest = 0;
+  const auto serve = [&](int slots) {
+    for (const uint64_t id : next(schedule, slots)) {
+      longest = std::max(longest, ++starts - arrived[id]);
+      if (--missing[id] == 0) missing.erase(id);
+    }
+  };
+  for (uint64_t id = 1; id <= 20000; ++id) {
+    const int samples = random.below(50) == 0 ? 30 : 1;
+    arrived[id] = starts;
+    missing[id] = samples;
+    schedule.add(job(id, samples, random.below(21) - 10));
+    serve(1 + random.below(3));
+  }
+  while (!schedule.waiting().empty()) serve(4);
+  CHECK(missing.empty(), missing.size(), " requests were not served");
+  CHECK(longest < 4000, "a sample waited for ", longest, " others");
+}
+
+void encoding_is_bounded() {
+  Schedule schedule;
+  schedule.add(job(1, 6, 0, 10));
+  schedule.add(job(2, 1, 0, 100));
+  schedule.add(job(3, 1, 0, 5));
+  // 100 rows do not fit, and 5 do not overtake them; the encoded request goes on.
+  CHECK(next(schedule, 3, 9, 50) == (std::vector<uint64_t>{1, 1, 1}), "the first request starts");
+  CHECK(next(schedule, 1, 9, 90) == (std::vector<uint64_t>{1}), "and goes on alone");
+  CHECK(next(schedule, 1, 0, 500) == (std::vector<uint64_t>{1}), "without a source, too");
+  CHECK(next(schedule, 3, 1, 500) == (std::vector<uint64_t>{2, 1}), "one source, one input");
+  CHECK(next(schedule, 3, 0, 500).empty(), "no source, nobody");
+  CHECK(next(schedule, 3, 1, 500) == (std::vector<uint64_t>{3}), "then the other");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_cases(
+      argc, argv,
+      {CASE(in_order_of_arrival), CASE(samples_alternate_with_other_requests),
+       CASE(priority_goes_first_and_is_bounded), CASE(nobody_starves), CASE(encoding_is_bounded)});
+}
