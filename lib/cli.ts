@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: finds the command, runs it, and turns its end into an exit code. */
 import { readFileSync } from 'node:fs';
+import { batch } from './cli/batch.ts';
 import { bench } from './cli/bench.ts';
 import { bigrams } from './cli/bigrams.ts';
 import { download } from './cli/download.ts';
@@ -14,7 +15,7 @@ import { Terminal } from './cli/terminal.ts';
 import { tune } from './cli/tune.ts';
 
 /** A new command is its file in cli/ and its name here. */
-const commands = [generate, bench, sweep, tune, bigrams, info, download];
+const commands = [generate, batch, bench, sweep, tune, bigrams, info, download];
 
 async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Promise<number> {
   const [name, ...rest] = argv;

@@ -118,6 +118,11 @@ export class DecodeSession {
     }
   }
 
+  /** What it was created with, defaults filled in. Not part of the public surface. */
+  get settings(): SessionSettings {
+    return this.#settings;
+  }
+
   /** Counters and gauges of the session. */
   stats(): SessionStats {
     return this.#runner.stats();

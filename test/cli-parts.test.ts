@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { benchTable } from '../lib/cli/bench-table.ts';
-import { inOrder } from '../lib/cli/in-order.ts';
+import { inOrder } from '../lib/batch/in-order.ts';
 import { readLines } from '../lib/cli/lines.ts';
 import { spread } from '../lib/cli/measure.ts';
 import {

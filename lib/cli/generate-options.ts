@@ -11,7 +11,8 @@ const inputOptions = {
   limit: integer({ value: 'N', help: 'only the first N texts', min: 0, max: 1e12 }),
 };
 
-const decodingOptions = {
+/** What every command that decodes for its output takes. */
+export const decodingOptions = {
   temperature: number({
     value: 'T',
     help: '0 takes the most probable token, above that tokens are drawn',
@@ -33,18 +34,6 @@ const decodingOptions = {
     min: 0,
     max: 1,
     aboveMin: true,
-  }),
-  seed: seed({
-    value: 'SEED',
-    help: 'makes draws repeatable; each text gets a seed from it and its place in the input',
-    shownDefault: 'random',
-  }),
-  'num-samples': integer({
-    value: 'N',
-    help: 'outputs per text',
-    default: 1,
-    min: 1,
-    max: 2 ** 16,
   }),
   'max-new-tokens': integer({
     value: 'N',
@@ -68,6 +57,21 @@ const decodingOptions = {
     max: maxTokens,
   }),
   truncate: flag('cut longer texts instead'),
+};
+
+const repeatOptions = {
+  seed: seed({
+    value: 'SEED',
+    help: 'makes draws repeatable; each text gets a seed from it and its place in the input',
+    shownDefault: 'random',
+  }),
+  'num-samples': integer({
+    value: 'N',
+    help: 'outputs per text',
+    default: 1,
+    min: 1,
+    max: 2 ** 16,
+  }),
   batch: integer({
     value: 'N',
     help: 'texts decoded together; on a terminal they come one after the other',
@@ -89,6 +93,7 @@ export const generateOptions = {
   ...modelOptions,
   ...methodOptions,
   ...decodingOptions,
+  ...repeatOptions,
   ...outputOptions,
 };
 

@@ -1,22 +1,19 @@
 /** speccascade generate: texts in, decoded texts out. */
+import { inFlightPerSlot, inOrder } from '../batch/in-order.ts';
 import type { DecodeSession } from '../session.ts';
 import { defineCommand, type Context } from './command.ts';
 import type { Decoder, Outcome } from './decode.ts';
 import { generateOptions, type GenerateValues } from './generate-options.ts';
-import { inOrder } from './in-order.ts';
 import { openLines, type LineSource } from './lines.ts';
-import { draftSession, wantedModels } from './draft-options.ts';
-import { ruleOf } from './method-options.ts';
-import { bundled, draftSources, loadModels, type Models } from './models.ts';
+import { wantedModels } from './draft-options.ts';
+import { loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
+import { checkMethod, openSession } from './session.ts';
 import { Statistics } from './statistics.ts';
 import { dim } from './terminal.ts';
 import { legend, type Marks } from './trace.ts';
 import { jsonLines, lineFailure, LiveView, plainLines } from './views.ts';
-
-/** Requests in flight per slot of the batch: enough that a slot that ends is filled at once. */
-const inFlightPerSlot = 4;
 
 export const generate = defineCommand({
   name: 'generate',
@@ -44,7 +41,7 @@ export const generate = defineCommand({
     try {
       const models = await loadModels(values, context, values.quiet, wantedModels(values));
       const live = context.terminal.outIsTty && !values.json;
-      await using session = await openSession(values, models, live);
+      await using session = await openSession(values, models, live ? 1 : values.batch);
       return await decodeAll({ values, models, session, source, context, live });
     } finally {
       source.close();
@@ -64,45 +61,11 @@ interface Run {
 
 /** What the table of options cannot say: which options exclude each other. */
 function checkTogether(values: GenerateValues, texts: string[]): void {
-  const models = draftSources(values, wantedModels(values));
-  if (values['no-draft'] && values['max-gram']) {
-    throw new UsageError('--max-gram and --no-draft exclude each other');
-  }
-  if (ruleOf(values).rule !== 'lossless' && models.length === 0) {
-    throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
-  }
+  checkMethod(values);
   if (texts.length > 0 && values.input !== undefined) {
     throw new UsageError('TEXT and --input exclude each other');
   }
-  if (values['min-new-tokens'] > values['max-new-tokens']) {
-    throw new UsageError('--min-new-tokens: expected at most the value of --max-new-tokens');
-  }
   if (values.logprobs && !values.json) throw new UsageError('--logprobs needs --json');
-}
-
-/** Apart from its caller: TypeScript does not rewrite import() in a block with `await using`. */
-async function openSession(
-  values: GenerateValues,
-  { target, drafts }: Models,
-  live: boolean,
-): Promise<DecodeSession> {
-  const { createSession } = await import('../session.ts');
-  const bigrams = values.target === undefined ? bundled.bigrams : null;
-  return createSession({
-    target,
-    ...(drafts.length > 0 || values['max-gram'] ? await draftSession(drafts, values, bigrams) : {}),
-    rule: ruleOf(values),
-    sampling: {
-      temperature: values.temperature,
-      topK: values['top-k'],
-      topP: values['top-p'],
-    },
-    maxNewTokens: values['max-new-tokens'],
-    minNewTokens: values['min-new-tokens'],
-    maxInputTokens: values['max-input-tokens'],
-    truncate: values.truncate,
-    maxBatch: live ? 1 : values.batch,
-  });
 }
 
 async function decodeAll(run: Run): Promise<number> {

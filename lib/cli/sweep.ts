@@ -60,7 +60,8 @@ async function runSweep(
   work: { specs: MethodSpec[]; data: Referenced },
   context: Context,
 ): Promise<SweepReport> {
-  const { fingerprintOf, sweep: run } = await import('../evaluate/sweep.ts');
+  const { fingerprintOf } = await import('../fingerprint.ts');
+  const { sweep: run } = await import('../evaluate/sweep.ts');
   const { RunLog } = await import('../evaluate/run-log.ts');
   const { pointsOf } = await import('../evaluate/points.ts');
   const { data } = work;
@@ -72,7 +73,7 @@ async function runSweep(
     const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
     const inputs = shelf.encode(data.texts);
     for (const [name, model] of shelf.loaded) {
-      await log.addModel(name, await fingerprintOf(model, inputs[0]!));
+      await log.addModel(name, await fingerprintOf(model));
     }
     const { parts, batch, temperature: temperatures } = values;
     const shape = { methods, temperatures, parts, log };

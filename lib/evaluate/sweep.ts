@@ -3,7 +3,6 @@
  * any does the next: times of a part are comparable, whatever the machine does meanwhile, and their
  * medians over parts are what is reported. Quality is that of all parts together.
  */
-import type { T5Model } from '../model.ts';
 import { deriveSeed } from '../session/seeds.ts';
 import type { Method } from './method.ts';
 import type { Runs } from './run-log.ts';
@@ -95,15 +94,4 @@ class Reference {
 /** Every parts-th item: the parts are alike even where the file is sorted. */
 export function partOf<T>(items: readonly T[], part: number, parts: number): T[] {
   return items.filter((_, i) => i % parts === part);
-}
-
-/** Tells one model from another by what it computes, weights and arithmetic alike. */
-export async function fingerprintOf(model: T5Model, input: Int32Array): Promise<string> {
-  const { createHash } = await import('node:crypto');
-  const { data } = await model.encode([[...input]]);
-  return createHash('sha256')
-    .update(`${model.parameters} ${model.dtype} `)
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest('hex')
-    .slice(0, 16);
 }

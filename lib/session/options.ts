@@ -260,7 +260,8 @@ function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
   };
 }
 
-function checkSeed(seed: unknown): bigint {
+/** A 64-bit seed. Throws ERR_INPUT. */
+export function checkSeed(seed: unknown): bigint {
   const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
   const value = isInteger ? BigInt(seed as bigint | number) : -1n;
   if (value >= 0n && value < 2n ** 64n) return value;

@@ -1,5 +1,8 @@
 /** Work on a stream of items, several at a time, with results in the order of the items. */
 
+/** Requests in flight per slot of the batch: enough that a slot that ends is filled at once. */
+export const inFlightPerSlot = 4;
+
 /**
  * At most `limit` items are under way or waiting to be taken, so memory is bounded however long
  * the stream; a result is given as soon as it and all before it are there, however slowly the
@@ -12,7 +15,7 @@ export async function* inOrder<T, R>(
 ): AsyncGenerator<R, void, undefined> {
   const iterator = items[Symbol.asyncIterator]();
   const running: Promise<R>[] = [];
-  let arriving: Promise<IteratorResult<T>> | null = iterator.next();
+  let arriving: Promise<IteratorResult<T>> | null = nextOf(iterator);
   try {
     while (arriving !== null || running.length > 0) {
       const item: IteratorResult<T> | null = await nextItem(arriving, running, limit);
@@ -24,14 +27,20 @@ export async function* inOrder<T, R>(
         const started = work(item.value);
         started.catch(() => {}); // awaited in its turn
         running.push(started);
-        arriving = iterator.next();
+        arriving = nextOf(iterator);
       }
     }
   } finally {
     // Whoever leaves early waits for no further item: it may be long in coming.
-    arriving?.catch(() => {});
     iterator.return?.().catch(() => {});
   }
+}
+
+/** Awaited in its turn, which may come long after it has failed. */
+function nextOf<T>(iterator: AsyncIterator<T>): Promise<IteratorResult<T>> {
+  const next = iterator.next();
+  next.catch(() => {});
+  return next;
 }
 
 /** The next item, or null when the oldest result is there first or no more may be begun. */

@@ -1,0 +1,101 @@
+/** The file beside an output that says how far the job is, and what job it is. */
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { SpeccascadeError } from '../errors.ts';
+import { show } from '../validate.ts';
+import type { Job } from './job.ts';
+
+export const checkpointFormat = 'speccascade-batch/1';
+
+/** How far a job is. */
+export interface Done {
+  /** Lines, all of them whole, and the bytes of the output that hold them. */
+  records: number;
+  bytes: number;
+  /** Of what these records were read from. */
+  inputSha256: string;
+  failed: number;
+  tokens: number;
+}
+
+export interface Checkpoint {
+  format: typeof checkpointFormat;
+  /** The run that writes the output: one that finds another here has been replaced by it. */
+  owner: string;
+  /** Whether the input was at its end. */
+  complete: boolean;
+  done: Done;
+  job: Job;
+}
+
+export function checkpointFile(output: string): string {
+  return `${output}.job.json`;
+}
+
+/** null: there is none. Throws ERR_IO, and ERR_INPUT for a file that is no checkpoint. */
+export async function readCheckpoint(output: string): Promise<Checkpoint | null> {
+  const file = checkpointFile(output);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw writeError(file, cause);
+  }
+  const value = parsed(text) as Partial<Checkpoint> | null;
+  const done = value?.done;
+  const numbers = [done?.records, done?.bytes, done?.failed, done?.tokens];
+  const sound =
+    value?.format === checkpointFormat &&
+    typeof value.job === 'object' &&
+    typeof done?.inputSha256 === 'string' &&
+    numbers.every((number) => Number.isSafeInteger(number) && number! >= 0);
+  if (sound) return value as Checkpoint;
+  throw new SpeccascadeError(
+    'ERR_INPUT',
+    `${file}: expected a checkpoint (format ${checkpointFormat}), received ${show(text)}`,
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Puts a checkpoint in the place of the last one: whatever happens, one of the two is there, whole. */
+export async function writeCheckpoint(output: string, checkpoint: Checkpoint): Promise<void> {
+  const file = checkpointFile(output);
+  const temporary = `${file}.${checkpoint.owner}.tmp`;
+  try {
+    const handle = await open(temporary, 'w');
+    try {
+      await handle.writeFile(`${JSON.stringify(checkpoint, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+    await syncFolder(path.dirname(file));
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw writeError(file, cause);
+  }
+}
+
+/** So that the new name outlives a loss of power. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export function writeError(file: string, cause: unknown): SpeccascadeError {
+  if (cause instanceof SpeccascadeError) return cause;
+  return new SpeccascadeError('ERR_IO', `${file}: ${(cause as Error).message}`, { cause });
+}

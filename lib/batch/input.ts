@@ -1,0 +1,132 @@
+/** Where the records of a job come from: a file, standard input, or whatever the caller iterates. */
+import { createReadStream, type ReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { pipeline, type Readable, type Transform } from 'node:stream';
+import { SpeccascadeError } from '../errors.ts';
+import { compressionOf } from './compression.ts';
+import { splitLines } from './split-lines.ts';
+
+/** Longest record in bytes of JSON: far more than the longest input that a session can take. */
+const maxRecordBytes = 8 * 2 ** 20;
+
+/** The JSON of a record, or why there is none. */
+export type Source = Buffer | SpeccascadeError;
+
+export interface BatchInput {
+  /** In messages. */
+  name: string;
+  /** Bytes of the file as it lies on the disk; null: not a file. */
+  bytes: number | null;
+  /** Those read so far. */
+  bytesRead: () => number;
+  /** To be iterated once. Throws ERR_IO, ERR_ABORTED. */
+  records: AsyncIterable<Source>;
+  /** Ends a read under way. Idempotent. */
+  close: () => void;
+}
+
+/** `input`: a path, '-' (standard input), or values to be written as JSON. Throws ERR_IO, ERR_INPUT. */
+export async function openInput(
+  input: string | AsyncIterable<unknown> | Iterable<unknown>,
+  signal: AbortSignal,
+): Promise<BatchInput> {
+  const nothing = { bytes: null, bytesRead: () => 0, close: () => {} };
+  if (typeof input !== 'string') {
+    const name = 'input';
+    return { ...nothing, name, records: abortable(serialised(input, name), signal) };
+  }
+  if (input === '-') {
+    const name = 'standard input';
+    const records = abortable(lines(process.stdin, name), signal);
+    return { ...nothing, name, records, close: () => process.stdin.destroy() };
+  }
+  const bytes = await fileBytes(input);
+  const compression = compressionOf(input);
+  const file = createReadStream(input);
+  file.on('error', () => {}); // reading tells it; it may come before reading begins
+  const text = compression === null ? file : piped(file, compression.decompressor());
+  text.on('error', () => {}); // and it may come after reading has been given up
+  return {
+    name: input,
+    bytes,
+    bytesRead: () => file.bytesRead,
+    records: abortable(lines(text, input), signal),
+    close: () => text.destroy() && file.destroy(),
+  };
+}
+
+async function fileBytes(file: string): Promise<number | null> {
+  try {
+    const info = await stat(file);
+    if (info.isDirectory()) throw new Error('is a folder');
+    return info.isFile() ? info.size : null;
+  } catch (cause) {
+    throw readError(file, cause);
+  }
+}
+
+/** The failure of either ends both, and reaches whoever reads. */
+function piped(file: ReadStream, decompressor: Transform): Readable {
+  return pipeline(file, decompressor, () => {});
+}
+
+async function* lines(stream: Readable, name: string): AsyncGenerator<Source, void, undefined> {
+  try {
+    yield* splitLines(stream, maxRecordBytes);
+  } catch (cause) {
+    throw readError(name, cause);
+  }
+}
+
+/** Values of the caller's as if they had been read from a file. */
+async function* serialised(
+  values: AsyncIterable<unknown> | Iterable<unknown>,
+  name: string,
+): AsyncGenerator<Source, void, undefined> {
+  try {
+    for await (const value of values) yield jsonOf(value);
+  } catch (cause) {
+    throw readError(name, cause);
+  }
+}
+
+function jsonOf(value: unknown): Source {
+  try {
+    const text = JSON.stringify(value, (_key, part: unknown) =>
+      part instanceof Int32Array ? [...part] : part,
+    ) as string | undefined;
+    if (text !== undefined) return Buffer.from(text);
+  } catch {
+    // Said below: cycles, big integers.
+  }
+  const problem = `expected a record that JSON can hold, received a ${typeof value} that it cannot`;
+  return new SpeccascadeError('ERR_INPUT', problem);
+}
+
+/** Gives up waiting when the signal fires, however long the next item is in coming. */
+function abortable<T>(
+  items: AsyncGenerator<T, void, undefined>,
+  signal: AbortSignal,
+): AsyncIterable<T> {
+  let fail: (error: SpeccascadeError) => void;
+  const aborted = new Promise<never>((_resolve, reject) => (fail = reject));
+  aborted.catch(() => {});
+  const abort = (): void => {
+    const details = { cause: signal.reason as unknown };
+    items.return().catch(() => {}); // as soon as it can: it may be waiting itself
+    fail(new SpeccascadeError('ERR_ABORTED', 'the job was aborted', details));
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => Promise.race([items.next(), aborted]),
+      return: () => items.return(),
+    }),
+  };
+}
+
+function readError(name: string, cause: unknown): SpeccascadeError {
+  const problem = cause instanceof Error ? cause.message : String(cause);
+  return new SpeccascadeError('ERR_IO', `${name}: ${problem}`, { cause });
+}

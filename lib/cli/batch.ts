@@ -1,0 +1,126 @@
+/** speccascade batch: JSON lines in, JSON lines out, as a job that can be interrupted. */
+import type { BatchSummary } from '../batch.ts';
+import type { BatchOptions, BatchProgress } from '../batch/options.ts';
+import { SpeccascadeError } from '../errors.ts';
+import { batchOptions, shardOf, type BatchValues } from './batch-options.ts';
+import { BatchView } from './batch-progress.ts';
+import { defineCommand, type Context } from './command.ts';
+import { wantedModels } from './draft-options.ts';
+import { loadModels, type Models } from './models.ts';
+import { UsageError } from './options.ts';
+import { checkMethod, openSession } from './session.ts';
+import { dim, OutputClosed } from './terminal.ts';
+
+export const batch = defineCommand({
+  name: 'batch',
+  summary: 'decode a file of JSON lines, as a job that can be interrupted and resumed',
+  operands: '[INPUT]',
+  operandCount: { min: 0, max: 1 },
+  about:
+    'Decodes the records of INPUT (a file, compressed if its name ends in .gz or .zst; without it, ' +
+    'or as -, standard input): JSON objects, one per line, with a text or token ids in "text", ' +
+    'and an "id" and "options" (such as {"maxNewTokens": 40}) if they like. Each gives one line of ' +
+    'output, in order: id, text, numTokens, finishReason; or an error, and the job goes on; the ' +
+    'exit code is then 1.\n\n' +
+    'An interrupted job is resumed with --resume, killed or out of disk space though it was, and ' +
+    'its output has the same bytes as if it had not been. Beside the output lies FILE.job.json, ' +
+    'which says how far the job is and what it depends on.',
+  options: batchOptions,
+  examples: [
+    'speccascade batch texts.jsonl --output translations.jsonl --resume',
+    'speccascade batch texts.jsonl.gz --output out.jsonl.gz --max-batch 32',
+    'speccascade batch texts.jsonl --shard 2/4 --output part2.jsonl',
+    'zcat texts.jsonl.gz | speccascade batch --temperature 0.8 --seed 7 > out.jsonl',
+  ],
+  async run(values, [input = '-'], context) {
+    checkMethod(values);
+    const shard = shardOf(values);
+    if (values.resume && values.overwrite) {
+      throw new UsageError('--resume and --overwrite exclude each other');
+    }
+    if (values.resume && (values.output ?? '-') === '-') {
+      throw new UsageError('--resume needs --output FILE');
+    }
+    const models = await loadModels(values, context, values.quiet, wantedModels(values));
+    await using session = await openSession(values, models, values['max-batch']);
+    return await runJob(
+      { ...jobOptionsOf(values, models, input), session, shard },
+      values,
+      context,
+    );
+  },
+});
+
+function jobOptionsOf(
+  values: BatchValues,
+  { prefix }: Models,
+  input: string,
+): Omit<BatchOptions, 'session'> {
+  return {
+    input,
+    output: values.output ?? '-',
+    field: values.field,
+    prefix,
+    seed: values.seed ?? 0n,
+    ...(values.tokens ? { tokens: true } : {}),
+    counters: values.counters,
+    resume: values.resume,
+    overwrite: values.overwrite,
+    orderByLength: values['order-by-length'],
+    checkpointSeconds: values['checkpoint-seconds'],
+  };
+}
+
+async function runJob(
+  options: BatchOptions,
+  values: BatchValues,
+  context: Context,
+): Promise<number> {
+  const { runBatch } = await import('../batch.ts');
+  const { terminal, signal } = context;
+  const view = new BatchView(terminal, values.quiet);
+  let last: BatchProgress | undefined;
+  const onProgress = (progress: BatchProgress): void => {
+    last = progress;
+    view.show(progress);
+  };
+  try {
+    const summary = await runBatch({ ...options, signal, onProgress });
+    view.clear();
+    if (!values.quiet) report(summary, view.done(last!), values.json, context);
+    return summary.failed > 0 ? 1 : 0;
+  } catch (error) {
+    view.clear();
+    if (outputClosed(error)) throw new OutputClosed();
+    if (last !== undefined && options.output !== '-') {
+      terminal.note(`${last.records} records are in ${options.output}; --resume goes on`);
+    }
+    throw error;
+  }
+}
+
+function report(
+  summary: BatchSummary,
+  { seconds, tokens }: { seconds: number; tokens: number },
+  json: boolean,
+  { terminal }: Context,
+): void {
+  const rate = seconds > 0 ? tokens / seconds : 0;
+  if (json) {
+    terminal.note(JSON.stringify({ ...summary, seconds, tokensPerSecond: rate }));
+    return;
+  }
+  const { records, failed, resumed } = summary;
+  const parts = [`${records} records`];
+  if (resumed > 0) parts.push(`${resumed} of them by earlier runs`);
+  if (failed > 0) parts.push(`${failed} failed: see their "error"`);
+  parts.push(`${tokens} tokens in ${seconds.toFixed(2)} s (${rate.toFixed(0)} tokens/s)`);
+  terminal.note(dim(parts.join(' | '), terminal.errColours));
+}
+
+/** The reader of standard output has left: no failure, as of every command. */
+function outputClosed(error: unknown): boolean {
+  if (!(error instanceof SpeccascadeError)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
+}

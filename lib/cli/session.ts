@@ -1,0 +1,48 @@
+/** The session of a command that decodes for its output, from its options. */
+import type { DecodeSession } from '../session.ts';
+import { draftSession, wantedModels } from './draft-options.ts';
+import type { decodingOptions } from './generate-options.ts';
+import { ruleOf, type methodOptions } from './method-options.ts';
+import { bundled, draftSources, type modelOptions, type Models } from './models.ts';
+import { UsageError, type Values } from './options.ts';
+
+type SessionValues = Values<typeof modelOptions & typeof methodOptions & typeof decodingOptions>;
+
+/** What the tables of options cannot say: which exclude each other. Throws UsageError. */
+export function checkMethod(values: SessionValues): void {
+  const models = draftSources(values, wantedModels(values));
+  if (values['no-draft'] && values['max-gram']) {
+    throw new UsageError('--max-gram and --no-draft exclude each other');
+  }
+  if (ruleOf(values).rule !== 'lossless' && models.length === 0) {
+    throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
+  }
+  if (values['min-new-tokens'] > values['max-new-tokens']) {
+    throw new UsageError('--min-new-tokens: expected at most the value of --max-new-tokens');
+  }
+}
+
+/** The library comes in here: --help needs no addon. */
+export async function openSession(
+  values: SessionValues,
+  { target, drafts }: Models,
+  maxBatch: number,
+): Promise<DecodeSession> {
+  const { createSession } = await import('../session.ts');
+  const bigrams = values.target === undefined ? bundled.bigrams : null;
+  return createSession({
+    target,
+    ...(drafts.length > 0 || values['max-gram'] ? await draftSession(drafts, values, bigrams) : {}),
+    rule: ruleOf(values),
+    sampling: {
+      temperature: values.temperature,
+      topK: values['top-k'],
+      topP: values['top-p'],
+    },
+    maxNewTokens: values['max-new-tokens'],
+    minNewTokens: values['min-new-tokens'],
+    maxInputTokens: values['max-input-tokens'],
+    truncate: values.truncate,
+    maxBatch,
+  });
+}

@@ -1,0 +1,33 @@
+/** What a batch job may not be told; nothing of it reaches the disk. */
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createSession, runBatch, type BatchOptions, type DecodeSession } from '../lib/index.ts';
+import { expectError } from './support/checkpoint-builder.ts';
+import { loadGolden } from './support/models.ts';
+
+let session: DecodeSession;
+beforeAll(async () => {
+  session = await createSession({ target: await loadGolden('relu-tied') });
+});
+afterAll(() => session.close());
+
+describe('options', () => {
+  it.each([
+    [{ session: {} }, 'session: expected a DecodeSession'],
+    [{ input: 3 }, "input: expected a path, '-' or an iterable of records, received 3"],
+    [{ output: '' }, "output: expected a path or '-'"],
+    [{ field: 'id' }, 'field: expected a name other than id and options'],
+    [{ seed: -1 }, 'seed: expected an integer from 0 to 2^64 - 1'],
+    [{ shard: { index: 3, count: 2 } }, 'shard.index: expected an integer from 1 to 2'],
+    [{ shard: { index: 1 } }, 'shard.count: expected an integer'],
+    [{ resume: true, overwrite: true }, 'overwrite: expected false with resume'],
+    [{ resume: true, output: '-' }, 'resume: expected false for standard output'],
+    [{ checkpointSeconds: -1 }, 'checkpointSeconds: expected a number from 0 to 3600'],
+    [{ orderByLength: 1 }, 'orderByLength: expected true or false'],
+    [{ onprogress: 1 }, 'batch options: expected only the options'],
+  ])('%j is refused', async (change, message) => {
+    const options = { session, input: [], output: 'never written', ...change } as BatchOptions;
+    await expectError(runBatch(options), 'ERR_INPUT', message);
+    expect(existsSync('never written')).toBe(false);
+  });
+});

@@ -1,0 +1,56 @@
+/** Batch jobs of the command line that are killed at random moments and resumed. */
+import { statSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { end, start } from './cli.ts';
+
+export interface Kill {
+  /** Milliseconds from the start of the process to its end. */
+  afterMs: number;
+  /** Bytes of the output as the kill left them. */
+  bytes: number;
+  /** What the process was at: 'start' is loading and resuming. */
+  during: 'start' | 'decoding';
+}
+
+/** Share of kills that come while the program starts, loads and resumes. */
+const startShare = 0.25;
+const longestStartMs = 1500;
+
+/** `arguments_`: of a job with --resume. Throws where the job comes to its end before its kill. */
+export async function killOnce(
+  arguments_: readonly string[],
+  output: string,
+  random: () => number,
+  longestMs: number,
+): Promise<Kill> {
+  const before = size(output);
+  const begin = performance.now();
+  const child = start(arguments_);
+  const ended = end(child);
+  const during = random() < startShare ? 'start' : 'decoding';
+  let over = false;
+  void ended.then(() => (over = true));
+  if (during === 'start') {
+    await wait(random() * longestStartMs);
+  } else {
+    while (size(output) <= before && !over) await wait(5);
+    await wait(random() * longestMs);
+  }
+  child.kill('SIGKILL');
+  const { code, err } = await ended;
+  if (code !== null) throw new Error(`the job ended before it was killed (${code}): ${err}`);
+  return { afterMs: performance.now() - begin, bytes: size(output), during };
+}
+
+function size(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Numbers in [0, 1) from a seed, so that a run can be repeated as far as time allows. */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
