@@ -10,7 +10,7 @@
  *   compile and the allocator settle (4 MiB): resident memory outside V8's heap, which V8 sizes to its
  *   own taste, and what is alive in the heap.
  *
- * Exits with 1 if one is above. `--shape t5-small` for a quick look.
+ * Exits with 1 if one is above. `--shape t5-small --only memory` for a quick look.
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
@@ -28,12 +28,14 @@ type RunDtype = 'f32' | 'bf16';
 const { values } = parseArgs({
   options: {
     shape: { type: 'string', default: 't5-base' },
+    only: { type: 'string', default: 'memory,time,sessions' },
     /** What one fresh process does: memory, time or sessions. For this script's own use. */
     measure: { type: 'string' },
     folder: { type: 'string', default: '' },
     dtype: { type: 'string', default: 'bf16' },
   },
 });
+const chosen = new Set(values.only.split(','));
 const ceilings = { memory: 1.15, time: 3, sessions: 4 * 2 ** 20 };
 
 /** Names and shapes of all tensors of a model. */
@@ -177,12 +179,20 @@ function verdict(value: number, ceiling: number): string {
 
 function report(folder: string, fileDtype: FileDtype, dtype: RunDtype): void {
   const name = `${values.shape}, file ${fileDtype}, loaded as ${dtype}`;
+  if (chosen.has('memory')) reportMemory(name, folder, dtype);
+  if (chosen.has('time')) reportTime(name, folder, dtype);
+}
+
+function reportMemory(name: string, folder: string, dtype: RunDtype): void {
   const [peak = 0, growth = 0, weights = 0] = inFreshProcess('memory', folder, dtype);
   console.log(
     `${name}: resident memory grew by ${mebi(peak)} at the peak, ${mebi(growth)} at the end; weights ` +
       `${mebi(weights)}: ${(peak / weights).toFixed(3)} (at most ${ceilings.memory}) ` +
       verdict(peak / weights, ceilings.memory),
   );
+}
+
+function reportTime(name: string, folder: string, dtype: RunDtype): void {
   const pairs = Array.from({ length: 5 }, () => inFreshProcess('time', folder, dtype))
     .map(([read = 0, loading = 0]) => ({ read, loading, ratio: loading / read }))
     .sort((a, b) => a.ratio - b.ratio);
@@ -200,6 +210,7 @@ async function main(): Promise<void> {
       await writeCheckpoint(folder, publishedConfig(values.shape), fileDtype);
       for (const dtype of ['bf16', 'f32'] as const) report(folder, fileDtype, dtype);
     }
+    if (!chosen.has('sessions')) return;
     const tiny = path.resolve(import.meta.dirname, '../models/small');
     const [growth = 0] = inFreshProcess('sessions', tiny, 'f32');
     console.log(
@@ -208,8 +219,8 @@ async function main(): Promise<void> {
     );
   } finally {
     await rm(folder, { recursive: true, force: true });
+    process.exitCode = failed ? 1 : 0;
   }
-  process.exitCode = failed ? 1 : 0;
 }
 
 if (values.measure === undefined) await main();
