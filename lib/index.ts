@@ -35,5 +35,7 @@ export { runBatch } from './batch.ts';
 export type { BatchSummary } from './batch.ts';
 export type { BatchOptions, BatchProgress } from './batch/options.ts';
 export { mergeShards } from './batch/merge.ts';
+export { sessionMetrics } from './telemetry.ts';
+export type { Metric, MetricSample } from './telemetry.ts';
 export { errorCodes, SpeccascadeError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';

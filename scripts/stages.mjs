@@ -178,6 +178,21 @@ function packaging() {
   return counted(succeeded, existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : none);
 }
 
+/** Examples with dependencies of their own: installed as their lockfiles say, then tested. */
+function examples() {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const name of readdirSync(path.join(root, 'examples')).sort()) {
+    const folder = path.join('examples', name);
+    if (!existsSync(path.join(root, folder, 'package.json'))) continue;
+    console.log(`-- ${folder}`);
+    const passed =
+      run('npm', ['ci', '--no-audit', '--no-fund', '--prefix', folder]) &&
+      run('npm', ['test', '--prefix', folder]);
+    counts[passed ? 'passed' : 'failed']++;
+  }
+  return counts;
+}
+
 function isaSymbols() {
   if (!installed('nm')) return skip('nm is not installed');
   return script('check-isa-symbols.mjs', releaseDir);
@@ -202,6 +217,7 @@ export const stages = [
   { name: 'clang-tidy', all: true, run: clangTidy },
   { name: 'ctest', needs: 'build-native', run: () => ctest(releaseDir, {}) },
   { name: 'vitest', needs: 'build-native', run: vitest },
+  { name: 'examples', all: true, needs: 'build-native', run: examples },
   { name: 'sanitize', all: true, run: sanitize },
   { name: 'fuzz', all: true, run: fuzz },
   { name: 'packaging', all: true, run: packaging },

@@ -2,7 +2,7 @@
 // and ends with the counts alone on the last line; the exit code is 0 only if nothing failed.
 //
 //   npm test                                everything a change has to pass
-//   npm test -- --all                       also clang-tidy, sanitizers, fuzzing, packaging (as CI does)
+//   npm test -- --all                       also clang-tidy, examples, sanitizers, fuzzing, packaging (as CI)
 //   node scripts/test.mjs [--fix] STAGE...  these stages only
 import { parseArgs } from 'node:util';
 import { stages } from './stages.mjs';

@@ -1,0 +1,32 @@
+// What a body may hold. Ranges of the decoding options are the session's to check: its messages
+// name the value.
+const options = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    maxNewTokens: { type: 'integer' },
+    minNewTokens: { type: 'integer' },
+    temperature: { type: 'number' },
+    topK: { type: 'integer' },
+    topP: { type: 'number' },
+    seed: { type: 'integer' },
+    priority: { type: 'integer' },
+  },
+};
+
+export function bodySchema({ deadlineMs, maxInputs }, { many }) {
+  const one = { type: 'string' };
+  const list = { type: 'array', items: one, minItems: 1, maxItems: maxInputs };
+  return {
+    body: {
+      type: 'object',
+      required: ['input'],
+      additionalProperties: false,
+      properties: {
+        input: many ? { anyOf: [one, list] } : one,
+        options,
+        deadlineMs: { type: 'integer', minimum: 1, maximum: deadlineMs },
+      },
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/** What a session measures, in the form that metrics libraries take: names, types, labels, values. */
+import type { Latencies, SessionStats } from './session/stats.ts';
+
+export interface MetricSample {
+  /** The metric's name; of histograms with `_bucket`, `_sum` or `_count` after it. */
+  name: string;
+  /** Of buckets, `le` as well: the upper end in seconds, inclusive; '+Inf' for all. */
+  labels: Record<string, string>;
+  value: number;
+}
+
+/** One metric by the conventions of Prometheus: base units, cumulative buckets. */
+export interface Metric {
+  name: string;
+  help: string;
+  /** Counters and the samples of histograms only rise. */
+  type: 'counter' | 'gauge' | 'histogram';
+  samples: MetricSample[];
+}
+
+type Scalar = [name: string, type: 'counter' | 'gauge', help: string, value: number];
+
+/**
+ * All metrics of a session: queue depth, slot use, tokens, acceptance and times. Costs what
+ * `session.stats()` does. `labels` go with every sample and tell sessions apart.
+ */
+export function sessionMetrics(
+  session: { stats(): SessionStats },
+  labels: Record<string, string> = {},
+): Metric[] {
+  const stats = session.stats();
+  return [
+    ...scalars(stats).map(([name, type, help, value]) => ({
+      name,
+      help,
+      type,
+      samples: [{ name, labels, value }],
+    })),
+    histogram('speccascade_queue_seconds', 'From the call to a slot.', stats.timeInQueue, labels),
+    histogram(
+      'speccascade_time_to_first_token_seconds',
+      'From the call to the first token.',
+      stats.timeToFirstToken,
+      labels,
+    ),
+    histogram(
+      'speccascade_time_between_tokens_seconds',
+      'Between the steps of an output that gave tokens.',
+      stats.timeBetweenTokens,
+      labels,
+    ),
+  ];
+}
+
+function scalars(stats: SessionStats): Scalar[] {
+  const { totals } = stats;
+  return [
+    ['speccascade_queued_requests', 'gauge', 'Requests that wait for a slot.', stats.queued],
+    ['speccascade_queue_limit', 'gauge', 'Requests that may wait.', stats.queueLimit],
+    ['speccascade_active_slots', 'gauge', 'Sequences being decoded.', stats.active],
+    ['speccascade_slots', 'gauge', 'Sequences that can be decoded together.', stats.slots],
+    ['speccascade_steps_total', 'counter', 'Passes of the target model.', stats.steps],
+    ['speccascade_slot_steps_total', 'counter', 'Active slots over all steps.', stats.slotSteps],
+    [
+      'speccascade_slot_capacity_steps_total',
+      'counter',
+      'Slots over all steps, active or not.',
+      stats.steps * stats.slots,
+    ],
+    ['speccascade_outputs_total', 'counter', 'Outputs that ended, in any way.', stats.outputs],
+    ['speccascade_tokens_total', 'counter', 'Tokens emitted.', stats.tokens],
+    [
+      'speccascade_tokens_per_second',
+      'gauge',
+      'Tokens per second of encoding and decoding since the session began.',
+      stats.tokensPerSecond,
+    ],
+    ['speccascade_draft_tokens_total', 'counter', 'Drafted tokens.', totals.proposed],
+    ['speccascade_draft_tested_total', 'counter', 'Drafted positions tested.', totals.tested],
+    ['speccascade_draft_accepted_total', 'counter', 'Drafted tokens accepted.', totals.accepted],
+    ['speccascade_encode_seconds_total', 'counter', 'Encoder passes.', stats.encodeMs / 1000],
+    ['speccascade_decode_seconds_total', 'counter', 'Decoding steps.', stats.decodeMs / 1000],
+    ['speccascade_cache_bytes', 'gauge', 'Planned for caches and work space.', stats.cacheBytes],
+  ];
+}
+
+function histogram(
+  name: string,
+  help: string,
+  times: Latencies,
+  labels: Record<string, string>,
+): Metric {
+  let below = 0;
+  const buckets = times.boundsMs.map((bound, i) => ({
+    name: `${name}_bucket`,
+    labels: { ...labels, le: String(bound / 1000) },
+    value: (below += times.counts[i]!),
+  }));
+  const last = { name: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: times.count };
+  const sum = { name: `${name}_sum`, labels, value: times.sumMs / 1000 };
+  const count = { name: `${name}_count`, labels, value: times.count };
+  return { name, help, type: 'histogram', samples: [...buckets, last, sum, count] };
+}

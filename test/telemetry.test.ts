@@ -1,0 +1,59 @@
+/** Metrics of a session in neutral form. */
+import { describe, expect, it } from 'vitest';
+import { chain, createSession, sessionMetrics, type Metric } from '../lib/index.ts';
+import { loadGolden } from './support/models.ts';
+
+const inputs = [
+  [5, 6, 1],
+  [7, 1],
+  [8, 9, 10, 1],
+];
+
+function value(metrics: Metric[], name: string): number {
+  return metrics.flatMap(({ samples }) => samples).find((sample) => sample.name === name)!.value;
+}
+
+describe('sessionMetrics', () => {
+  it('counts what the session did', async () => {
+    await using target = await loadGolden('relu-tied');
+    await using session = await createSession({
+      target,
+      draft: chain(target, { length: 3 }),
+      maxBatch: 2,
+      maxNewTokens: 12,
+    });
+    const results = await session.generate(inputs);
+    const metrics = sessionMetrics(session);
+    const sum = (key: 'proposed' | 'tested' | 'accepted'): number =>
+      results.reduce((total, { stats }) => total + stats[key], 0);
+    expect(value(metrics, 'speccascade_outputs_total')).toBe(3);
+    expect(value(metrics, 'speccascade_tokens_total')).toBe(
+      results.reduce((total, { tokens }) => total + tokens.length, 0),
+    );
+    expect(value(metrics, 'speccascade_draft_tokens_total')).toBe(sum('proposed'));
+    expect(value(metrics, 'speccascade_draft_tested_total')).toBe(sum('tested'));
+    expect(value(metrics, 'speccascade_draft_accepted_total')).toBe(sum('accepted'));
+    expect(value(metrics, 'speccascade_slots')).toBe(2);
+    expect(value(metrics, 'speccascade_time_to_first_token_seconds_count')).toBe(3);
+  });
+
+  it('labels every sample and accumulates buckets', async () => {
+    await using target = await loadGolden('relu-tied');
+    await using session = await createSession({ target, maxNewTokens: 8 });
+    await session.generate(inputs);
+    const metrics = sessionMetrics(session, { model: 'tiny' });
+    const names = metrics.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const { name, type, samples } of metrics) {
+      expect(name).toMatch(/^speccascade_[a-z_]+$/);
+      expect(name.endsWith('_total')).toBe(type === 'counter');
+      for (const { labels } of samples) expect(labels.model).toBe('tiny');
+      if (type !== 'histogram') continue;
+      const buckets = samples.filter((sample) => sample.name === `${name}_bucket`);
+      const counts = buckets.map((bucket) => bucket.value);
+      expect(counts).toEqual([...counts].sort((a, b) => a - b));
+      expect(buckets.at(-1)!.labels.le).toBe('+Inf');
+      expect(counts.at(-1)).toBe(samples.at(-1)!.value);
+    }
+  });
+});
