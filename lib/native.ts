@@ -142,6 +142,10 @@ export interface NativeSessionOptions {
   maxPrefixTokens: number;
   /** Encoder work between two steps while others decode, in tokens. */
   encoderTokensPerStep: number;
+  /** Draft lengths are upper bounds and follow the load where results do not depend on them. */
+  followsLoad: boolean;
+  /** Whether sampled outputs may not depend on the load. */
+  reproducible: boolean;
 }
 
 /** One sequence to decode. Validated by lib; the engine trusts shapes but checks bounds again. */

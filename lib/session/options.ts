@@ -84,7 +84,19 @@ export interface SessionOptions {
    * input waits for as many steps as its tokens are worth, and is encoded in one piece.
    */
   encoderTokensPerStep?: number;
-  /** Whether results may not depend on batch neighbours or load; default true. They never do so far. */
+  /**
+   * 'fixed': every step drafts as the drafter says. 'load': that is the most a step drafts; lengths
+   * follow the load, down to none, by what passes cost on this machine while the session runs, for
+   * the most tokens per second of the whole batch. It holds for greedy requests under lossless(),
+   * whose tokens are the same at any length (their `stats` are not), and with
+   * `reproducible: false` for sampled ones. Default: 'load' for adaptive(), else 'fixed'.
+   */
+  lengths?: 'load' | 'fixed';
+  /**
+   * Whether sampled results are a function of request and seed alone; default true. With false,
+   * their draft lengths may follow the load (`lengths`): the law of the output is the same, but the
+   * same seed may give another sample.
+   */
   reproducible?: boolean;
 }
 
@@ -139,6 +151,8 @@ export interface SessionSettings {
   maxBatch: number;
   maxQueue: number;
   encoderTokensPerStep: number;
+  followsLoad: boolean;
+  reproducible: boolean;
   verifier: NativeRequest['verifier'];
   defaults: RequestSettings;
 }
@@ -148,7 +162,7 @@ const requestKeys = ['maxNewTokens', 'minNewTokens', 'stopTokens', 'suppressToke
 const sessionKeys = [
   ...requestKeys,
   ...['target', 'draft', 'rule', 'verifier', 'strategy', 'cascade', 'sampling', 'maxInputTokens'],
-  ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible', 'maxQueue'],
+  ...['truncate', 'decoderPrefix', 'maxBatch', 'reproducible', 'lengths', 'maxQueue'],
   'encoderTokensPerStep',
 ];
 const generateKeys = [
@@ -172,7 +186,8 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   const cascade = checkCascade(strategy, options);
   const given = cascade?.draft ?? options.draft;
   const draft = given === undefined ? noDraft : draftPlan(target, given);
-  checkBoolean('reproducible', options.reproducible ?? true);
+  const byDefault = draft.native.adaptive === null ? 'fixed' : 'load';
+  const lengths = checkOneOf('lengths', options.lengths ?? byDefault, ['load', 'fixed'] as const);
   const sampling = options.sampling ?? {};
   checkKeys('sampling', checkObject('sampling', sampling), samplingKeys);
   const { vocabSize } = target.config;
@@ -186,6 +201,8 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
     maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
+    followsLoad: lengths === 'load' && cascade === null && draft.drafters > 0,
+    reproducible: checkBoolean('reproducible', options.reproducible ?? true),
     maxQueue: checkInteger('maxQueue', options.maxQueue ?? 1024, 1, 2 ** 20),
     encoderTokensPerStep: checkInteger(
       'encoderTokensPerStep',

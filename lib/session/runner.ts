@@ -66,6 +66,8 @@ export class EngineRunner implements Runner {
         maxNewTokens: defaults.maxNewTokens,
         maxPrefixTokens: settings.prefix.length,
         encoderTokensPerStep: settings.encoderTokensPerStep,
+        followsLoad: settings.followsLoad,
+        reproducible: settings.reproducible,
       },
       (events) => {
         this.#running.dispatch(events);

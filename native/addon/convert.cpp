@@ -208,6 +208,8 @@ SessionLimits to_limits(const Napi::Object& object) {
   limits.max_input_tokens = number(object, "maxInputTokens");
   limits.max_new_tokens = number(object, "maxNewTokens");
   limits.max_prefix_tokens = number(object, "maxPrefixTokens");
+  limits.draft.follows_load = boolean(object, "followsLoad");
+  limits.reproducible = boolean(object, "reproducible");
   limits.encoder_rows_per_step = number(object, "encoderTokensPerStep");
   return limits;
 }

@@ -48,6 +48,9 @@ SessionObject::SessionObject(const Napi::CallbackInfo& info)
       throw;
     }
     napi_add_env_cleanup_hook(env_, close_at_exit, engine_.get());
+    // What V8's collector should know of; given back with the engine.
+    external_bytes_ = static_cast<int64_t>(engine_->stats().cache_bytes);
+    Napi::MemoryManagement::AdjustExternalMemory(env_, external_bytes_);
   });
 }
 
@@ -64,6 +67,8 @@ void SessionObject::release_engine() {
   last_stats_ = engine_->stats();
   last_stats_.cache_bytes = 0;
   engine_.reset();
+  Napi::MemoryManagement::AdjustExternalMemory(env_, -external_bytes_);
+  external_bytes_ = 0;
 }
 
 Napi::Value SessionObject::submit(const Napi::CallbackInfo& info) {

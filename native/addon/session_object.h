@@ -32,6 +32,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   std::shared_ptr<EventChannel> channel_;
   std::shared_ptr<Engine> engine_;  // null once closed
   SessionStats last_stats_;
+  int64_t external_bytes_ = 0;  // as reported to V8
 };
 
 }  // namespace speccascade::addon

@@ -37,6 +37,9 @@ struct DraftPlan {
   double lenience = 1.0;             // kCascade: of reviews below the target, >= 1
   std::vector<int32_t> bigrams;  // successors for Max-Gram, [vocabulary]; negative: none; or empty
   AdaptivePlan adaptive;         // chains and cascades
+  // Lengths are upper bounds, and follow the load where results do not depend on them:
+  // load_lengths.h. Drafters may lag, and are encoded when they are first asked.
+  bool follows_load = false;
 
   // Models that draft, the copy model not counted.
   int models() const;
@@ -53,6 +56,8 @@ struct DraftPlan {
   bool is_chain() const;
   // Whether drafting reads the drafters' unscaled rows, whatever the rule.
   bool reads_confidence() const;
+  // Drafters may have more than the last step's tokens to catch up with.
+  bool may_lag() const { return adaptive.on || follows_load; }
   bool uses_copies() const { return copies || kind == DraftKind::kCopy; }
 };
 

@@ -23,9 +23,14 @@ LaneLimits lane_limits(const DraftPlan& plan, LaneLimits limits) {
   return limits;
 }
 
+// Committed positions that the first pass of a step takes.
+int most_pending(const DraftPlan& plan, const DraftContext& context) {
+  return std::max(context.max_prefix, plan.may_lag() ? kLaggingPass : 2);
+}
+
 DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& context) {
   const int slots = context.limits.slots;
-  const int pending = std::max(context.max_prefix, 2);
+  const int pending = most_pending(plan, context);
   const int level = std::max(beam_of(plan), plan.nodes);
   return {slots, slots * std::max(pending, level), slots * level,
           std::max(pending, computed_nodes(plan))};
@@ -40,6 +45,7 @@ DynamicTreeDrafter::DynamicTreeDrafter(const DraftPlan& plan, const Model& model
       depth_(plan.depth),
       beam_(beam_of(plan)),
       rows_per_slot_(computed_nodes(plan) + 1),
+      most_pending_(most_pending(plan, context)),
       lane_(model, lane_limits(plan, context.limits), pass_limits(plan, context),
             context.limits.slots * rows_per_slot_),
       trees_(static_cast<size_t>(context.limits.slots)),
@@ -63,7 +69,12 @@ bool DynamicTreeDrafter::any_open() const {
 
 void DynamicTreeDrafter::draft() {
   clear_calls();
-  for (int slot = 0; slot < state_.slots; ++slot) open(slot);
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    open(slot);
+    if (trees_[static_cast<size_t>(slot)].open) {
+      lane_.catch_up(state_, slot, state_.length[slot], most_pending_);
+    }
+  }
   while (any_open()) {
     append_rows();
     lane_.run(context_.sampling);

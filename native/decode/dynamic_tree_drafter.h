@@ -52,7 +52,7 @@ class DynamicTreeDrafter : public Drafter {
   void write_draft(int slot, const Tree& tree);
   int64_t row_of(int slot, int cache_node) const;
 
-  int budget_, depth_, beam_, rows_per_slot_;
+  int budget_, depth_, beam_, rows_per_slot_, most_pending_;
   ModelLane lane_;
   std::vector<Tree> trees_;                                   // [slots]
   std::vector<int32_t> cache_node_;                           // [slots, max_nodes]

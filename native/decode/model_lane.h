@@ -18,6 +18,9 @@ struct LaneLimits {
   int cache_rows;  // positions a slot's self-attention cache holds
 };
 
+// Committed positions per slot that a pass takes where drafters may lag.
+constexpr int kLaggingPass = 16;
+
 struct ModelLane {
   // `rows`: of `probs` and `unscaled`.
   ModelLane(const Model& model, const LaneLimits& limits, const DecoderPass::Limits& pass,

@@ -23,6 +23,8 @@ struct SessionLimits {
   // Most encoder rows between two steps while others decode. A longer input waits until as
   // many steps have been made as its rows are worth.
   int encoder_rows_per_step = 256;
+  // Whether sampled outputs may depend on the load.
+  bool reproducible = true;
 };
 
 // One input to decode, once per seed; the samples share one encoder pass.

@@ -125,6 +125,12 @@ SlotSampling SlotTables::drafter_sampling() const {
   return sampling;
 }
 
+size_t SlotTables::bytes() const {
+  return ints_.bytes() + tokens_.bytes() + nodes_.bytes() + inputs_.bytes() + path_.bytes() +
+         floats_.bytes() + logprobs_.bytes() + rule_.bytes() + seed_.bytes() + step_.bytes() +
+         bits_.bytes();
+}
+
 void SlotTables::clear(int slot) { sequences_.active[static_cast<size_t>(slot)] = 0; }
 
 }  // namespace speccascade

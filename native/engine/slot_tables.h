@@ -21,6 +21,7 @@ class SlotTables {
   const SlotSampling& sampling() const { return sampling_; }
   // The same for drafters' rows.
   SlotSampling drafter_sampling() const;
+  size_t bytes() const;
   // Positions a slot's self-attention cache must hold: the sequence and a draft.
   static int cache_rows(const SessionLimits& limits);
 

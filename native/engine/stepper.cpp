@@ -1,10 +1,21 @@
 #include "engine/stepper.h"
 
+#include <algorithm>
+#include <chrono>
+
+#include "decode/adaptive_length.h"
+
 namespace speccascade {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 size_t count(int n) { return static_cast<size_t>(n); }
+
+double ms_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration<double, std::milli>(end - begin).count();
+}
 
 LaneLimits lane_limits(const SessionLimits& limits) {
   return {limits.max_batch, limits.max_input_tokens, SlotTables::cache_rows(limits)};
@@ -26,39 +37,169 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
       drafter_(make_drafter(limits.draft, drafters,
                             {tables_.sequences(), tables_.drafter_sampling(), lane_limits(limits),
                              limits.max_prefix_tokens, target.config.vocab_size, &target})),
+      reproducible_(limits.reproducible),
+      followers_(count(limits.max_batch)),
       scratch_(2 * count(limits.max_batch) * count(target.config.vocab_size)),
       one_hot_(count(limits.max_batch) * count(target.config.vocab_size)),
       pi_(drafters.empty() ? 0
                            : count(limits.max_batch) * count(limits.draft.max_nodes() + 1) *
                                  count(target.config.vocab_size)),
-      deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {}
+      deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {
+  if (!drafter_ || !limits.draft.follows_load) return;
+  sources_.resize(count(limits.max_batch));
+  const Model* first = drafters.empty() ? nullptr : drafters[0];
+  lengths_.emplace(limits.draft, static_cast<double>(step_costs(target, first).draft));
+}
 
 size_t Stepper::bytes() const {
   return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() +
-         one_hot_.bytes() + pi_.bytes();
+         one_hot_.bytes() + pi_.bytes() + deferral_.bytes() + tables_.bytes();
 }
 
 void Stepper::encode(const std::vector<const std::vector<int32_t>*>& inputs,
                      const std::vector<int>& sources) {
   target_.encoder.run(inputs, sources);
-  if (drafter_) drafter_->encode(inputs, sources);
+  if (!drafter_) return;
+  if (!lengths_) return drafter_->encode(inputs, sources);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    sources_[count(sources[i])] = {*inputs[i], false};
+  }
 }
 
 void Stepper::start(int slot, int source, const Request& request, uint64_t seed) {
   tables_.assign(slot, request, seed);
   target_.start(slot, source);
   if (drafter_) drafter_->start(slot, source);
+  if (!lengths_) return;
+  const bool any_length = !reads_drafter(request.rule.kind);
+  const bool may_vary = request.temperature == 0.0f || !reproducible_;
+  followers_[count(slot)] = {any_length && may_vary, source, 0};
+}
+
+void Stepper::stop(int slot) {
+  const SequenceState& state = sequences();
+  if (lengths_) lengths_->learn_end(state.length[slot] - state.prefix_length[slot]);
+  tables_.clear(slot);
 }
 
 void Stepper::step() {
+  const auto begin = Clock::now();
+  LoadSample sample;
   empty_drafts(sequences());
-  if (drafter_) drafter_->draft();
+  if (lengths_) {
+    draft_with_load(sample);
+  } else if (drafter_) {
+    drafter_->draft();
+  }
+  const auto drafted = Clock::now();
   verify_rows(sequences(), target_.self.table(), target_.decoder.rows(), target_.logits,
               tables_.sampling());
+  sample.target_rows = *target_.decoder.rows().num_rows;
   target_.run(tables_.sampling());
   verify();
   if (drafter_) drafter_->commit();
   commit(sequences(), target_.self.table());
+  if (!lengths_) return;
+  sample.target_ms = ms_between(drafted, Clock::now());
+  sample.draft_ms = ms_between(begin, drafted) - sample.encode_ms;
+  learn(sample);
+}
+
+void Stepper::draft_with_load(LoadSample& sample) {
+  limit_drafts();
+  encode_drafters(sample);
+  drafter_->draft();
+  const SequenceState& state = sequences();
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!state.active[slot] || state.draft_count[slot] == 0) continue;
+    followers_[count(slot)].drafted_to = state.length[slot];
+    const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
+    const int levels = 1 + depths[state.draft_count[slot] - 1];
+    sample.draft_levels = std::max(sample.draft_levels, levels);
+    ++sample.draft_slots;
+  }
+}
+
+// A drafter that has far to catch up costs more than it gives before the output ends,
+// unless few others wait for it.
+bool Stepper::may_draft(int slot, int followers) const {
+  const SequenceState& state = sequences();
+  const Follower& own = followers_[count(slot)];
+  return followers <= 4 || state.length[slot] - own.drafted_to <= 2 * kLaggingPass;
+}
+
+// Cuts the drafts of slots that follow the load; those that have the least to catch up
+// with draft first.
+void Stepper::limit_drafts() {
+  const SequenceState& state = sequences();
+  std::vector<int> slots;
+  int others = 0;
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!state.active[slot]) continue;
+    if (followers_[count(slot)].follows) {
+      slots.push_back(slot);
+    } else {
+      others += 1 + state.draft_limit[slot];
+    }
+  }
+  const LoadChoice choice = lengths_->choose(static_cast<int>(slots.size()), others);
+  const auto lag = [&](int slot) {
+    return state.length[slot] - followers_[count(slot)].drafted_to;
+  };
+  const auto encoded = [&](int slot) {
+    return sources_[count(followers_[count(slot)].source)].encoded;
+  };
+  if (choice.slots > 0) {
+    std::stable_sort(slots.begin(), slots.end(), [&](int a, int b) {
+      return encoded(a) != encoded(b) ? encoded(a) : lag(a) < lag(b);
+    });
+  }
+  int drafting = 0;
+  for (const int slot : slots) {
+    const bool drafts = drafting < choice.slots && may_draft(slot, static_cast<int>(slots.size()));
+    state.draft_limit[slot] = drafts ? std::min(state.draft_limit[slot], choice.levels) : 0;
+    drafting += drafts ? 1 : 0;
+  }
+}
+
+// The inputs that this step's drafts read and no drafter has encoded yet.
+void Stepper::encode_drafters(LoadSample& sample) {
+  const SequenceState& state = sequences();
+  const auto begin = Clock::now();
+  std::vector<const std::vector<int32_t>*> inputs;
+  std::vector<int> sources;
+  int rows = 0;
+  const auto run = [&] {
+    if (!inputs.empty()) drafter_->encode(inputs, sources);
+    inputs.clear();
+    sources.clear();
+    rows = 0;
+  };
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!state.active[slot]) continue;
+    if (state.draft_limit[slot] == 0 && !reads_drafter(state.rule[slot].kind)) continue;
+    Source& source = sources_[count(followers_[count(slot)].source)];
+    if (source.encoded) continue;
+    if (rows + static_cast<int>(source.input.size()) > max_encoder_rows()) run();
+    rows += static_cast<int>(source.input.size());
+    inputs.push_back(&source.input);
+    sources.push_back(followers_[count(slot)].source);
+    source.encoded = true;
+    ++sample.encoded;
+  }
+  run();
+  sample.encode_ms = sample.encoded > 0 ? ms_between(begin, Clock::now()) : 0.0;
+}
+
+void Stepper::learn(const LoadSample& sample) {
+  lengths_->learn(sample);
+  const SequenceState& state = sequences();
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!state.active[slot] || !followers_[count(slot)].follows) continue;
+    if (state.draft_count[slot] > 0) {
+      lengths_->learn_levels(state.tested[slot], state.accepted[slot]);
+    }
+  }
 }
 
 void Stepper::verify() {

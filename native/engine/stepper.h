@@ -2,9 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "decode/drafter.h"
+#include "decode/load_lengths.h"
 #include "decode/model_lane.h"
 #include "decode/verify.h"
 #include "engine/request.h"
@@ -26,7 +28,7 @@ class Stepper {
 
   // Starts a sample in a free slot, reading from a source that was encoded.
   void start(int slot, int source, const Request& request, uint64_t seed);
-  void stop(int slot) { tables_.clear(slot); }
+  void stop(int slot);
 
   // One step: drafts, one target pass, verification, commit. Afterwards
   // sequences() holds each active slot's outcome.
@@ -39,11 +41,31 @@ class Stepper {
   size_t bytes() const;
 
  private:
+  // What drafts that follow the load need to know; none in sessions without.
+  struct Source {
+    std::vector<int32_t> input;
+    bool encoded = false;  // by the drafters
+  };
+  struct Follower {
+    bool follows = false;
+    int source = -1;
+    int drafted_to = 0;  // positions that the drafters have seen
+  };
+
+  void limit_drafts();
+  bool may_draft(int slot, int followers) const;
+  void encode_drafters(LoadSample& sample);
+  void draft_with_load(LoadSample& sample);
+  void learn(const LoadSample& sample);
   void verify();
 
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<Drafter> drafter_;
+  bool reproducible_;
+  std::optional<LoadLengths> lengths_;
+  std::vector<Source> sources_;
+  std::vector<Follower> followers_;
   Array<float> scratch_, one_hot_, pi_, deferral_;
 };
 

@@ -1,0 +1,191 @@
+#include "decode/load_lengths.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace speccascade {
+
+namespace {
+
+// Rows that take as long as reading the weights, before anything is measured.
+constexpr double kBalance = 16.0;
+// Weight of a new value in a running mean.
+constexpr double kNew = 0.1;
+
+// Before anything is tested.
+constexpr double kPriorChance = 0.7;
+constexpr double kPriorTested = 4.0;
+constexpr double kMemory = 0.98;
+
+// Deeper drafts are not considered.
+constexpr int kMostLevels = 32;
+
+constexpr double kPriorTokens = 32.0;
+constexpr double kPriorOutputs = 4.0;
+
+// Drafts have to gain this much over none before they begin.
+constexpr double kHysteresis = 1.03;
+// Below it the next trial is far.
+constexpr double kHopeless = 0.8;
+// A trial: its first step brings the drafters up to date and is not timed.
+constexpr int kTrialSteps = 4;
+constexpr int64_t kFirstTrial = 4;
+constexpr int64_t kLongestInterval = 4096;
+// Of the followers, once all have tried; the others decode plainly meanwhile.
+constexpr int kTrialShare = 8;
+// Steps between two plain ones, while drafts are made.
+constexpr int64_t kPlainEvery = 128;
+
+}  // namespace
+
+size_t TimesByRows::class_of(int rows) {
+  const auto at = static_cast<size_t>(std::lround(2.0 * std::log2(std::max(rows, 1))));
+  return std::min(at, kClasses - 1);
+}
+
+bool TimesByRows::any() const {
+  return std::any_of(classes_.begin(), classes_.end(), [](const Class& c) { return c.count > 0; });
+}
+
+void TimesByRows::add(int rows, double ms) {
+  Class& own = classes_[class_of(rows)];
+  own.recent[static_cast<size_t>(own.count % kRecent)] = ms;
+  ++own.count;
+  const auto size = static_cast<ptrdiff_t>(std::min<int64_t>(own.count, kRecent));
+  std::vector<double> sorted(own.recent.begin(), own.recent.begin() + size);
+  std::sort(sorted.begin(), sorted.end());
+  own.ms = sorted[static_cast<size_t>((size - 1) / 2)];
+  own.rows += std::max(kNew, 1.0 / static_cast<double>(own.count)) * (rows - own.rows);
+}
+
+double TimesByRows::at(int rows, double balance) const {
+  std::array<const Class*, kClasses> known{};
+  size_t count = 0;
+  for (const Class& one : classes_) {
+    if (one.count > 0) known[count++] = &one;
+  }
+  const double r = rows;
+  if (count == 1) return known[0]->ms * (balance + r) / (balance + known[0]->rows);
+  size_t right = 1;
+  while (right + 1 < count && known[right]->rows < r) ++right;
+  const Class& a = *known[right - 1];
+  const Class& b = *known[right];
+  const double low = a.ms, high = b.ms;
+  const double line = low + (high - low) * (r - a.rows) / (b.rows - a.rows);
+  // Beyond what is known: between constant and proportional.
+  if (r > b.rows) return std::clamp(line, high, high * r / b.rows);
+  if (r < a.rows) return std::clamp(line, low * r / a.rows, low);
+  return line;
+}
+
+LoadLengths::LoadLengths(const DraftPlan& plan, double draft_cost)
+    : draft_cost_(draft_cost), tokens_(kPriorTokens * kPriorOutputs), outputs_(kPriorOutputs) {
+  nodes_.push_back(0);
+  const bool levelled = plan.kind == DraftKind::kLevels || plan.kind == DraftKind::kCopy;
+  int level = 1;
+  for (int i = 0; i < plan.max_path(); ++i) {
+    if (levelled) level *= plan.widths[static_cast<size_t>(i)];
+    const bool spread = plan.kind == DraftKind::kDynamicTree;
+    nodes_.push_back(spread ? plan.nodes : nodes_.back() + level);
+  }
+}
+
+int LoadLengths::rows_of(int levels) const { return 1 + nodes_[static_cast<size_t>(levels)]; }
+
+double LoadLengths::chance(int level) const {
+  const auto at = static_cast<size_t>(std::min(level, kLevels - 1));
+  double tested = kPriorTested, accepted = kPriorTested * kPriorChance;
+  for (size_t i = 0; i < kLevels; ++i) {
+    tested += tested_[i];
+    accepted += accepted_[i];
+  }
+  const double pooled = accepted / tested;
+  return (accepted_[at] + kPriorTested * pooled) / (tested_[at] + kPriorTested);
+}
+
+double LoadLengths::draft_ms(int slots) const {
+  if (draft_.any()) return draft_.at(slots, kBalance);
+  return draft_cost_ * target_.at(slots, kBalance);
+}
+
+// Tokens per millisecond of the followers, each of which gets `tokens` a step.
+double LoadLengths::rate(int levels, double tokens, int followers, int others) const {
+  const double all = tokens * followers;
+  double ms = target_.at(others + followers * rows_of(levels), kBalance);
+  if (levels > 0) ms += levels * draft_ms(followers) + all * encode_ms_ * outputs_ / tokens_;
+  return all / ms;
+}
+
+int LoadLengths::best_levels(int followers, int others, double* gain) const {
+  const double plain = rate(0, 1.0, followers, others);
+  const int most = std::min(static_cast<int>(nodes_.size()) - 1, kMostLevels);
+  int best = 1;
+  double best_rate = 0.0, tokens = 1.0, reach = 1.0;
+  for (int levels = 1; levels <= most; ++levels) {
+    tokens += reach *= chance(levels - 1);
+    const double own = rate(levels, tokens, followers, others);
+    if (own <= best_rate) continue;
+    best_rate = own;
+    best = levels;
+  }
+  *gain = best_rate / plain;
+  return best;
+}
+
+LoadChoice LoadLengths::choose(int followers, int others) {
+  if (followers == 0) return {};
+  Decision& own = decisions_[TimesByRows::class_of(followers)];
+  ++own.steps;
+  // Everything is measured against plain steps.
+  if (!target_.known(others + followers)) return {};
+  if (!own.on && own.trial == 0 && own.steps < own.next_trial) return {};
+  double gain = 0.0;
+  const int best = best_levels(followers, others, &gain);
+  if (!own.on || own.trial > 0) return try_out(own, followers, best, gain);
+  if (gain < 1.0) {
+    own.on = false;
+    own.interval = 4 * kFirstTrial;
+    own.next_trial = own.steps + own.interval;
+    return {};
+  }
+  if (own.steps % kPlainEvery == 0) return {};
+  return {best, followers};
+}
+
+LoadChoice LoadLengths::try_out(Decision& own, int followers, int best, double gain) {
+  if (own.trial == 0) own.trial = kTrialSteps + 1;
+  if (--own.trial > 0) return {best, own.tried ? std::max(1, followers / kTrialShare) : followers};
+  own.tried = true;
+  own.on = gain > kHysteresis;
+  const int64_t growth = gain < kHopeless ? 4 : 2;
+  own.interval = std::min(growth * std::max(own.interval, kFirstTrial), kLongestInterval);
+  own.next_trial = own.steps + own.interval;
+  return {own.on ? best : 0, own.on ? followers : 0};
+}
+
+void LoadLengths::learn(const LoadSample& sample) {
+  if (sample.encoded > 0) {
+    const double per_input = sample.encode_ms / sample.encoded;
+    const double weight = std::max(kNew, 1.0 / static_cast<double>(++encoded_));
+    encode_ms_ += weight * (per_input - encode_ms_);
+  }
+  target_.add(sample.target_rows, sample.target_ms);
+  // A step that also caught up tells nothing of a level.
+  if (sample.draft_levels == 0 || sample.encoded > 0) return;
+  draft_.add(sample.draft_slots, sample.draft_ms / sample.draft_levels);
+}
+
+void LoadLengths::learn_levels(int tested, int accepted) {
+  for (int level = 0; level < tested; ++level) {
+    const auto at = static_cast<size_t>(std::min(level, kLevels - 1));
+    tested_[at] = kMemory * tested_[at] + 1.0;
+    accepted_[at] = kMemory * accepted_[at] + (level < accepted ? 1.0 : 0.0);
+  }
+}
+
+void LoadLengths::learn_end(int tokens) {
+  tokens_ = kMemory * tokens_ + tokens;
+  outputs_ = kMemory * outputs_ + 1.0;
+}
+
+}  // namespace speccascade

@@ -1,0 +1,115 @@
+// Draft lengths that follow the load: as many levels as give the whole batch the most
+// tokens per second, down to none, from costs and acceptance measured while running.
+//
+//   tokens(L)   n (1 + a_1 + a_1 a_2 + ... ), a_l: chance of level l after those before it
+//   time(L)     T(rows) + L D(n) + tokens(L) e / m
+//   choose      the L with the largest tokens / time
+//
+// T: a step's time without its draft by rows of the target's pass; D: one level's draft by
+// drafting slots; e: the drafters' encoder pass of an input, and m the tokens of an output
+// that it pays for. A number of slots that is new tries drafts in all of them, then, while they do
+// not pay, in a few now and then, the rarer the longer; while they pay, plain steps are
+// measured now and then.
+//
+// Depends on clocks: for outputs that do not depend on lengths, and those that may.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "decode/draft_plan.h"
+
+namespace speccascade {
+
+// Times by a number of rows, in classes of half an octave: medians of the last few.
+class TimesByRows {
+ public:
+  static constexpr size_t kClasses = 48;
+  static size_t class_of(int rows);
+
+  // Measured often enough to be relied on.
+  bool known(int rows) const { return classes_[class_of(rows)].count >= 3; }
+  bool any() const;
+  void add(int rows, double ms);
+  // Between classes that were measured, linear; beyond them along the nearest two, or, of one,
+  // as if `balance` rows took as long as the fixed part. Only with any().
+  double at(int rows, double balance) const;
+
+ private:
+  static constexpr int kRecent = 7;
+  struct Class {
+    int64_t count = 0;
+    double rows = 0.0;  // running mean
+    double ms = 0.0;    // median
+    std::array<double, kRecent> recent{};
+  };
+
+  std::array<Class, kClasses> classes_;
+};
+
+// How many followers may draft in a step, and how many levels.
+struct LoadChoice {
+  int levels = 0;
+  int slots = 0;
+};
+
+// What a step did.
+struct LoadSample {
+  int target_rows = 0;
+  double target_ms = 0.0;  // all but the draft
+  int draft_levels = 0;    // of the deepest draft
+  int draft_slots = 0;
+  double draft_ms = 0.0;
+  int encoded = 0;  // inputs that the drafters encoded for it
+  double encode_ms = 0.0;
+};
+
+class LoadLengths {
+ public:
+  // `draft_cost`: one level's draft relative to the target's pass, before it is measured.
+  LoadLengths(const DraftPlan& plan, double draft_cost);
+
+  // Before a step: `followers` slots whose drafts follow the load; `others`: rows of the
+  // target's pass that are not theirs.
+  LoadChoice choose(int followers, int others);
+  // After it.
+  void learn(const LoadSample& sample);
+  // A follower's draft: levels tested, and accepted from the first on.
+  void learn_levels(int tested, int accepted);
+  // An output ended.
+  void learn_end(int tokens);
+
+ private:
+  static constexpr int kLevels = 16;  // deeper ones count as the last
+
+  int best_levels(int followers, int others, double* gain) const;
+  double rate(int levels, double tokens, int followers, int others) const;
+  double chance(int level) const;
+  int rows_of(int levels) const;
+  double draft_ms(int slots) const;
+
+  std::vector<int> nodes_;  // [levels + 1] of a draft
+  double draft_cost_;
+  TimesByRows target_, draft_;
+  double encode_ms_ = 0.0;  // per input
+  int64_t encoded_ = 0;
+  double tokens_, outputs_;  // of ended outputs, over a prior
+  std::array<double, kLevels> tested_{}, accepted_{};
+
+  // What was decided for a number of followers.
+  struct Decision {
+    bool on = false;
+    bool tried = false;
+    int trial = 0;  // steps left of one
+    int64_t steps = 0;
+    int64_t next_trial = 0;
+    int64_t interval = 0;
+  };
+  LoadChoice try_out(Decision& own, int followers, int best, double gain);
+
+  std::array<Decision, TimesByRows::kClasses> decisions_;
+};
+
+}  // namespace speccascade
