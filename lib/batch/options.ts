@@ -29,7 +29,10 @@ export interface BatchOptions {
   seed?: number | bigint;
   /** Whether lines hold the ids of the output; default false, true for a target without tokenizer. */
   tokens?: boolean;
-  /** Whether lines hold the counters of the decoding; default false. */
+  /**
+   * Whether lines hold the counters of the decoding; default false. With `lengths: 'load'` they depend
+   * on the load, so that a resumed job may differ in them.
+   */
   counters?: boolean;
   /** Go on with an interrupted job of the same output, or begin it; default false. */
   resume?: boolean;
