@@ -193,6 +193,15 @@ function examples() {
   return counts;
 }
 
+/** Registers, shared memory and spills of the CUDA kernels. */
+function kernels() {
+  if (!installed('nvcc')) return skip('nvcc is not on the PATH');
+  const report = freshReport('kernels.json');
+  const succeeded = script('check-kernels.mjs', '--report', report) === ok;
+  const none = { passed: 0, failed: 0, skipped: 0 };
+  return counted(succeeded, existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : none);
+}
+
 function isaSymbols() {
   if (!installed('nm')) return skip('nm is not installed');
   return script('check-isa-symbols.mjs', releaseDir);
@@ -214,6 +223,7 @@ export const stages = [
   { name: 'clang-format', run: clangFormat },
   { name: 'layers', run: () => script('check-layers.mjs') },
   { name: 'isa-symbols', needs: 'build-native', run: isaSymbols },
+  { name: 'kernels', all: true, run: kernels },
   { name: 'clang-tidy', all: true, run: clangTidy },
   { name: 'ctest', needs: 'build-native', run: () => ctest(releaseDir, {}) },
   { name: 'vitest', needs: 'build-native', run: vitest },

@@ -44,6 +44,8 @@ function runChecker(): { status: number | null; lines: string[] } {
 const clean = {
   'native/base/error.h': '#include <string>\n',
   'native/base/cuda_device.cpp': '#include <cuda_runtime.h>\n',
+  'native/base/cuda_intrinsics.h': '#include "emulation/e.h"\n',
+  'native/emulation/e.h': '',
   'native/ops/gemm.h': '#include "base/error.h"\n',
   'native/ops/tile.cuh': '#include <cooperative_groups.h>\n#include "gemm.h"\n',
   'native/ops/gemm_cuda.cu': '#include <cuda_bf16.h>\n#include "ops/tile.cuh"\n',
@@ -76,6 +78,12 @@ describe('check-layers', () => {
 
   it.each([
     ['an upward include', 'native/ops/a.cpp', '#include "engine/engine.h"', 'points upward'],
+    [
+      'the emulation in a kernel',
+      'native/ops/a.cu',
+      '#include "emulation/e.h"',
+      'include emulation',
+    ],
     ['an include of a test helper', 'native/ops/a.cpp', '#include "test/check.h"', 'include test'],
     ['an include by a detour', 'native/base/a.h', '#include "../ops/gemm.h"', 'points upward'],
     ['an include of nothing', 'native/ops/a.cpp', '#include "ops/none.h"', 'no such file'],

@@ -69,4 +69,30 @@ SC_HOST_DEVICE inline float f16_to_float(uint16_t half) {
   return value;
 }
 
+// Rounds to nearest, ties to even, subnormals included; beyond 65504 to infinity; NaN stays NaN.
+SC_HOST_DEVICE inline uint16_t float_to_f16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
+  if (magnitude < 0x33000000u) return sign;  // below half of the smallest subnormal
+  const uint32_t exponent = magnitude >> 23;
+  uint32_t mantissa = magnitude & 0x7fffffu;
+  uint32_t dropped = 13;
+  uint32_t base = exponent >= 113 ? (exponent - 113) << 10 : 0;
+  if (exponent < 113) {
+    dropped += 113 - exponent;
+    mantissa |= 0x800000u;
+  } else {
+    base += 1u << 10;
+  }
+  const uint32_t kept = mantissa >> dropped;
+  const uint32_t rest = mantissa & ((1u << dropped) - 1);
+  const uint32_t half = 1u << (dropped - 1);
+  const uint32_t up = rest > half || (rest == half && (kept & 1u) != 0) ? 1 : 0;
+  return static_cast<uint16_t>(sign | (base + kept + up));  // a carry moves the exponent on
+}
+
 }  // namespace speccascade

@@ -3,6 +3,8 @@
 // logarithmically up to `max_distance`, beyond which all distances share one.
 #pragma once
 
+#include "base/host_device.h"
+
 namespace speccascade {
 
 // The bucket of `distance` = key position - query position. Computed in float32
@@ -13,7 +15,7 @@ int relative_bucket(int distance, bool bidirectional, int num_buckets, int max_d
 
 // Distances of more than max_distance either way share a bucket, so a table of
 // 2 * max_distance + 1 columns has everything.
-constexpr int bias_columns(int max_distance) { return 2 * max_distance + 1; }
+SC_HOST_DEVICE constexpr int bias_columns(int max_distance) { return 2 * max_distance + 1; }
 
 // Expands learned biases [num_buckets, heads] to table [heads, bias_columns]:
 // column c is the bias of distance c - max_distance.

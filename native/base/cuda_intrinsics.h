@@ -1,0 +1,71 @@
+// What kernels may use of a GPU: thin wrappers around indices, barriers, shared memory, warp and
+// matrix instructions, asynchronous copies. Kernels contain no PTX and no CUDA built-ins of their
+// own, so that the same sources compile for the GPU and as plain C++ for the emulation
+// (SPECCASCADE_CUDA_EMULATION, native/emulation), where every kernel is tested without a GPU.
+//
+//   thread_index() block_index() block_threads() grid_blocks() lane_index() warp_index()
+//   sync_block()                 every thread of the block
+//   sync_grid(barrier)           every thread of the grid (launched with barriers)
+//   sync_warp(mask)  ballot(mask, flag)  shuffle(mask, value, lane)  shuffle_xor(mask, value, bits)
+//                                every lane of the mask; the mask is always written out
+//   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
+//   atomic_add(at, value)        integers alone: sums of floats would depend on the order
+//   load_streaming(at)           16 aligned bytes that are read once
+//   copy_async(to, from, used)   16 aligned bytes into shared memory, of which the first `used`
+//                                come from `from` and the rest are zero
+//   commit_copies() wait_copies<N>()   closes a group; all but the last N groups have landed
+//   mma_bf16 mma_f16 (m16n8k16) mma_int8 (m16n8k32)   sums += A B, over a whole warp
+//   load_matrices(row, out)      ldmatrix.x4: lane l gives row l % 8 of matrix l / 8
+//
+// Included by .cu and .cuh files alone.
+#pragma once
+
+#include <cstdint>
+
+#include "base/host_device.h"
+
+namespace speccascade {
+
+constexpr int kWarpLanes = 32;
+constexpr uint32_t kAllLanes = 0xffffffffu;
+
+struct Words4 {
+  uint32_t word[4];
+};
+
+// In device memory, zero before its first use; one for each kernel that may run at the same time.
+struct GridBarrier {
+  uint32_t arrived;
+  uint32_t generation;
+};
+
+}  // namespace speccascade
+
+#if defined(__CUDACC__)
+#include "base/cuda_intrinsics_gpu.h"
+#elif defined(SPECCASCADE_CUDA_EMULATION)
+#include "emulation/cuda_intrinsics_emulated.h"
+#else
+#error "kernels are compiled by nvcc or for the emulation"
+#endif
+
+namespace speccascade {
+
+SC_DEVICE int lane_index() { return thread_index() % kWarpLanes; }
+SC_DEVICE int warp_index() { return thread_index() / kWarpLanes; }
+
+// The same bits in every lane, and the same for any lanes' order.
+SC_DEVICE float warp_sum(float value) {
+  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) value += shuffle_xor(kAllLanes, value, bits);
+  return value;
+}
+
+SC_DEVICE float warp_max(float value) {
+  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) {
+    const float other = shuffle_xor(kAllLanes, value, bits);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+}  // namespace speccascade

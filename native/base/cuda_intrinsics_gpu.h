@@ -1,0 +1,120 @@
+// cuda_intrinsics.h on a GPU: built-ins and PTX (compute capability 8.0 and up).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "base/cuda_intrinsics.h"
+
+#define SC_DEVICE __device__ __forceinline__
+// A kernel for blocks of at most so many threads; then, if given, how many blocks shall fit a
+// multiprocessor by their registers.
+#define SC_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
+// Before a loop: unrolled in full, or by a count.
+#define SC_PRAGMA(text) _Pragma(#text)
+#define SC_UNROLL SC_PRAGMA(unroll)
+#define SC_UNROLL_BY(count) SC_PRAGMA(unroll count)
+
+namespace speccascade {
+
+SC_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
+SC_DEVICE int block_index() { return static_cast<int>(blockIdx.x); }
+SC_DEVICE int block_threads() { return static_cast<int>(blockDim.x); }
+SC_DEVICE int grid_blocks() { return static_cast<int>(gridDim.x); }
+
+SC_DEVICE void sync_block() { __syncthreads(); }
+SC_DEVICE void sync_warp(uint32_t mask) { __syncwarp(mask); }
+SC_DEVICE uint32_t ballot(uint32_t mask, bool flag) { return __ballot_sync(mask, flag); }
+
+template <typename T>
+SC_DEVICE T shuffle(uint32_t mask, T value, int lane) {
+  return __shfl_sync(mask, value, lane);
+}
+template <typename T>
+SC_DEVICE T shuffle_xor(uint32_t mask, T value, int bits) {
+  return __shfl_xor_sync(mask, value, bits);
+}
+
+template <typename T>
+SC_DEVICE T& shared() {
+  __shared__ __align__(16) T memory;
+  return memory;
+}
+
+template <typename T>
+SC_DEVICE T atomic_add(T* at, T value) {
+  return atomicAdd(at, value);
+}
+
+// The launch is cooperative: all blocks run at the same time.
+SC_DEVICE void sync_grid(GridBarrier* barrier) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    volatile uint32_t* generation = &barrier->generation;
+    const uint32_t before = *generation;
+    __threadfence();
+    if (atomicAdd(&barrier->arrived, 1u) == gridDim.x - 1) {
+      barrier->arrived = 0;
+      __threadfence();
+      *generation = before + 1;
+    } else {
+      while (*generation == before) {
+      }
+    }
+    __threadfence();
+  }
+  __syncthreads();
+}
+
+SC_DEVICE Words4 load_streaming(const void* at) {
+  Words4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(at));
+  return v;
+}
+
+SC_DEVICE uint32_t shared_address(const void* at) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(at));
+}
+
+SC_DEVICE void copy_async(void* to, const void* from, int used) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(used)
+               : "memory");
+}
+SC_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kLeft>
+SC_DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+SC_DEVICE void mma_bf16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+SC_DEVICE void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+SC_DEVICE void mma_int8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+SC_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+}  // namespace speccascade

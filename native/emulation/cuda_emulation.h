@@ -1,0 +1,84 @@
+// The CUDA execution model on the CPU, for tests: what base/cuda_intrinsics.h turns into where the
+// kernels are compiled as plain C++.
+//
+// One block at a time; its threads are fibres that run until they meet others. It is stricter than
+// a GPU where a GPU is silent about mistakes:
+//
+//   schedule     threads and blocks run forward, in reverse or in a seeded random order: a kernel
+//                whose results depend on it lacks a barrier
+//   shared       memory starts as NaN (every byte 0xff), in an allocation of exactly its size
+//   collectives  a lane that the mask names and that cannot come is an error, and so are lanes that
+//                meet in different operations
+//   barriers     every thread of the block must come
+//   copies       asynchronous ones poison their destination and land at their wait
+//
+// A kernel that breaks a rule ends; run_grid() throws ERR_DEVICE with block, thread and reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace speccascade::emulation {
+
+constexpr int kWarp = 32;
+
+// As many blocks as may wait for each other.
+constexpr int kMaxLiveBlocks = 8;
+
+enum class Order { kForward, kReverse, kRandom };
+
+struct Schedule {
+  Order order = Order::kForward;
+  uint64_t seed = 0;  // of kRandom
+};
+
+// For the launches of the calling thread from now on.
+void set_schedule(const Schedule& schedule);
+
+// Runs body() for every thread of the grid. `barriers`: all blocks are alive together.
+void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body);
+
+// --- Called by kernels ------------------------------------------------------------------------
+
+struct Place {
+  int thread, block, threads, blocks;
+};
+const Place& place();
+
+void sync_block();
+void sync_grid();
+
+// Waits until every lane of `mask` has come with the same `combine`; then combine(offers, mask)
+// sees what each brought (null for other lanes) and leaves results there.
+using Combine = void (*)(void* const* offers, uint32_t mask);
+void meet(uint32_t mask, Combine combine, void* offer);
+
+// The block's shared memory named by `tag`.
+void* shared_memory(const void* tag, size_t bytes, size_t alignment);
+
+// cp.async: `bytes` of `shared`, of which the first `used` come from `global` and the rest are
+// zero.
+void copy_async(void* shared, const void* global, int bytes, int used);
+void commit_copies();
+void wait_copies(int groups_left);
+
+// Ends the kernel with an error.
+[[noreturn]] void stop(const char* reason, long long value);
+
+// --- Collectives over fragments (matrix_model.cpp): PTX ISA, "Matrix multiply-accumulate" ------
+
+enum class Element { kBF16, kF16, kInt8 };
+
+struct MmaOffer {
+  float* sums;        // [4], of floating point
+  int32_t* counts;    // [4], of int8
+  const uint32_t* a;  // [4]
+  const uint32_t* b;  // [2]
+};
+void mma(Element element, const MmaOffer& offer);
+
+// Four 8 x 8 matrices of 2-byte elements; lane l gives row l % 8 of matrix l / 8.
+void load_matrices(const void* row, uint32_t* out);
+
+}  // namespace speccascade::emulation

@@ -1,0 +1,128 @@
+// cuda_intrinsics.h over the emulation.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "base/cuda_intrinsics.h"
+#include "emulation/cuda_emulation.h"
+
+#define SC_DEVICE inline
+#define SC_KERNEL(...) static void
+#define SC_UNROLL
+#define SC_UNROLL_BY(count)
+
+namespace speccascade {
+
+SC_DEVICE int thread_index() { return emulation::place().thread; }
+SC_DEVICE int block_index() { return emulation::place().block; }
+SC_DEVICE int block_threads() { return emulation::place().threads; }
+SC_DEVICE int grid_blocks() { return emulation::place().blocks; }
+
+SC_DEVICE void sync_block() { emulation::sync_block(); }
+SC_DEVICE void sync_grid(GridBarrier*) { emulation::sync_grid(); }
+
+SC_DEVICE void sync_warp(uint32_t mask) {
+  emulation::meet(
+      mask, [](void* const*, uint32_t) {}, nullptr);
+}
+
+SC_DEVICE uint32_t ballot(uint32_t mask, bool flag) {
+  struct Vote {
+    bool flag;
+    uint32_t flags;
+  } own = {flag, 0};
+  const auto count = [](void* const* votes, uint32_t lanes) {
+    uint32_t flags = 0;
+    for (int lane = 0; lane < kWarpLanes; ++lane) {
+      const bool here = (lanes >> lane & 1u) != 0;
+      if (here && static_cast<Vote*>(votes[lane])->flag) flags |= 1u << lane;
+    }
+    for (int lane = 0; lane < kWarpLanes; ++lane) {
+      if ((lanes >> lane & 1u) != 0) static_cast<Vote*>(votes[lane])->flags = flags;
+    }
+  };
+  emulation::meet(mask, count, &own);
+  return own.flags;
+}
+
+template <typename T>
+struct EmulatedShuffle {
+  T value, received;
+  int from;
+};
+
+template <typename T>
+inline void exchange(void* const* offers, uint32_t lanes) {
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    if ((lanes >> lane & 1u) == 0) continue;
+    auto* own = static_cast<EmulatedShuffle<T>*>(offers[lane]);
+    const void* from = offers[own->from % kWarpLanes];
+    // A lane that does not take part has nothing to give: poison, as its register may hold
+    // anything.
+    if (from == nullptr) {
+      std::memset(&own->received, 0xff, sizeof(T));
+    } else {
+      own->received = static_cast<const EmulatedShuffle<T>*>(from)->value;
+    }
+  }
+}
+
+template <typename T>
+SC_DEVICE T shuffle(uint32_t mask, T value, int lane) {
+  EmulatedShuffle<T> own = {value, value, lane};
+  emulation::meet(mask, exchange<T>, &own);
+  return own.received;
+}
+template <typename T>
+SC_DEVICE T shuffle_xor(uint32_t mask, T value, int bits) {
+  return shuffle(mask, value, (emulation::place().thread % kWarpLanes) ^ bits);
+}
+
+template <typename T>
+SC_DEVICE T& shared() {
+  static_assert(std::is_trivially_default_constructible_v<T>, "shared memory is not initialised");
+  static const char tag = 0;
+  return *static_cast<T*>(
+      emulation::shared_memory(&tag, sizeof(T), alignof(T) < 16 ? 16 : alignof(T)));
+}
+
+template <typename T>
+SC_DEVICE T atomic_add(T* at, T value) {
+  static_assert(std::is_integral_v<T>, "sums of floats would depend on the order");
+  const T before = *at;
+  *at = before + value;
+  return before;
+}
+
+SC_DEVICE Words4 load_streaming(const void* at) {
+  if (reinterpret_cast<uintptr_t>(at) % 16 != 0) emulation::stop("unaligned load of bytes", 16);
+  Words4 v;
+  std::memcpy(&v, at, sizeof(v));
+  return v;
+}
+
+SC_DEVICE void copy_async(void* to, const void* from, int used) {
+  emulation::copy_async(to, from, 16, used);
+}
+SC_DEVICE void commit_copies() { emulation::commit_copies(); }
+template <int kLeft>
+SC_DEVICE void wait_copies() {
+  emulation::wait_copies(kLeft);
+}
+
+SC_DEVICE void mma_bf16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::mma(emulation::Element::kBF16, {sums, nullptr, a, b});
+}
+SC_DEVICE void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::mma(emulation::Element::kF16, {sums, nullptr, a, b});
+}
+SC_DEVICE void mma_int8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::mma(emulation::Element::kInt8, {nullptr, sums, a, b});
+}
+SC_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
+  emulation::load_matrices(row, out);
+}
+
+}  // namespace speccascade

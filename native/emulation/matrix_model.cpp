@@ -1,0 +1,96 @@
+// Which lane holds which element of a matrix, as the PTX ISA lays the fragments of m16n8k16 (2-byte
+// elements) and m16n8k32 (bytes) out. In both a lane's word covers 32 / bits consecutive k:
+//
+//   A  words 0 .. 3: row group or group + 8, k half 0 or 1     (group = lane / 4)
+//   B  words 0, 1: column group, k half 0 or 1
+//   C  0, 1: row group, columns 2 (lane % 4) + {0, 1}; 2, 3: row group + 8
+#include <cstring>
+
+#include "base/dtype.h"
+#include "emulation/cuda_emulation.h"
+
+namespace speccascade::emulation {
+
+namespace {
+
+constexpr int kRows = 16, kColumns = 8, kMaxDepth = 32;
+
+template <Element kElement>
+double element_of(uint32_t word, int index) {
+  if constexpr (kElement == Element::kInt8) {
+    return static_cast<int8_t>(word >> (8 * index) & 0xffu);
+  }
+  const auto bits = static_cast<uint16_t>(word >> (16 * index));
+  return kElement == Element::kBF16 ? bf16_to_float(bits) : f16_to_float(bits);
+}
+
+// The depth is summed in double and rounded once; a GPU rounds more often, its results differ in
+// the last bits.
+template <Element kElement>
+void multiply(void* const* offers, uint32_t) {
+  constexpr int kPerWord = kElement == Element::kInt8 ? 4 : 2;
+  constexpr int kDepth = 8 * kPerWord;
+  static_assert(kDepth <= kMaxDepth);
+  double a[kRows][kMaxDepth], b[kMaxDepth][kColumns];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& offer = *static_cast<const MmaOffer*>(offers[lane]);
+    const int group = lane / 4;
+    for (int i = 0; i < kPerWord; ++i) {
+      const int k = lane % 4 * kPerWord + i;
+      for (int word = 0; word < 4; ++word) {
+        a[group + word % 2 * 8][k + word / 2 * (kDepth / 2)] =
+            element_of<kElement>(offer.a[word], i);
+      }
+      for (int word = 0; word < 2; ++word) {
+        b[k + word * (kDepth / 2)][group] = element_of<kElement>(offer.b[word], i);
+      }
+    }
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& offer = *static_cast<const MmaOffer*>(offers[lane]);
+    for (int c = 0; c < 4; ++c) {
+      const int row = lane / 4 + c / 2 * 8, column = lane % 4 * 2 + c % 2;
+      double sum = 0.0;
+      for (int k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
+      if constexpr (kElement == Element::kInt8) {
+        offer.counts[c] += static_cast<int32_t>(sum);
+      } else {
+        offer.sums[c] = static_cast<float>(static_cast<double>(offer.sums[c]) + sum);
+      }
+    }
+  }
+}
+
+struct MatrixRow {
+  const void* row;
+  uint32_t* out;
+};
+
+void spread(void* const* offers, uint32_t) {
+  for (int lane = 0; lane < kWarp; ++lane) {
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      const auto& source = *static_cast<const MatrixRow*>(offers[matrix * 8 + lane / 4]);
+      std::memcpy(&static_cast<const MatrixRow*>(offers[lane])->out[matrix],
+                  static_cast<const char*>(source.row) + lane % 4 * 4, 4);
+    }
+  }
+}
+
+}  // namespace
+
+void mma(Element element, const MmaOffer& offer) {
+  const Combine combine = element == Element::kBF16  ? multiply<Element::kBF16>
+                          : element == Element::kF16 ? multiply<Element::kF16>
+                                                     : multiply<Element::kInt8>;
+  MmaOffer own = offer;
+  meet(0xffffffffu, combine, &own);
+}
+
+void load_matrices(const void* row, uint32_t* out) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    stop("unaligned matrix row, lane", place().thread);
+  MatrixRow own = {row, out};
+  meet(0xffffffffu, spread, &own);
+}
+
+}  // namespace speccascade::emulation

@@ -1,0 +1,167 @@
+// What the CUDA products share: how K is split, the inputs in the type that they are multiplied in,
+// one step of the matrix instructions, and what happens to finished sums.
+#pragma once
+
+#include <cmath>
+
+#include "base/cuda_intrinsics.h"
+#include "ops/fragment_matrix.h"
+#include "ops/gemm.h"
+
+namespace speccascade {
+
+constexpr int kMaxSplits = 8;
+constexpr int kStepsPerSplit = 8;  // at least; fewer are not worth a warp
+
+// How K is divided: runs of `steps` steps, of which the last may be shorter. Fixed by the weight.
+struct Split {
+  int steps_in_all;
+  int runs;
+  int steps;  // of a run
+};
+
+SC_HOST_DEVICE inline Split split_of(int k, DType dtype) {
+  const int all = steps_of(k, dtype);
+  int wanted = all / kStepsPerSplit;
+  wanted = wanted < 1 ? 1 : wanted > kMaxSplits ? kMaxSplits : wanted;
+  const int steps = (all + wanted - 1) / wanted;
+  return {all, (all + steps - 1) / steps, steps};
+}
+
+// The inputs in GemmArgs::scratch: for each part a row of whole steps for every row of x, then a
+// factor for every row. `rows` is the bound, so that places do not depend on the number of rows.
+struct DeviceInputs {
+  const char* prepared;
+  const float* factors;
+  int64_t stride;  // bytes of a row
+  int64_t part;    // bytes of all rows of a part
+};
+
+SC_HOST_DEVICE inline DeviceInputs inputs_of(const GemmArgs& args, int parts) {
+  const char* scratch = static_cast<const char*>(args.scratch);
+  const int64_t stride =
+      static_cast<int64_t>(steps_of(args.weight.k, args.weight.dtype)) * kStepBytes;
+  const int64_t part = stride * args.max_rows;
+  return {scratch, reinterpret_cast<const float*>(scratch + parts * part), stride, part};
+}
+
+// What a type of weight is multiplied with. kSums: separate sums of a product (int8's two parts).
+struct Bf16 {
+  using Sum = float;
+  static constexpr int kSums = 1;
+  static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    mma_bf16(sums, a, b);
+  }
+};
+struct F16 {
+  using Sum = float;
+  static constexpr int kSums = 1;
+  static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    mma_f16(sums, a, b);
+  }
+};
+struct Int8 {
+  using Sum = int32_t;
+  static constexpr int kSums = 2;
+  static SC_DEVICE void multiply(int32_t (&sums)[4], const uint32_t (&a)[4],
+                                 const uint32_t (&b)[2]) {
+    mma_int8(sums, a, b);
+  }
+};
+
+SC_DEVICE float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x < 0.0f ? 0.0f : x;  // NaN stays NaN
+    case Activation::kGelu:
+      return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+    case Activation::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case Activation::kSilu:
+      return x / (1.0f + expf(-x));
+  }
+  return x;
+}
+
+// Writes the product at [row, n]; `second` is that of the other matrix of a gated pair.
+SC_DEVICE void finish(const GemmArgs& args, int row, int n, float first, float second) {
+  const int64_t target = args.out_rows ? args.out_rows[row] : row;
+  float* out = args.out + target * args.ldo + n;
+  switch (args.epilogue) {
+    case Epilogue::kStore:
+      *out = first;
+      break;
+    case Epilogue::kAdd:
+      *out = *out + first;
+      break;
+    case Epilogue::kActivate:
+      *out = activate(args.activation, first);
+      break;
+    case Epilogue::kGate:
+      *out = activate(args.activation, first) * second;
+      break;
+  }
+}
+
+// The product that the sums of one output make.
+SC_DEVICE float product_of(const GemmArgs& args, const DeviceInputs& inputs, int row, int, int,
+                           const float (&sums)[1]) {
+  return args.weight.dtype == DType::kF16 ? sums[0] * inputs.factors[row] : sums[0];
+}
+SC_DEVICE float product_of(const GemmArgs& args, const DeviceInputs& inputs, int row, int n,
+                           int which, const int32_t (&sums)[2]) {
+  const Matrix& w = args.weight;
+  const float scale = *reinterpret_cast<const float*>(static_cast<const char*>(w.data) +
+                                                      scale_offset(n, which, w.n, w.k, w.gated));
+  const int64_t whole = 256 * static_cast<int64_t>(sums[0]) + sums[1];
+  return static_cast<float>(whole) * (inputs.factors[row] * scale);
+}
+
+// Calls body(matrix, part, column tile, i) for every sum that a lane holds, all known when
+// compiled.
+template <int kMatrices, int kParts, int kColumns, typename Body>
+SC_DEVICE void for_each_sum(const Body& body) {
+  SC_UNROLL
+  for (int m = 0; m < kMatrices; ++m) {
+    SC_UNROLL
+    for (int p = 0; p < kParts; ++p) {
+      SC_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        SC_UNROLL
+        for (int i = 0; i < 4; ++i) body(m, p, c, i);
+      }
+    }
+  }
+}
+
+// The output and the row that a lane's sum i of a tile belongs to.
+SC_DEVICE int output_of_sum(int i) { return lane_index() / 4 + i / 2 * 8; }
+SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }
+
+// Writes up to 16 x `tiles` outputs of `rows` rows, from `row` and `tile` on, by all threads of the
+// block. sum_at(s, output, r): sum s (by matrix, then part) of an output and row counted from
+// there.
+template <typename Type, bool kGated, typename SumAt>
+SC_DEVICE void finish_block(const GemmArgs& args, const DeviceInputs& inputs, int row, int rows,
+                            int tile, int tiles, const SumAt& sum_at) {
+  constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
+  const int outputs = tiles * kTileOutputs;
+  for (int i = thread_index(); i < outputs * rows; i += block_threads()) {
+    const int output = i % outputs, r = i / outputs;
+    const int n = tile * kTileOutputs + output;
+    if (row + r >= *args.num_rows || n >= args.weight.n) continue;
+    float products[2] = {};
+    SC_UNROLL
+    for (int m = 0; m < kMatrices; ++m) {
+      typename Type::Sum sums[kParts];
+      SC_UNROLL
+      for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
+      products[m] = product_of(args, inputs, row + r, n, m, sums);
+    }
+    finish(args, row + r, n, products[0], products[1]);
+  }
+}
+
+}  // namespace speccascade

@@ -1,0 +1,51 @@
+// The operations on CUDA: the contracts are those of each operation's header, all pointers are to
+// the device's memory, and work is queued on `stream` (a cudaStream_t). Nothing waits.
+//
+// Matrices are in their device form (fragment_matrix.h).
+#pragma once
+
+#include <cstddef>
+
+#include "ops/attention.h"
+#include "ops/decoder_rows.h"
+#include "ops/embed.h"
+#include "ops/gemm.h"
+#include "ops/program.h"
+#include "ops/rms_norm.h"
+
+namespace speccascade {
+
+void embed_cuda(const EmbedArgs& args, void* stream);
+
+void rms_norm_cuda(const RmsNormArgs& args, void* stream);
+
+void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
+
+// How a product is summed depends on the type and shape of the weight alone:
+//
+//   f32        k ascending, one fused multiply-add a term
+//   others     K is split into equal runs of steps (product_splits); a run is summed by one chain
+//   of
+//              matrix instructions with steps ascending, then the runs' sums are added, ascending.
+//   bf16, f16  in f32; inputs are rounded to the weight's type, in f16 scaled by a power of two per
+//              row, so that no row overflows. In two parts: each step takes the rounded row, then
+//              what rounding left.
+//   int8       inputs are 16-bit integers with a scale per row, max |x| / 32512, in two parts of
+//              8 bits; sums are exact.
+//
+// A row with a value that is not finite gives values that are not finite. GemmArgs::scratch holds
+// gemm_scratch_bytes_cuda.
+void gemm_cuda(const GemmArgs& args, void* stream);
+
+// Bytes that a product needs for its inputs in the type that it multiplies in.
+size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype);
+
+// Heads of at most 128 entries, else ERR_DEVICE. The scratch of the arguments is not used.
+void encoder_attention_cuda(const EncoderAttentionArgs& args, void* stream);
+void self_attention_cuda(const SelfAttentionArgs& args, void* stream);
+void cross_attention_cuda(const CrossAttentionArgs& args, void* stream);
+
+// Queues the whole list, op by op.
+void run_cuda(const Program& program, void* stream);
+
+}  // namespace speccascade

@@ -1,0 +1,33 @@
+#include "ops/ops_cuda.h"
+
+namespace speccascade {
+
+void run_cuda(const Program& program, void* stream) {
+  for (const Op& op : program.ops()) {
+    switch (op.kind) {
+      case OpKind::kEmbed:
+        embed_cuda(op.embed, stream);
+        break;
+      case OpKind::kRmsNorm:
+        rms_norm_cuda(op.rms_norm, stream);
+        break;
+      case OpKind::kGemm:
+        gemm_cuda(op.gemm, stream);
+        break;
+      case OpKind::kEncoderAttention:
+        encoder_attention_cuda(op.encoder_attention, stream);
+        break;
+      case OpKind::kResolveCacheRows:
+        resolve_cache_rows_cuda(op.resolve_cache_rows, stream);
+        break;
+      case OpKind::kSelfAttention:
+        self_attention_cuda(op.self_attention, stream);
+        break;
+      case OpKind::kCrossAttention:
+        cross_attention_cuda(op.cross_attention, stream);
+        break;
+    }
+  }
+}
+
+}  // namespace speccascade

@@ -1,0 +1,332 @@
+// What the emulation promises the tests of kernels: it runs what is right in any order, and it does
+// not let pass what a GPU would.
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/cuda_launch.h"
+#include "base/dtype.h"
+#include "test/check.h"
+#include "test/support/test_random.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+using emulation::Order;
+using emulation::Schedule;
+
+constexpr Schedule kSchedules[] = {
+    {Order::kForward, 0}, {Order::kReverse, 0}, {Order::kRandom, 1}, {Order::kRandom, 2}};
+
+struct Tile {
+  float value[64];
+};
+
+// out[i] = the neighbour's in, through shared memory.
+SC_KERNEL(64) neighbour_kernel(const float* in, float* out, bool with_barrier) {
+  Tile& tile = shared<Tile>();
+  const int t = thread_index();
+  tile.value[t] = in[block_index() * 64 + t];
+  if (with_barrier) sync_block();
+  out[block_index() * 64 + t] = tile.value[(t + 1) % 64];
+}
+
+std::vector<float> neighbours(const Schedule& schedule, bool with_barrier) {
+  const std::vector<float> in = TestRandom(3).values(3 * 64);
+  std::vector<float> out(in.size());
+  emulation::set_schedule(schedule);
+  launch({3, 64}, nullptr, neighbour_kernel, in.data(), out.data(), with_barrier);
+  emulation::set_schedule({});
+  return out;
+}
+
+void schedules_agree_where_barriers_are() {
+  const std::vector<float> in = TestRandom(3).values(3 * 64);
+  for (const Schedule& schedule : kSchedules) {
+    const std::vector<float> out = neighbours(schedule, true);
+    for (size_t i = 0; i < out.size(); ++i) CHECK(out[i] == in[i / 64 * 64 + (i + 1) % 64]);
+  }
+}
+
+void schedules_show_a_missing_barrier() {
+  const std::vector<float> forward = neighbours(kSchedules[0], false);
+  for (size_t s = 1; s < 4; ++s) CHECK(!same_bits(forward, neighbours(kSchedules[s], false)));
+}
+
+SC_KERNEL(32) unwritten_kernel(float* out, bool write) {
+  Tile& tile = shared<Tile>();
+  out[thread_index()] = tile.value[thread_index()];
+  if (write) tile.value[thread_index()] = 1.0f;
+}
+
+// Every block starts anew, and nothing is left from earlier launches.
+void shared_memory_starts_as_nan() {
+  for (int again = 0; again < 2; ++again) {
+    std::vector<float> out(32);
+    launch({2, 32}, nullptr, unwritten_kernel, out.data(), true);
+    for (const float x : out) CHECK(std::isnan(x));
+  }
+}
+
+SC_KERNEL(64) absent_kernel(uint32_t* out, uint32_t mask, int leaves) {
+  const int lane = lane_index();
+  if (lane == leaves) return;
+  out[thread_index()] = ballot(mask, lane % 2 == 0);
+}
+
+void an_absent_lane_is_an_error() {
+  std::vector<uint32_t> out(64);
+  for (const Schedule& schedule : kSchedules) {
+    emulation::set_schedule(schedule);
+    CHECK_ERROR(ErrorCode::kDevice, "lane 5 is named by a mask but absent",
+                launch({1, 64}, nullptr, absent_kernel, out.data(), kAllLanes, 5));
+    // Without the lane in the mask all is well.
+    launch({1, 64}, nullptr, absent_kernel, out.data(), kAllLanes & ~(1u << 5), 5);
+    for (size_t i = 0; i < out.size(); ++i) CHECK(i % 32 == 5 || out[i] == 0x55555555u);
+  }
+  emulation::set_schedule({});
+  CHECK_ERROR(ErrorCode::kDevice, "leaves out the caller",
+              launch({1, 32}, nullptr, absent_kernel, out.data(), 1u << 7, -1));
+}
+
+SC_KERNEL(32) disagreeing_kernel(int* out, uint32_t other_mask) {
+  const int lane = lane_index();
+  out[lane] =
+      lane < 16 ? shuffle(kAllLanes, lane, 0) : static_cast<int>(ballot(other_mask, lane % 2 == 0));
+}
+
+void lanes_must_agree() {
+  std::vector<int> out(32);
+  for (const uint32_t other_mask : {kAllLanes, 0xfffff000u}) {
+    CHECK_ERROR(ErrorCode::kDevice, "another collective or mask",
+                launch({1, 32}, nullptr, disagreeing_kernel, out.data(), other_mask));
+  }
+}
+
+SC_KERNEL(64) half_barrier_kernel(int leaves) {
+  if (thread_index() != leaves) sync_block();
+}
+
+void a_barrier_needs_every_thread() {
+  for (const Schedule& schedule : kSchedules) {
+    emulation::set_schedule(schedule);
+    CHECK_ERROR(ErrorCode::kDevice, "thread 40 does not come to",
+                launch({1, 64}, nullptr, half_barrier_kernel, 40));
+  }
+  emulation::set_schedule({});
+}
+
+SC_KERNEL(32) shuffle_kernel(int* out) {
+  const int lane = lane_index();
+  out[lane] = shuffle(kAllLanes, lane * 3, (lane + 5) % 32);
+  out[32 + lane] = shuffle_xor(kAllLanes, lane, 9);
+  out[64 + lane] = static_cast<int>(warp_sum(static_cast<float>(lane)));
+  out[96 + lane] = static_cast<int>(warp_max(static_cast<float>(100 - lane)));
+}
+
+void shuffles_and_sums() {
+  for (const Schedule& schedule : kSchedules) {
+    emulation::set_schedule(schedule);
+    std::vector<int> out(128);
+    launch({1, 32}, nullptr, shuffle_kernel, out.data());
+    for (int lane = 0; lane < 32; ++lane) {
+      const size_t l = static_cast<size_t>(lane);
+      CHECK(out[l] == (lane + 5) % 32 * 3);
+      CHECK(out[32 + l] == (lane ^ 9));
+      CHECK(out[64 + l] == 31 * 16);
+      CHECK(out[96 + l] == 100);
+    }
+  }
+  emulation::set_schedule({});
+}
+
+struct Landing {
+  uint32_t word[2][32 * 4];
+};
+
+// Two groups of copies, the second of 12 bytes; out[0]: before any wait, out[1]: group 0 waited
+// for, out[2]: both.
+SC_KERNEL(32) copy_kernel(const uint32_t* in, uint32_t* out) {
+  Landing& landing = shared<Landing>();
+  const int t = thread_index();
+  copy_async(&landing.word[0][t * 4], in + t * 4, 16);
+  commit_copies();
+  copy_async(&landing.word[1][t * 4], in + t * 4, 12);
+  commit_copies();
+  const auto put = [&](int stage) {
+    for (int i = 0; i < 4; ++i) {
+      for (int group = 0; group < 2; ++group) {
+        out[((stage * 2 + group) * 32 + t) * 4 + i] = landing.word[group][t * 4 + i];
+      }
+    }
+  };
+  put(0);
+  wait_copies<1>();
+  put(1);
+  wait_copies<0>();
+  put(2);
+}
+
+void copies_land_at_their_wait() {
+  std::vector<uint32_t> in(128), out(3 * 2 * 128);
+  for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint32_t>(i) + 1;
+  launch({1, 32}, nullptr, copy_kernel, in.data(), out.data());
+  for (size_t i = 0; i < in.size(); ++i) {
+    const uint32_t cut = i % 4 == 3 ? 0 : in[i];
+    const uint32_t poison = 0xffffffffu;
+    const uint32_t expected[] = {poison, poison, in[i], poison, in[i], cut};
+    for (size_t s = 0; s < 6; ++s) CHECK(out[s * 128 + i] == expected[s], s, " at ", i);
+  }
+}
+
+SC_KERNEL(64) grid_kernel(GridBarrier* barrier, int* part, int* out) {
+  const int blocks = grid_blocks();
+  if (thread_index() == 63) part[block_index()] = block_index() + 1;
+  sync_grid(barrier);
+  int sum = 0;
+  for (int b = 0; b < blocks; ++b) sum += part[b];
+  sync_grid(barrier);
+  if (thread_index() == 0) part[block_index()] = 0;
+  out[block_index() * 64 + thread_index()] = sum;
+}
+
+void grid_barriers_hold_every_block() {
+  for (const Schedule& schedule : kSchedules) {
+    emulation::set_schedule(schedule);
+    for (const int blocks : {1, 2, 8}) {
+      GridBarrier barrier = {};
+      std::vector<int> part(static_cast<size_t>(blocks)), out(static_cast<size_t>(blocks) * 64);
+      launch({blocks, 64, true}, nullptr, grid_kernel, &barrier, part.data(), out.data());
+      for (const int sum : out) CHECK(sum == blocks * (blocks + 1) / 2, "blocks ", blocks);
+    }
+  }
+  emulation::set_schedule({});
+  GridBarrier barrier = {};
+  std::vector<int> part(9), out(9 * 64);
+  CHECK_ERROR(ErrorCode::kDevice, "9 blocks",
+              launch({9, 64, true}, nullptr, grid_kernel, &barrier, part.data(), out.data()));
+  CHECK_ERROR(ErrorCode::kDevice, "a grid barrier in a launch without them",
+              launch({2, 64}, nullptr, grid_kernel, &barrier, part.data(), out.data()));
+}
+
+struct MmaCase {
+  uint32_t a[32][4], b[32][2];
+  float sums[32][4];
+  int32_t counts[32][4];
+};
+
+template <int kElement>
+SC_KERNEL(32)
+mma_kernel(MmaCase* at) {
+  const int lane = lane_index();
+  if (kElement == 0) mma_bf16(at->sums[lane], at->a[lane], at->b[lane]);
+  if (kElement == 1) mma_f16(at->sums[lane], at->a[lane], at->b[lane]);
+  if (kElement == 2) mma_int8(at->counts[lane], at->a[lane], at->b[lane]);
+}
+
+// The fragments as the PTX ISA draws them, element by element: a_i of thread l lies in row l / 4,
+// or 8 rows on for a2, a3, a6, a7 (2-byte elements), and so forth.
+template <int kElement>
+void try_mma(uint64_t seed) {
+  constexpr bool kBytes = kElement == 2;
+  constexpr int kDepth = kBytes ? 32 : 16, kPerWord = kBytes ? 4 : 2;
+  constexpr int kBits = 32 / kPerWord;
+  TestRandom random(seed);
+  MmaCase data = {};
+  double a[16][32] = {}, b[32][8] = {};
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 6 * kPerWord; ++i) {  // 4 words of A, then 2 of B
+      const int small = random.below(201) - 100;
+      uint32_t bits = 0;
+      if (kElement == 0) bits = float_to_bf16(static_cast<float>(small) / 8);
+      // A half of 1 .. 1024 / 1024, exactly: exponent 15, ten bits of mantissa.
+      if (kElement == 1) bits = 0x3c00u | static_cast<uint32_t>(random.below(1024));
+      if (kBytes) bits = static_cast<uint8_t>(small);
+      const double value = kElement == 0   ? static_cast<double>(small) / 8
+                           : kElement == 1 ? 1.0 + (bits & 0x3ffu) / 1024.0
+                                           : small;
+      const int word = i / kPerWord, part = i % kPerWord;
+      const int k = lane % 4 * kPerWord + part;
+      if (word < 4) {
+        data.a[lane][word] |= bits << (kBits * part);
+        const bool low = word == 1 || word == 3, far = word >= 2;
+        a[lane / 4 + (low ? 8 : 0)][k + (far ? kDepth / 2 : 0)] = value;
+      } else {
+        data.b[lane][word - 4] |= bits << (kBits * part);
+        b[k + (word == 5 ? kDepth / 2 : 0)][lane / 4] = value;
+      }
+    }
+    for (int i = 0; i < 4; ++i) data.counts[lane][i] = static_cast<int32_t>(i);
+    for (int i = 0; i < 4; ++i) data.sums[lane][i] = static_cast<float>(i);
+  }
+  launch({1, 32}, nullptr, mma_kernel<kElement>, &data);
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + (i & 1);
+      double expected = i;
+      for (int k = 0; k < kDepth; ++k) expected += a[row][k] * b[k][column];
+      const double got = kBytes ? data.counts[lane][i] : static_cast<double>(data.sums[lane][i]);
+      CHECK_NEAR(got, expected, 1e-6 * std::fabs(expected), "lane ", lane, " c", i);
+    }
+  }
+}
+
+void matrix_fragments_follow_the_ptx_isa() {
+  for (uint64_t seed = 1; seed < 4; ++seed) {
+    try_mma<0>(seed);
+    try_mma<1>(seed);
+    try_mma<2>(seed);
+  }
+}
+
+struct alignas(16) Matrices {
+  uint16_t at[4][8][8];
+};
+
+SC_KERNEL(32) matrices_kernel(uint32_t* out) {
+  Matrices& matrices = shared<Matrices>();
+  const int lane = lane_index();
+  for (int i = 0; i < 8; ++i) {
+    matrices.at[lane / 8][lane % 8][i] = static_cast<uint16_t>(lane * 8 + i);
+  }
+  sync_block();
+  uint32_t words[4];
+  load_matrices(&matrices.at[lane / 8][lane % 8], words);
+  for (int m = 0; m < 4; ++m) out[lane * 4 + m] = words[m];
+}
+
+// Thread l receives elements 2 (l % 4) and the next of row l / 4 of every matrix.
+void loaded_matrices_are_spread_over_the_warp() {
+  std::vector<uint32_t> out(128);
+  launch({1, 32}, nullptr, matrices_kernel, out.data());
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    for (uint32_t m = 0; m < 4; ++m) {
+      const uint32_t first = (m * 8 + lane / 4) * 8 + lane % 4 * 2;
+      CHECK(out[lane * 4 + m] == (first | (first + 1) << 16), "lane ", lane, " matrix ", m);
+    }
+  }
+}
+
+void grids_that_no_gpu_takes() {
+  std::vector<float> out(64);
+  for (const int threads : {0, 31, 33, 1056}) {
+    CHECK_ERROR(ErrorCode::kDevice, std::to_string(threads) + " threads",
+                launch({1, threads}, nullptr, unwritten_kernel, out.data(), false));
+  }
+  launch({0, 32}, nullptr, unwritten_kernel, out.data(), false);
+  CHECK(out[0] == 0.0f);
+  CHECK_ERROR(ErrorCode::kDevice, "outside of a kernel", unwritten_kernel(out.data(), false));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_cases(
+      argc, argv,
+      {CASE(schedules_agree_where_barriers_are), CASE(schedules_show_a_missing_barrier),
+       CASE(shared_memory_starts_as_nan), CASE(an_absent_lane_is_an_error), CASE(lanes_must_agree),
+       CASE(a_barrier_needs_every_thread), CASE(shuffles_and_sums), CASE(copies_land_at_their_wait),
+       CASE(grid_barriers_hold_every_block), CASE(matrix_fragments_follow_the_ptx_isa),
+       CASE(loaded_matrices_are_spread_over_the_warp), CASE(grids_that_no_gpu_takes)});
+}

@@ -1,0 +1,24 @@
+// Models whose passes run on the emulated device: the CUDA kernels and executor over host memory.
+#pragma once
+
+#include <memory>
+
+#include "model/model.h"
+#include "ops/ops_cuda.h"
+
+namespace speccascade::test {
+
+// Like random_model of tiny_models.h.
+inline std::shared_ptr<const Model> emulated_model(const T5Config& config, uint64_t seed,
+                                                   const char* dtype) {
+  ModelSource source;
+  source.seed = seed;
+  ModelOptions options;
+  options.device = "cpu";
+  options.dtype = dtype;
+  options.threads = 1;
+  options.backend = &cuda_backend();
+  return load_model(config, source, options, {});
+}
+
+}  // namespace speccascade::test

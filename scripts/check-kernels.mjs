@@ -1,0 +1,135 @@
+// What ptxas reports of every kernel, against the bounds below: no spills, no stack, and registers
+// and shared memory as the kernels' occupancy was planned. Needs nvcc, no GPU.
+//
+//   node scripts/check-kernels.mjs [--report FILE]    prints one line per kernel and architecture
+//
+// Exit code 0: all within bounds; 1: not; 77: skipped, with the reason printed.
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+const root = path.resolve(import.meta.dirname, '..');
+const { values: options } = parseArgs({ options: { report: { type: 'string' } } });
+
+const architectures = ['80', '90a'];
+
+/** The first name that fits a kernel. 65,536 registers and 100 KiB a multiprocessor at least. */
+const bounds = [
+  { name: /^tiled_kernel<\w+, true>/, registers: 224, shared: 40960, reason: '2 blocks of 128' },
+  { name: /^tiled_kernel/, registers: 168, shared: 40960, reason: '3 blocks of 128 threads' },
+  { name: /^skinny_kernel/, registers: 96, shared: 32768, reason: '2 blocks of 256 threads' },
+  { name: /^(encoder|self|cross)_kernel/, registers: 128, shared: 8704, reason: '4 of 128' },
+  { name: /./, registers: 64, shared: 1024, reason: '8 of 128' },
+];
+
+function sources() {
+  return ['ops', 'model', 'decode'].flatMap((room) =>
+    readdirSync(path.join(root, 'native', room))
+      .filter((name) => name.endsWith('.cu'))
+      .map((name) => path.join('native', room, name)),
+  );
+}
+
+/** What nvcc prints about one source for all architectures. */
+function compile(source) {
+  const targets = architectures.map((sm) => `-gencode=arch=compute_${sm},code=sm_${sm}`);
+  const flags = ['-std=c++17', '-O3', '-fmad=false', '-Inative', '-Xptxas=-v', '-fatbin'];
+  return new Promise((resolve, reject) => {
+    const child = spawn('nvcc', [...flags, ...targets, '-o', '/dev/null', source], { cwd: root });
+    let output = '';
+    child.stdout.on('data', (chunk) => (output += chunk));
+    child.stderr.on('data', (chunk) => (output += chunk));
+    child.on('error', reject);
+    child.on('close', (status) => {
+      if (status === 0) resolve(output);
+      else reject(new Error(`nvcc ${source}: exit code ${status}\n${output}`));
+    });
+  });
+}
+
+/** Kernels' mangled names, readable; as they are where there is no c++filt. */
+function demangle(names) {
+  const { status, stdout } = spawnSync('c++filt', { input: names.join('\n'), encoding: 'utf8' });
+  const lines = status === 0 ? stdout.trimEnd().split('\n') : names;
+  return lines.map((name) =>
+    name
+      .replace(/\(anonymous namespace\)::|speccascade::/g, '')
+      .replace(/^void /, '')
+      .replace(/\([^()]*\)$/, ''),
+  );
+}
+
+/** One entry per kernel and architecture of a report of `ptxas -v`. */
+function readReport(source, text) {
+  const kernels = [];
+  for (const part of text.split(/Compiling entry function '/).slice(1)) {
+    const [, mangled, architecture] = /^([^']+)' for 'sm_(\w+)'/.exec(part);
+    const number = (pattern) => Number(pattern.exec(part)?.[1] ?? 0);
+    kernels.push({
+      source,
+      mangled,
+      architecture,
+      registers: number(/Used (\d+) registers/),
+      shared: number(/(\d+) bytes smem/),
+      stack: number(/(\d+) bytes stack frame/),
+      spills: number(/(\d+) bytes spill stores/) + number(/(\d+) bytes spill loads/),
+    });
+  }
+  return kernels;
+}
+
+async function compileAll() {
+  const queue = sources();
+  const kernels = [];
+  async function work() {
+    for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
+      kernels.push(...readReport(source, await compile(source)));
+    }
+  }
+  await Promise.all([work(), work()]);
+  const names = demangle(kernels.map((kernel) => kernel.mangled));
+  return kernels
+    .map((kernel, i) => ({ ...kernel, name: names[i] }))
+    .sort((a, b) => (a.source + a.name < b.source + b.name ? -1 : 1));
+}
+
+function problemsOf(kernel) {
+  const bound = bounds.find((one) => one.name.test(kernel.name));
+  const problems = [];
+  if (kernel.registers === 0) problems.push('no register count in the report');
+  if (kernel.spills > 0) problems.push(`${kernel.spills} bytes spilled`);
+  if (kernel.stack > 0) problems.push(`a stack of ${kernel.stack} bytes`);
+  for (const what of ['registers', 'shared']) {
+    if (kernel[what] <= bound[what]) continue;
+    problems.push(`${kernel[what]} ${what}, more than ${bound[what]} (${bound.reason})`);
+  }
+  return problems;
+}
+
+async function main() {
+  if (spawnSync('nvcc', ['--version'], { stdio: 'ignore' }).status !== 0) {
+    console.log('kernels: skipped, nvcc is not on the PATH');
+    return 77;
+  }
+  const kernels = await compileAll();
+  let failed = 0;
+  for (const kernel of kernels) {
+    const problems = problemsOf(kernel);
+    failed += problems.length > 0 ? 1 : 0;
+    const use = `${kernel.registers} registers, ${kernel.shared} B shared`;
+    const verdict = problems.length === 0 ? '' : `  FAILED: ${problems.join('; ')}`;
+    console.log(`sm_${kernel.architecture} ${kernel.name}: ${use}${verdict}`);
+  }
+  const expected = architectures.filter((sm) => !kernels.some((one) => one.architecture === sm));
+  for (const sm of expected) console.log(`FAILED: no report for sm_${sm}`);
+  failed += expected.length;
+  console.log(`kernels: ${kernels.length - failed} within bounds, ${failed} not`);
+  if (options.report) {
+    const counts = { passed: kernels.length - failed, failed, skipped: 0 };
+    writeFileSync(options.report, JSON.stringify(counts));
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();
