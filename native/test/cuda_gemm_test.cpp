@@ -57,6 +57,20 @@ std::vector<std::vector<float>> parts_of_row(const Shape& shape, const float* x)
   return parts;
 }
 
+// Inputs of int8 products on CUDA: integers of 16 bits with one scale (ops_cuda.h).
+IntegerRow wide_integer_row(const float* x, int count) {
+  IntegerRow row;
+  row.group = count;
+  float largest = 0.0f;
+  for (int i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
+  const float inverse = largest > 1e-30f ? 32512.0f / largest : 0.0f;
+  for (int i = 0; i < count; ++i) {
+    row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
+  }
+  row.scales = {inverse > 0.0f ? largest / 32512.0f : 0.0f};
+  return row;
+}
+
 // One product with everything it reads and writes.
 class Product {
  public:
@@ -127,8 +141,7 @@ Twin Product::product(int row, int which, int column) const {
   const float* x = x_.data() + static_cast<ptrdiff_t>(source) * ldx_;
   const float* w = weights_[which].data() + static_cast<ptrdiff_t>(column) * shape_.k;
   if (shape_.dtype == DType::kInt8) {
-    return integer_dot_twin(integer_row(x, shape_.k, kInputLimit),
-                            integer_row(w, shape_.k, kInt8Limit));
+    return integer_dot_twin(wide_integer_row(x, shape_.k), integer_row(w, shape_.k, shape_.k));
   }
   Twin sum;
   for (const std::vector<float>& part : parts_of_row(shape_, x)) {
