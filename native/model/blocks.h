@@ -22,7 +22,7 @@ inline size_t product_scratch_bytes(const Model& model, int max_rows) {
   const int deepest = std::max({config.d_model, config.inner(), config.d_ff});
   size_t most = 0;
   for (const DType dtype : {DType::kBF16, DType::kInt8}) {
-    most = std::max(most, gemm_scratch_bytes(max_rows, deepest, 2, dtype));
+    most = std::max(most, model.backend->gemm_scratch_bytes(max_rows, deepest, 2, dtype));
   }
   return model.dtype == DType::kF32 ? 0 : most;
 }

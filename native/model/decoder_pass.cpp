@@ -48,7 +48,7 @@ size_t DecoderPass::bytes() const {
          feed_forward_.bytes() + logits_.bytes() + scratch_.bytes();
 }
 
-void DecoderPass::run() { run_cpu(program_, model_.threads); }
+void DecoderPass::run() { model_.backend->run(program_, model_.threads); }
 
 void DecoderPass::emit() {
   const T5Config& config = model_.config;

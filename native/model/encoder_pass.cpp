@@ -91,7 +91,7 @@ void EncoderPass::run(const std::vector<const std::vector<int32_t>*>& sequences,
   }
   offsets_[sequences.size()] = row;
   num_rows_[0] = row;
-  run_cpu(program_, model_.threads);
+  model_.backend->run(program_, model_.threads);
 }
 
 }  // namespace speccascade

@@ -40,15 +40,18 @@ std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSourc
   model->dtype = choose_dtype(options.dtype);
   model->threads =
       options.threads > 0 ? std::min(options.threads, available_cores()) : available_cores();
+  if (options.backend != nullptr) model->backend = options.backend;
   validate(config);
   model->config = config;
   if (source.files.empty()) {
     RandomSource random(source.seed, config.d_model, config.d_kv, config.d_ff, config.inner(),
                         config.tie_word_embeddings);
-    model->weights = load_weights(config, random, model->dtype, model->threads, progress);
+    model->weights =
+        load_weights(config, random, *model->backend, model->dtype, model->threads, progress);
   } else {
     CheckpointSource checkpoint(source.files, source.tensors);
-    model->weights = load_weights(config, checkpoint, model->dtype, model->threads, progress);
+    model->weights =
+        load_weights(config, checkpoint, *model->backend, model->dtype, model->threads, progress);
     model->report = report_rest(checkpoint);
   }
   return model;

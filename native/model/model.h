@@ -7,6 +7,7 @@
 
 #include "model/config.h"
 #include "model/weights.h"
+#include "ops/backend.h"
 
 namespace speccascade {
 
@@ -14,7 +15,8 @@ struct Model {
   T5Config config;
   T5Weights weights;
   DType dtype = DType::kF32;
-  int threads = 1;  // upper bound of pool threads one operation uses
+  const Backend* backend = &cpu_backend();  // what the weights are packed for
+  int threads = 1;                          // upper bound of pool threads one operation uses
   LoadReport report;
 
   size_t memory_bytes() const { return weights.arena.bytes(); }
@@ -28,9 +30,10 @@ struct ModelSource {
 };
 
 struct ModelOptions {
-  std::string device = "auto";  // "auto", "cpu"; "cuda..." where that executor exists
-  std::string dtype = "auto";   // "auto", "f32", "bf16", "int8"
-  int threads = 0;              // 0: all cores
+  std::string device = "auto";       // "auto", "cpu"; "cuda..." where that executor exists
+  std::string dtype = "auto";        // "auto", "f32", "bf16", "int8"
+  int threads = 0;                   // 0: all cores
+  const Backend* backend = nullptr;  // null: that of the device
 };
 
 // Loads and converts once. Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_DEVICE,

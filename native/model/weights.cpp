@@ -41,8 +41,9 @@ std::string embedding_name(const WeightSource& source) {
 // an arena of that size it gives the weights, and fill() does the jobs.
 class Loader {
  public:
-  Loader(const T5Config& config, WeightSource& source, DType dtype, void* base)
-      : config_(config), source_(source), dtype_(dtype), base_(base) {}
+  Loader(const T5Config& config, WeightSource& source, const Backend& backend, DType dtype,
+         void* base)
+      : config_(config), source_(source), backend_(backend), dtype_(dtype), base_(base) {}
 
   T5Weights plan();
   size_t bytes() const { return bytes_; }
@@ -56,6 +57,7 @@ class Loader {
     DType dtype;  // of a packed matrix
     enum { kMatrix, kVector, kEncoderBias, kDecoderBias } kind;
     int row_begin, which;  // of a packed matrix
+    int total_rows;        // of it
     bool gated;
   };
 
@@ -82,6 +84,7 @@ class Loader {
 
   const T5Config& config_;
   WeightSource& source_;
+  const Backend& backend_;
   DType dtype_;
   void* base_;
   std::vector<Job> jobs_;
@@ -106,11 +109,12 @@ void Loader::require(const std::string& name, int64_t rows, int64_t columns) {
 Matrix Loader::stack(const std::vector<Part>& parts, int columns, DType dtype) {
   int rows = 0;
   for (const Part& part : parts) rows += part.rows;
-  void* out = reserve(packed_bytes(rows, columns, dtype, false));
+  void* out = reserve(backend_.matrix_bytes(rows, columns, dtype, false));
   int row_begin = 0;
   for (const Part& part : parts) {
     require(part.name, part.rows, columns);
-    jobs_.push_back({part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, false});
+    jobs_.push_back(
+        {part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, rows, false});
     row_begin += part.rows;
   }
   return {out, dtype, rows, columns, false};
@@ -125,18 +129,18 @@ Matrix Loader::table(const std::string& name) {
 Matrix Loader::gated_matrix(const std::string& first, const std::string& second, int rows,
                             int columns) {
   const DType dtype = matrix_dtype(dtype_, columns);
-  void* out = reserve(packed_bytes(rows, columns, dtype, true));
+  void* out = reserve(backend_.matrix_bytes(rows, columns, dtype, true));
   require(first, rows, columns);
   require(second, rows, columns);
-  jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, true});
-  jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, true});
+  jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, rows, true});
+  jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, rows, true});
   return {out, dtype, rows, columns, true};
 }
 
 const float* Loader::vector(const std::string& name, int size) {
   require(name, size, 0);
   void* out = reserve(static_cast<size_t>(size) * sizeof(float));
-  jobs_.push_back({name, size, 0, out, DType::kF32, Job::kVector, 0, 0, false});
+  jobs_.push_back({name, size, 0, out, DType::kF32, Job::kVector, 0, 0, 0, false});
   return static_cast<const float*>(out);
 }
 
@@ -146,7 +150,7 @@ const float* Loader::bias(const std::string& stem, bool bidirectional) {
   const size_t columns = static_cast<size_t>(bias_columns(config_.max_distance));
   void* out = reserve(static_cast<size_t>(config_.num_heads) * columns * sizeof(float));
   jobs_.push_back({name, config_.num_buckets, config_.num_heads, out, DType::kF32,
-                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, false});
+                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, 0, false});
   return static_cast<const float*>(out);
 }
 
@@ -221,14 +225,18 @@ void Loader::run(const Job& job, int threads) const {
       const int begin = static_cast<int>(task) * kBlock;
       const int count = std::min(kBlock, job.rows - begin);
       const int row = job.row_begin + begin;
-      if (const void* stored = source_.stored(job.name, begin, job.columns, job.dtype)) {
+      const void* stored = &backend_ == &cpu_backend()
+                               ? source_.stored(job.name, begin, job.columns, job.dtype)
+                               : nullptr;
+      if (stored != nullptr) {
         return pack_stored_rows(stored, row, count, job.columns, job.dtype, job.which, job.gated,
                                 job.out);
       }
       static thread_local std::vector<float> rows;
       rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
       source_.read(job.name, begin, count, job.columns, rows.data());
-      pack_rows(rows.data(), row, count, job.columns, job.dtype, job.which, job.gated, job.out);
+      backend_.pack_rows(rows.data(), row, count, job.total_rows, job.columns, job.dtype, job.which,
+                         job.gated, job.out);
     });
   } else {
     std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));
@@ -255,12 +263,12 @@ void Loader::fill(int threads, const LoadProgress& progress) const {
 
 }  // namespace
 
-T5Weights load_weights(const T5Config& config, WeightSource& source, DType dtype, int threads,
-                       const LoadProgress& progress) {
-  Loader dry_run(config, source, dtype, nullptr);
+T5Weights load_weights(const T5Config& config, WeightSource& source, const Backend& backend,
+                       DType dtype, int threads, const LoadProgress& progress) {
+  Loader dry_run(config, source, backend, dtype, nullptr);
   dry_run.plan();
   Buffer arena(dry_run.bytes());
-  Loader loader(config, source, dtype, arena.data());
+  Loader loader(config, source, backend, dtype, arena.data());
   T5Weights weights = loader.plan();
   weights.arena = std::move(arena);
   loader.fill(threads, progress);

@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "model/config.h"
 #include "model/weight_source.h"
+#include "ops/backend.h"
 #include "ops/packed_matrix.h"
 
 namespace speccascade {
@@ -54,11 +55,11 @@ struct T5Weights {
 // Called with bytes done and in all, from the loading thread.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Reads and packs every weight. `dtype` is the matrices' type: f32, bf16 or int8. The
-// source is checked in full before memory is taken. `threads` bounds the pool
-// threads used.
-T5Weights load_weights(const T5Config& config, WeightSource& source, DType dtype, int threads,
-                       const LoadProgress& progress);
+// Reads and packs every weight as `backend` takes them. `dtype` is the matrices' type: f32, bf16 or
+// int8. The source is checked in full before memory is taken. `threads` bounds the pool threads
+// used.
+T5Weights load_weights(const T5Config& config, WeightSource& source, const Backend& backend,
+                       DType dtype, int threads, const LoadProgress& progress);
 
 // Copies of `shared`, known leftovers, and tensors nothing needs, of a checkpoint
 // whose weights were required already. Throws ERR_CHECKPOINT if a copy differs.

@@ -68,7 +68,7 @@ tiled_kernel(GemmArgs args, int parts, int row_groups) {
                           lane_index() * 16;
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
   // Sums of the run under way, and of the runs before it.
-  Sum sums[kMatrices][kParts][kColumns][4] = {}, totals[kMatrices][kParts][kColumns][4];
+  Sum sums[kMatrices][kParts][kColumns][4] = {}, totals[kMatrices][kParts][kColumns][4] = {};
   const auto close_run = [&](bool first) {
     for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {
       totals[m][p][c][i] = first ? sums[m][p][c][i] : totals[m][p][c][i] + sums[m][p][c][i];

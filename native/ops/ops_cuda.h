@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "ops/attention.h"
+#include "ops/backend.h"
 #include "ops/decoder_rows.h"
 #include "ops/embed.h"
 #include "ops/gemm.h"
@@ -47,5 +48,9 @@ void cross_attention_cuda(const CrossAttentionArgs& args, void* stream);
 
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);
+
+// run() queues on the default stream and does not wait: who reads results waits for the device.
+// Programs and weights must lie in the device's memory.
+const Backend& cuda_backend();
 
 }  // namespace speccascade

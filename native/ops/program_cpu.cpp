@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "ops/backend.h"
 #include "ops/program.h"
 
 namespace speccascade {
@@ -7,6 +8,11 @@ namespace speccascade {
 static_assert(std::is_trivially_copyable_v<Op>, "descriptors are copied to devices as bytes");
 
 namespace {
+
+void pack_cpu_rows(const float* source, int row_begin, int rows, int, int k, DType dtype, int which,
+                   bool gated, void* packed) {
+  pack_rows(source, row_begin, rows, k, dtype, which, gated, packed);
+}
 
 Op make(OpKind kind) {
   Op op = {};
@@ -71,6 +77,11 @@ void run_cpu(const Program& program, int threads) {
         break;
     }
   }
+}
+
+const Backend& cpu_backend() {
+  static const Backend backend = {packed_bytes, pack_cpu_rows, gemm_scratch_bytes, run_cpu};
+  return backend;
 }
 
 }  // namespace speccascade

@@ -1,6 +1,13 @@
+#include "ops/fragment_matrix.h"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
+
+namespace {
+
+void run_on_default_stream(const Program& program, int) { run_cuda(program, nullptr); }
+
+}  // namespace
 
 void run_cuda(const Program& program, void* stream) {
   for (const Op& op : program.ops()) {
@@ -28,6 +35,12 @@ void run_cuda(const Program& program, void* stream) {
         break;
     }
   }
+}
+
+const Backend& cuda_backend() {
+  static const Backend backend = {device_matrix_bytes, pack_device_rows, gemm_scratch_bytes_cuda,
+                                  run_on_default_stream};
+  return backend;
 }
 
 }  // namespace speccascade

@@ -1,0 +1,27 @@
+// What a model's passes run on: the form that its matrices have in memory, the scratch that
+// products need, and who runs the list of operations.
+#pragma once
+
+#include <cstddef>
+
+#include "ops/packed_matrix.h"
+#include "ops/program.h"
+
+namespace speccascade {
+
+struct Backend {
+  // Bytes of one matrix of n rows, or of two if gated.
+  size_t (*matrix_bytes)(int n, int k, DType dtype, bool gated);
+  // Packs rows [row_begin, row_begin + rows) of matrix `which` (0; of a gated pair 0 or 1) from
+  // row-major f32 [rows, k] into memory that is zero.
+  void (*pack_rows)(const float* source, int row_begin, int rows, int n, int k, DType dtype,
+                    int which, bool gated, void* packed);
+  // Scratch of one product.
+  size_t (*gemm_scratch_bytes)(int max_rows, int k, int parts, DType dtype);
+  // Runs the list to its end, on at most `threads` pool threads.
+  void (*run)(const Program& program, int threads);
+};
+
+const Backend& cpu_backend();
+
+}  // namespace speccascade
