@@ -8,8 +8,11 @@
 namespace speccascade::test {
 
 ReferenceModel::ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors,
-                               DType dtype)
-    : config_(config), dtype_(dtype) {
+                               DType dtype, InputRounding rounding)
+    : config_(config),
+      dtype_(dtype),
+      rounding_(rounding),
+      rounds_bf16_(rounding == InputRounding::kCuda || gemm_rounds_inputs()) {
   for (const Tensor& tensor : tensors) {
     const bool matrix = tensor.shape.size() == 2 &&
                         tensor.name.find("relative_attention_bias") == std::string::npos;
@@ -61,6 +64,7 @@ std::vector<double> ReferenceModel::product_input(const std::string& name,
   const std::vector<float> exact(row.begin(), row.end());
   const DType dtype = type_of(name, columns);
   if (dtype == DType::kInt8) {
+    if (rounding_ == InputRounding::kCuda) return row;
     const IntegerRow integers = integer_row(exact.data(), columns, kScaleGroup);
     std::vector<double> out;
     for (size_t i = 0; i < row.size(); ++i) out.push_back(integers.at(i));
@@ -68,7 +72,7 @@ std::vector<double> ReferenceModel::product_input(const std::string& name,
   }
   // Two parts of bf16 are as good as exact here.
   const bool parts = is_table(name) && columns < 128;
-  if (dtype == DType::kF32 || !gemm_rounds_inputs() || parts) return row;
+  if (dtype == DType::kF32 || !rounds_bf16_ || parts) return row;
   const std::vector<float> rounded = rounded_to(DType::kBF16, exact);
   return {rounded.begin(), rounded.end()};
 }

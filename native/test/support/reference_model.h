@@ -14,15 +14,20 @@ namespace speccascade::test {
 
 using DoubleRows = std::vector<std::vector<double>>;
 
+// How products take their inputs: as gemm.h says or as ops_cuda.h does, whose integers of 16 bits
+// are as good as exact.
+enum class InputRounding { kCpu, kCuda };
+
 class ReferenceModel {
  public:
   // Matrices are rounded to `dtype`; norms and relative biases are not.
-  ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors, DType dtype);
+  ReferenceModel(const T5Config& config, const std::vector<Tensor>& tensors, DType dtype,
+                 InputRounding rounding);
 
   // Whether inputs of products are rounded as well (gemm.h): a value next to a rounding edge may
   // then fall on the other side than the model's own, so that only whole rows compare.
   bool rounds_inputs() const {
-    return dtype_ == DType::kInt8 || (dtype_ == DType::kBF16 && gemm_rounds_inputs());
+    return dtype_ == DType::kInt8 || (dtype_ == DType::kBF16 && rounds_bf16_);
   }
 
   DoubleRows encode(const std::vector<int32_t>& ids) const;
@@ -46,6 +51,8 @@ class ReferenceModel {
 
   T5Config config_;
   DType dtype_;
+  InputRounding rounding_;
+  bool rounds_bf16_;
   std::map<std::string, std::vector<float>> tensors_;
 };
 
