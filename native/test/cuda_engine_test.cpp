@@ -13,7 +13,7 @@ namespace {
 using namespace speccascade;
 using namespace speccascade::test;
 
-constexpr int kTokens = 6;
+constexpr int kTokens = 5;
 
 void compare(const char* dtype, const Widths& widths, float temperature, uint64_t seed) {
   const T5Config config = tiny_configs()[seed % 2].config;
@@ -33,7 +33,6 @@ void compare(const char* dtype, const Widths& widths, float temperature, uint64_
 
 void greedy_equals_the_plain_loop() {
   compare("f32", {1, 1, 1}, 0.0f, 21);
-  compare("bf16", {1, 1, 1}, 0.0f, 22);
   compare("bf16", {3, 2}, 0.0f, 25);
   compare("int8", {2, 2}, 0.0f, 24);
 }
