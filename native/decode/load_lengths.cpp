@@ -30,6 +30,7 @@ constexpr double kHopeless = 0.8;
 // A trial: its first step brings the drafters up to date and is not timed.
 constexpr int kTrialSteps = 4;
 constexpr int64_t kFirstTrial = 4;
+constexpr int64_t kShortestInterval = 128;
 constexpr int64_t kLongestInterval = 4096;
 // Of the followers, once all have tried; the others decode plainly meanwhile.
 constexpr int kTrialShare = 8;
@@ -144,7 +145,7 @@ LoadChoice LoadLengths::choose(int followers, int others) {
   if (!own.on || own.trial > 0) return try_out(own, followers, best, gain);
   if (gain < 1.0) {
     own.on = false;
-    own.interval = 4 * kFirstTrial;
+    own.interval = kShortestInterval;
     own.next_trial = own.steps + own.interval;
     return {};
   }
@@ -158,7 +159,7 @@ LoadChoice LoadLengths::try_out(Decision& own, int followers, int best, double g
   own.tried = true;
   own.on = gain > kHysteresis;
   const int64_t growth = gain < kHopeless ? 4 : 2;
-  own.interval = std::min(growth * std::max(own.interval, kFirstTrial), kLongestInterval);
+  own.interval = std::min(std::max(growth * own.interval, kShortestInterval), kLongestInterval);
   own.next_trial = own.steps + own.interval;
   return {own.on ? best : 0, own.on ? followers : 0};
 }
