@@ -1,6 +1,6 @@
 /** Batch jobs as the library runs them. */
 import { existsSync, readFileSync } from 'node:fs';
-import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import zlib, { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -198,10 +198,13 @@ describe('resuming', () => {
       await interrupt(again(options), after);
       // As a kill in the middle of a line leaves it.
       await appendFile(options.output, whole.subarray(3, 40));
+      await writeFile(`${options.output}.job.json.${after}.tmp`, 'half a checkpoint');
     }
     const summary = await runBatch(again(options));
     expect(summary.resumed).toBeGreaterThanOrEqual(28);
     expect((await readFile(options.output)).equals(whole)).toBe(true);
+    const left = ['in.jsonl', 'out.jsonl', 'out.jsonl.job.json'];
+    expect((await readdir(path.dirname(options.output))).sort()).toEqual(left);
     // And once more, for nothing.
     expect(await runBatch(again(options))).toMatchObject({ records: 60, resumed: 60 });
     expect((await readFile(options.output)).equals(whole)).toBe(true);
@@ -349,6 +352,15 @@ describe('shards', () => {
     await expectError(mergeShards(outputs, options.output), 'ERR_IO', 'EEXIST');
     const swapped = [...outputs.slice(4), ...outputs.slice(0, 4)];
     const other = `${options.output}.other`;
+    const named = mergeShards(swapped, other);
+    await expectError(named, 'ERR_INPUT', 'expected shard 1/7, received shard 5/7');
+    const last = `${outputs[6]}.job.json`;
+    await writeFile(
+      last,
+      (await readFile(last, 'utf8')).replace('"complete": true', '"complete": false'),
+    );
+    await expectError(mergeShards(outputs, other), 'ERR_INPUT', 'received incomplete shard 7/7');
+    for (const output of outputs) await rm(`${output}.job.json`);
     await expectError(mergeShards(swapped, other), 'ERR_INPUT', 'has no predecessor');
     expect(existsSync(other)).toBe(false);
   });

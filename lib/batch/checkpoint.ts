@@ -1,5 +1,5 @@
 /** The file beside an output that says how far the job is, and what job it is. */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import { show } from '../validate.ts';
@@ -81,6 +81,20 @@ export async function writeCheckpoint(output: string, checkpoint: Checkpoint): P
     await syncFolder(path.dirname(file));
   } catch (cause) {
     await rm(temporary, { force: true });
+    throw writeError(file, cause);
+  }
+}
+
+/** What runs that were killed in the middle of writeCheckpoint() have left. */
+export async function removeTemporaries(output: string): Promise<void> {
+  const file = checkpointFile(output);
+  const folder = path.dirname(file);
+  try {
+    for (const name of await readdir(folder)) {
+      const left = name.startsWith(`${path.basename(file)}.`) && name.endsWith('.tmp');
+      if (left) await rm(path.join(folder, name), { force: true });
+    }
+  } catch (cause) {
     throw writeError(file, cause);
   }
 }

@@ -2,7 +2,7 @@
 import { open, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SpeccascadeError } from '../errors.ts';
-import { writeError } from './checkpoint.ts';
+import { readCheckpoint, writeError } from './checkpoint.ts';
 import { compressionOf } from './compression.ts';
 import { openInput, type Source } from './input.ts';
 
@@ -11,7 +11,8 @@ const lineEnd = Buffer.from('\n');
 /**
  * Deals the lines of all shards, given in their order, back into one file: the bytes that one job
  * without shards writes. Shards may be compressed; the output is plain, and must not exist yet.
- * Errors: ERR_INPUT (a shard whose number of lines cannot be, no shards), ERR_IO.
+ * Errors: ERR_INPUT (no shards; one whose checkpoint says that it is another or not complete, or
+ * whose number of lines cannot be), ERR_IO.
  */
 export async function mergeShards(shards: readonly string[], output: string): Promise<void> {
   if (shards.length === 0) throw new SpeccascadeError('ERR_INPUT', 'shards: expected at least one');
@@ -19,6 +20,7 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
   }
+  await Promise.all(shards.map((shard, i) => checkShard(shard, `${i + 1}/${shards.length}`)));
   const stop = new AbortController();
   const inputs = await Promise.all(shards.map((shard) => openInput(shard, stop.signal)));
   try {
@@ -37,6 +39,19 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
     stop.abort();
     for (const input of inputs) input.close();
   }
+}
+
+/** A shard without its checkpoint is taken as it is. */
+async function checkShard(file: string, expected: string): Promise<void> {
+  const checkpoint = await readCheckpoint(file);
+  if (checkpoint === null) return;
+  const { complete, job } = checkpoint;
+  if (complete && job['shard'] === expected) return;
+  const found = `${complete ? '' : 'incomplete '}shard ${String(job['shard'])}`;
+  throw new SpeccascadeError(
+    'ERR_INPUT',
+    `shards: ${file}: expected shard ${expected}, received ${found}`,
+  );
 }
 
 /** A line of each in turn, until none has one. */

@@ -8,6 +8,7 @@ import {
   checkpointFile,
   checkpointFormat,
   readCheckpoint,
+  removeTemporaries,
   writeCheckpoint,
   writeError,
   type Done,
@@ -134,12 +135,16 @@ export class FileOutput implements JobOutput {
     if (found !== null) checkSameJob(checkpointFile(output), found.job, job);
     else await checkFree(settings);
     const { done: before, complete } = found ?? { done: nothingDone, complete: false };
+    await removeTemporaries(output);
     try {
       // First: a file without its checkpoint could not be told from someone else's.
       const said = { format: checkpointFormat, owner, complete, done: before, job } as const;
       await writeCheckpoint(output, said);
       const handle = await open(output, before.bytes === 0 ? 'w' : 'r+');
-      await cutTo(handle, before, output);
+      await cutTo(handle, before, output).catch(async (cause: unknown) => {
+        await handle.close();
+        throw cause;
+      });
       return new FileOutput(settings, { handle, job, owner, before, complete });
     } catch (cause) {
       throw writeError(output, cause);
@@ -252,7 +257,6 @@ async function statOf(file: string): Promise<Stats | null> {
 async function cutTo(handle: FileHandle, { bytes }: Done, output: string): Promise<void> {
   const { size } = await handle.stat();
   if (size < bytes) {
-    await handle.close();
     const problem = `expected at least the ${bytes} bytes of its checkpoint, found ${size}`;
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
   }
