@@ -103,27 +103,31 @@ function jsonOf(value: unknown): Source {
   return new SpeccascadeError('ERR_INPUT', problem);
 }
 
-/** Gives up waiting when the signal fires, however long the next item is in coming. */
+/**
+ * Gives up waiting when the signal fires, however long the next item is in coming. Not by a race
+ * with one promise for all items: that would remember every one of them.
+ */
 function abortable<T>(
   items: AsyncGenerator<T, void, undefined>,
   signal: AbortSignal,
 ): AsyncIterable<T> {
-  let fail: (error: SpeccascadeError) => void;
-  const aborted = new Promise<never>((_resolve, reject) => (fail = reject));
-  aborted.catch(() => {});
+  let failure: SpeccascadeError | undefined;
+  let giveUp: ((error: SpeccascadeError) => void) | undefined;
   const abort = (): void => {
     const details = { cause: signal.reason as unknown };
+    failure = new SpeccascadeError('ERR_ABORTED', 'the job was aborted', details);
     items.return().catch(() => {}); // as soon as it can: it may be waiting itself
-    fail(new SpeccascadeError('ERR_ABORTED', 'the job was aborted', details));
+    giveUp?.(failure);
   };
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next: () => Promise.race([items.next(), aborted]),
-      return: () => items.return(),
-    }),
-  };
+  const next = (): Promise<IteratorResult<T, void>> =>
+    new Promise((resolve, reject) => {
+      if (failure !== undefined) return reject(failure);
+      giveUp = reject;
+      items.next().then(resolve, reject);
+    });
+  return { [Symbol.asyncIterator]: () => ({ next, return: () => items.return() }) };
 }
 
 function readError(name: string, cause: unknown): SpeccascadeError {
