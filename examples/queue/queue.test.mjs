@@ -11,11 +11,11 @@ import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { chain, createSession, runBatch, T5Model } from 'speccascade';
+import { chain, createSession, runBatch, T5Model } from './speccascade.mjs';
 import { queueName, redis, shardFile } from './shards.mjs';
 
 const here = import.meta.dirname;
-const root = new URL('.', import.meta.resolve('speccascade/package.json'));
+const root = new URL('../../', import.meta.url);
 const model = (name) => fileURLToPath(new URL(`models/${name}`, root));
 const shards = 3;
 const children = [];

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { Queue, QueueEvents } from 'bullmq';
-import { mergeShards } from 'speccascade';
+import { mergeShards } from './speccascade.mjs';
 import { commandLine, queueName, redis, shardFile } from './shards.mjs';
 
 const usage = 'usage: node submit.mjs [--shards N] [--seed SEED] [--prefix TEXT] INPUT OUTPUT';

@@ -4,11 +4,10 @@
 //   node worker.mjs [--target DIR] [--draft DIR] [--max-batch 16] [--temperature 0] [--lock-ms 30000]
 import { fileURLToPath } from 'node:url';
 import { DelayedError, UnrecoverableError, Worker } from 'bullmq';
-import { chain, createSession, runBatch, T5Model } from 'speccascade';
+import { chain, createSession, runBatch, T5Model } from './speccascade.mjs';
 import { commandLine, queueName, redis } from './shards.mjs';
 
-const bundled = (name) =>
-  fileURLToPath(new URL(`models/${name}`, import.meta.resolve('speccascade/package.json')));
+const bundled = (name) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 const { values } = commandLine('usage: node worker.mjs [options]', {
   target: { type: 'string', default: bundled('large') },
   draft: { type: 'string', default: bundled('base') },
