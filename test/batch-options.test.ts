@@ -1,7 +1,13 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createSession, runBatch, type BatchOptions, type DecodeSession } from '../lib/index.ts';
+import {
+  chain,
+  createSession,
+  runBatch,
+  type BatchOptions,
+  type DecodeSession,
+} from '../lib/index.ts';
 import { expectError } from './support/checkpoint-builder.ts';
 import { loadGolden } from './support/models.ts';
 
@@ -30,4 +36,16 @@ describe('options', () => {
     await expectError(runBatch(options), 'ERR_INPUT', message);
     expect(existsSync('never written')).toBe(false);
   });
+});
+
+it('sessions whose lengths follow the load give no lines that depend on it', async () => {
+  const target = await loadGolden('relu-tied');
+  const draft = chain(target, { length: 2 });
+  const job = { input: [], output: 'never written', counters: true };
+  await using loaded = await createSession({ target, draft, lengths: 'load' });
+  const counting = runBatch({ ...job, session: loaded });
+  await expectError(counting, 'ERR_INPUT', "counters: expected false with lengths: 'load'");
+  await using loose = await createSession({ target, draft, lengths: 'load', reproducible: false });
+  const sampling = runBatch({ ...job, counters: false, session: loose });
+  await expectError(sampling, 'ERR_INPUT', 'session: expected one that is reproducible');
 });

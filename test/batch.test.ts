@@ -1,5 +1,5 @@
 /** Batch jobs as the library runs them. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { appendFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import zlib, { gunzipSync, gzipSync } from 'node:zlib';
@@ -288,7 +288,7 @@ describe('resuming', () => {
         if (done < 5 || taken) return;
         taken = true;
         const text = readFileSync(file, 'utf8');
-        void writeFile(file, text.replace(/"owner": "[^"]*"/, '"owner": "another"'));
+        writeFileSync(file, text.replace(/"owner": "[^"]*"/, '"owner": "another"'));
       },
     });
     await expectError(first, 'ERR_IO', 'another run has taken this job over');

@@ -30,8 +30,8 @@ export interface BatchOptions {
   /** Whether lines hold the ids of the output; default false, true for a target without tokenizer. */
   tokens?: boolean;
   /**
-   * Whether lines hold the counters of the decoding; default false. With `lengths: 'load'` they depend
-   * on the load, so that a resumed job may differ in them.
+   * Whether lines hold the counters of the decoding; default false. Not with `lengths: 'load'`, where
+   * they depend on the load and a resumed job would differ in them.
    */
   counters?: boolean;
   /** Go on with an interrupted job of the same output, or begin it; default false. */
@@ -109,7 +109,14 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
   checkKeys('batch options', checkObject('batch options', options), keys);
   const { session, signal } = options;
   if (!(session instanceof DecodeSession)) throw inputError('session', 'a DecodeSession', session);
-  const { target, defaults } = session.settings;
+  const { target, defaults, followsLoad, reproducible } = session.settings;
+  if (followsLoad && !reproducible) {
+    throw inputError('session', 'one that is reproducible, as a resumed job has to be', false);
+  }
+  const counters = checkBoolean('counters', options.counters ?? false);
+  if (counters && followsLoad) {
+    throw inputError('counters', "false with lengths: 'load', on which they depend", counters);
+  }
   const field = checkText('field', options.field ?? 'text');
   if (field === '' || reservedFields.includes(field)) {
     throw inputError('field', `a name other than ${reservedFields.join(' and ')}`, field);
@@ -135,7 +142,7 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
     prefix: checkText('prefix', options.prefix ?? ''),
     seed: options.seed === undefined ? (defaults.seed ?? 0n) : checkSeed(options.seed),
     tokens: checkBoolean('tokens', options.tokens ?? target.tokenizer === null),
-    counters: checkBoolean('counters', options.counters ?? false),
+    counters,
     temperature: defaults.temperature,
     resume,
     overwrite,
