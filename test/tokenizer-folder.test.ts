@@ -99,7 +99,7 @@ describe('declared tokens', () => {
       'config.json': { vocab_size: 8001 },
       'tokenizer_config.json': { additional_special_tokens: ['<one>', { content: '<two>' }] },
     };
-    const tokenizer = await load(files, ['models/small/tokenizer.json']);
+    const tokenizer = await load(files, ['models/large/tokenizer.json']);
     expect(tokenizer.vocabSize).toBe(8001);
     expect(tokenizer.encode('<one>')).toEqual([8000, 1]);
     expect(Math.max(...tokenizer.encode('<two>'))).toBeLessThan(8000);
@@ -107,7 +107,7 @@ describe('declared tokens', () => {
 
   test('keep the id their text has, and take a free one where theirs is taken', async () => {
     const added = { man: 28, '<new>': 5, '▁a': 7 };
-    const tokenizer = await load({ 'added_tokens.json': added }, ['models/small/tokenizer.json']);
+    const tokenizer = await load({ 'added_tokens.json': added }, ['models/large/tokenizer.json']);
     expect(tokenizer.encode('<new>')).toEqual([8000, 1]);
     expect(tokenizer.decode([4])).toBe('a');
   });

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = { large: 'tokenizer.json', base: 'spiece.model', small: 'tokenizer.json' } as const;
+const folders = { large: 'tokenizer.json', base: 'spiece.model', small: 'spiece.model' } as const;
 type Name = keyof typeof folders;
 const names = Object.keys(folders) as Name[];
 
