@@ -39,7 +39,9 @@ try {
   const random = randomNumbers(Number(values.seed));
   const rows: string[][] = [];
   for (let i = 1; i <= Number(values.kills); i += 1) {
-    const { afterMs, bytes, during } = await killOnce(job(killed), output, random, 300);
+    const kill = await killOnce(job(killed), output, random, 300);
+    if (kill === null) throw new Error(`the job ended before kill ${i}: give it more records`);
+    const { afterMs, bytes, during } = kill;
     rows.push([String(i), during, afterMs.toFixed(0), String(bytes)]);
   }
   console.log(table(['kill', 'during', 'after ms', 'bytes of output'], rows));

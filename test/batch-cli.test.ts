@@ -14,7 +14,7 @@ import { killOnce, randomNumbers } from './support/kill.ts';
 
 const model = ['--target', 'models/small', '--no-draft', '--dtype', 'f32'];
 const sampled = [...model, '--temperature', '0.8', '--seed', '7', '--max-new-tokens', '16'];
-const records = captionRecords(1200);
+const records = captionRecords(2400);
 let folder: string;
 let input: string;
 let whole: Buffer;
@@ -27,7 +27,7 @@ beforeAll(async () => {
   input = await writeRecords(place('in.jsonl'), records);
   const { code, err } = await run(job('whole.jsonl'));
   expect(code, err).toBe(0);
-  expect(err).toMatch(/^1200 records \| \d+ tokens in [\d.]+ s \(\d+ tokens\/s\)\n$/);
+  expect(err).toMatch(/^2400 records \| \d+ tokens in [\d.]+ s \(\d+ tokens\/s\)\n$/);
   whole = await readFile(place('whole.jsonl'));
 });
 
@@ -35,7 +35,10 @@ describe('a job', () => {
   it('killed five times and resumed gives the same bytes', async () => {
     const random = randomNumbers(5);
     const again = job('killed.jsonl', '--resume', '--checkpoint-seconds', '0.1');
-    for (let i = 0; i < 5; i += 1) await killOnce(again, place('killed.jsonl'), random, 150);
+    let kills = 0;
+    // A fast machine may come to the end of the job before the last of them.
+    while (kills < 5 && (await killOnce(again, place('killed.jsonl'), random, 40))) kills += 1;
+    expect(kills).toBeGreaterThanOrEqual(2);
     const { code, err } = await run(again);
     expect(code, err).toBe(0);
     expect((await readFile(place('killed.jsonl'))).equals(whole)).toBe(true);
@@ -163,7 +166,7 @@ describe('a full disk', () => {
     expect(Number(bytes)).toBe(limit); // a line was torn
     expect(err).toMatch(/ERR_IO: .*EFBIG/);
     expect((await readFile(place('limited.jsonl'))).equals(whole)).toBe(true);
-    expect(readOutput(place('limited.jsonl'))).toHaveLength(1200);
+    expect(readOutput(place('limited.jsonl'))).toHaveLength(records.length);
   });
 });
 

@@ -16,13 +16,13 @@ export interface Kill {
 const startShare = 0.25;
 const longestStartMs = 1500;
 
-/** `arguments_`: of a job with --resume. Throws where the job comes to its end before its kill. */
+/** `arguments_`: of a job with --resume. null: it came to its end before its kill. */
 export async function killOnce(
   arguments_: readonly string[],
   output: string,
   random: () => number,
   longestMs: number,
-): Promise<Kill> {
+): Promise<Kill | null> {
   const before = size(output);
   const begin = performance.now();
   const child = start(arguments_);
@@ -38,7 +38,8 @@ export async function killOnce(
   }
   child.kill('SIGKILL');
   const { code, err } = await ended;
-  if (code !== null) throw new Error(`the job ended before it was killed (${code}): ${err}`);
+  if (code === 0) return null;
+  if (code !== null) throw new Error(`the job failed before it was killed (${code}): ${err}`);
   return { afterMs: performance.now() - begin, bytes: size(output), during };
 }
 
