@@ -2,6 +2,7 @@
 // failed and were skipped (with a reason). scripts/test.mjs chooses, times and counts them.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -58,7 +59,8 @@ function counted(succeeded, counts) {
 
 function ctest(dir, env) {
   const report = freshReport(`ctest-${path.basename(dir)}.xml`);
-  const args = ['--test-dir', dir, '--output-on-failure', '--no-tests=error'];
+  const parallel = ['--parallel', String(os.availableParallelism())];
+  const args = ['--test-dir', dir, '--output-on-failure', '--no-tests=error', ...parallel];
   const succeeded = run('ctest', [...args, '--output-junit', report], env);
   const suite = existsSync(report) ? /<testsuite[^>]*>/.exec(readFileSync(report, 'utf8')) : null;
   const value = (name) =>
