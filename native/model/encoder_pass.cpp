@@ -30,8 +30,9 @@ EncoderPass::EncoderPass(const Model& model, int max_rows, int max_sequences, Cr
       qkv_(area(max_rows, 3 * model.config.inner())),
       attended_(area(max_rows, model.config.inner())),
       feed_forward_(area(max_rows, model.config.d_ff)),
-      scratch_(std::max(product_scratch_bytes(model, max_rows),
-                        attention_scratch_bytes(max_rows, model.threads))) {
+      scratch_(
+          std::max(product_scratch_bytes(model, max_rows),
+                   encoder_attention_scratch_bytes(max_rows, model.config.d_kv, model.threads))) {
   emit();
 }
 

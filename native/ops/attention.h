@@ -20,9 +20,10 @@
 
 namespace speccascade {
 
-// Bytes of scratch for attention of rows over at most `max_keys` keys each, on at
-// most `threads` threads.
+// Bytes of scratch for attention of decoder rows over at most `max_keys` keys each, on
+// at most `threads` threads; for that of encoder rows.
 size_t attention_scratch_bytes(int max_keys, int threads);
+size_t encoder_attention_scratch_bytes(int max_keys, int head_dim, int threads);
 
 struct EncoderAttentionArgs {
   const float* qkv;   // [rows, 3 * heads * head_dim]: queries, keys, values
@@ -35,7 +36,7 @@ struct EncoderAttentionArgs {
   const int32_t* row_sequence;  // [rows]
   const int32_t* offsets;       // [sequences + 1] first row of each sequence
   int max_keys;
-  void* scratch;  // attention_scratch_bytes(max_keys, threads)
+  void* scratch;  // encoder_attention_scratch_bytes(max_keys, head_dim, threads)
 };
 
 struct SelfAttentionArgs {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/thread_pool.h"
+#include "ops/attention_bias.h"
 #include "ops/cpu_kernels.h"
 #include "ops/relative_bias.h"
 
@@ -34,15 +35,6 @@ Scratch task_scratch(void* memory, int max_keys, int64_t task) {
   for (float*& bias : scratch.bias) bias = std::exchange(next, next + keys);
   scratch.key_rows = reinterpret_cast<int32_t*>(next);
   return scratch;
-}
-
-// bias[j] = table[clamp(j - position) + max_distance], j < keys
-void fill_bias(const float* table, int max_distance, int position, int keys, float* bias) {
-  const int near_begin = std::clamp(position - max_distance, 0, keys);
-  const int near_end = std::clamp(position + max_distance + 1, 0, keys);
-  std::fill(bias, bias + near_begin, table[0]);
-  for (int j = near_begin; j < near_end; ++j) bias[j] = table[j - position + max_distance];
-  std::fill(bias + near_end, bias + keys, table[2 * max_distance]);
 }
 
 // The cache rows of a row's keys by position: committed ones, then ancestors.
@@ -91,41 +83,6 @@ int useful_threads(int64_t work, int threads) {
 size_t attention_scratch_bytes(int max_keys, int threads) {
   return static_cast<size_t>(std::max(threads, 1)) * kTasksPerThread * kArrays *
          padded_keys(max_keys) * sizeof(float);
-}
-
-// Heads outermost: one head's keys and values stay in the cache for all rows.
-void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads) {
-  const int inner = args.heads * args.head_dim;
-  const int rows = *args.num_rows;
-  const CpuKernels& kernels = cpu_kernels();
-  const int64_t work = static_cast<int64_t>(rows) * rows * inner;
-  const int64_t stride = 3 * static_cast<int64_t>(inner);
-  const auto attend = [&](const Scratch& scratch, int h, int begin, int end) {
-    const float* head = args.qkv + static_cast<int64_t>(h) * args.head_dim;
-    const float* bias = args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance);
-    for (int row = begin; row < end;) {
-      const int sequence = args.row_sequence[row];
-      const int first = args.offsets[sequence];
-      const int keys = args.offsets[sequence + 1] - first;
-      AttendHead job = {};
-      job.keys = head + first * stride + inner;
-      job.values = job.keys + inner;
-      job.row_stride = stride;
-      job.num_keys = keys;
-      job.head_dim = args.head_dim;
-      for (; row < end && args.row_sequence[row] == sequence && job.num_queries < kMaxQueries;
-           ++row) {
-        const int q = job.num_queries++;
-        fill_bias(bias, args.max_distance, row - first, keys, scratch.bias[q]);
-        job.query[q] = head + row * stride;
-        job.bias[q] = scratch.bias[q];
-        job.scores[q] = scratch.scores[q];
-        job.out[q] = args.out + static_cast<int64_t>(row) * inner + h * args.head_dim;
-      }
-      kernels.attend_head(job);
-    }
-  };
-  for_items(args.heads, rows, useful_threads(work, threads), args.scratch, args.max_keys, attend);
 }
 
 void self_attention_cpu(const SelfAttentionArgs& args, int threads) {

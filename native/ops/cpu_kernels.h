@@ -28,6 +28,35 @@ struct AttendHead {
   float* out[kMaxQueries];         // [head_dim] each
 };
 
+// One head's keys and values of a whole sequence, to be packed for attend_packed.
+struct PackHead {
+  const float* keys;    // key j starts at keys + j * row_stride
+  const float* values;  // likewise
+  int64_t row_stride;
+  int num_keys;
+  int head_dim;
+  float* packed_keys;    // [num_keys rounded up to 32, head_dim]
+  float* packed_values;  // [num_keys, head_dim rounded up to 32]
+};
+
+// Queries that attend_packed needs scores for at once.
+constexpr int kPackedQueries = 12;
+
+// One head of queries at consecutive positions over packed keys and values.
+struct AttendPacked {
+  int num_queries;
+  const float* query;  // query r starts at query + r * query_stride
+  int64_t query_stride;
+  const float* keys;
+  const float* values;
+  int num_keys;
+  int head_dim;
+  const float* bias;  // of query r and key j: bias[j - r]
+  float* scores;      // scratch, [kPackedQueries, num_keys rounded up to 32]
+  float* out;         // [num_queries, head_dim], rows out_stride apart
+  int64_t out_stride;
+};
+
 // The rows of a product in the type that they are multiplied in.
 struct GemmInputs {
   const char* prepared;  // null: the rows of x are read as they are
@@ -48,6 +77,8 @@ struct CpuKernels {
   void (*rms_norm_row)(const float* x, const float* weight, int width, float epsilon, float scale,
                        float* out);
   void (*attend_head)(const AttendHead& args);
+  void (*pack_head)(const PackHead& args);
+  void (*attend_packed)(const AttendPacked& args);
   // Index of the largest entry, the lowest one of equals; *finite is false if any
   // entry is NaN or +infinity (minus infinity is a masked entry).
   int (*argmax)(const float* row, int count, bool* finite);

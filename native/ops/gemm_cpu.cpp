@@ -15,8 +15,10 @@ constexpr int64_t kWorkPerThread = 1 << 18;
 // Entries of x below which one thread prepares them all.
 constexpr int64_t kEntriesPerThread = 1 << 15;
 
-// Panels handed out together: what the widest tile takes in one go.
+// Panels handed out together where rows are few: what the widest tile takes in one
+// go. With more rows a tile takes one panel, and tasks are evened out instead.
 constexpr int kPanelsPerTask = 4;
+constexpr int kFewRows = 6;
 
 bool prepares(DType dtype) {
   return dtype == DType::kInt8 || (dtype == DType::kBF16 && cpu_kernels().rounds_inputs);
@@ -27,7 +29,10 @@ size_t prepared_stride(int k, DType dtype) {
   const size_t groups = (static_cast<size_t>(k) + kScaleGroup - 1) / kScaleGroup;
   const size_t bytes = dtype == DType::kInt8 ? groups * (kScaleGroup + 8)
                                              : static_cast<size_t>(groups_of(k, dtype)) * 4;
-  return (bytes + 63) / 64 * 64;
+  const size_t lines = (bytes + 63) / 64;
+  // Rows a power of two apart would share a few sets of the first-level cache, and a
+  // tile walks a dozen of them side by side.
+  return (lines % 8 == 0 ? lines + 1 : lines) * 64;
 }
 
 int useful_threads(int64_t work, int64_t per_thread, int threads) {
@@ -77,12 +82,13 @@ void gemm_cpu(const GemmArgs& args, int threads) {
   const CpuKernels& kernels = cpu_kernels();
   if (useful == 1) return kernels.gemm_panels(args, inputs, rows, 0, panels);
   // A few tasks a thread even out cores of unequal speed.
-  const int tasks_wanted = useful * 4;
-  const int per_task = std::max(kPanelsPerTask, (panels / tasks_wanted + kPanelsPerTask - 1) /
-                                                    kPanelsPerTask * kPanelsPerTask);
-  parallel_for((panels + per_task - 1) / per_task, useful, [&](int64_t task) {
-    const int begin = static_cast<int>(task) * per_task;
-    kernels.gemm_panels(args, inputs, rows, begin, std::min(panels, begin + per_task));
+  const int together = rows > kFewRows ? 1 : kPanelsPerTask;
+  const int units = (panels + together - 1) / together;
+  const int tasks = std::min(units, useful * 4);
+  parallel_for(tasks, useful, [&](int64_t task) {
+    const int begin = static_cast<int>(task * units / tasks) * together;
+    const int end = static_cast<int>((task + 1) * units / tasks) * together;
+    kernels.gemm_panels(args, inputs, rows, begin, std::min(panels, end));
   });
 }
 

@@ -141,6 +141,10 @@ SC_INLINE const char* input_row(const GemmArgs& args, const GemmInputs& inputs, 
   return reinterpret_cast<const char*>(args.x + at * args.ldx);
 }
 
+SC_INLINE float* output_row(const GemmArgs& args, int row) {
+  return args.out + static_cast<int64_t>(args.out_rows ? args.out_rows[row] : row) * args.ldo;
+}
+
 // What is left to do to the sums in `tile` of rows from `row` on and P panels from
 // `panel` on, whose first line is at `lines`.
 template <int P>
@@ -149,8 +153,7 @@ void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lin
   const Matrix& weight = args.weight;
   const int width = panel_columns(weight.gated);
   for (int r = 0; r < rows; ++r) {
-    const int out_row = args.out_rows ? args.out_rows[row + r] : row + r;
-    float* out = args.out + static_cast<int64_t>(out_row) * args.ldo;
+    float* out = output_row(args, row + r);
     for (int p = 0; p < P; ++p) {
       float* product = tile + (r * inputs.parts * P + p) * kPanel;
       if (weight.dtype == DType::kInt8) {
@@ -162,6 +165,18 @@ void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lin
       const int columns = weight.n - column < width ? weight.n - column : width;
       finish_panel(args, product, out + column, columns);
     }
+  }
+}
+
+// Brings the outputs of a tile near while its products are summed: stores that wait
+// for their lines one tile after the other fill the store buffer and stop the rest.
+SC_INLINE void expect_outputs(const GemmArgs& args, int row, int rows, int panel, int panels) {
+  const int width = panel_columns(args.weight.gated);
+  const int begin = panel * width;
+  const int end = begin + panels * width < args.weight.n ? begin + panels * width : args.weight.n;
+  for (int r = 0; r < rows; ++r) {
+    const float* out = output_row(args, row + r);
+    for (int column = begin; column < end; column += 16) __builtin_prefetch(out + column, 1, 3);
   }
 }
 
@@ -184,6 +199,7 @@ void tile_block(const GemmArgs& args, const GemmInputs& inputs, Block block, int
   const size_t blocks = static_cast<size_t>(block.count);
   const size_t share = line_bytes(weight.k, weight.dtype) / blocks;
   const Ahead ahead = {next + static_cast<size_t>(block.index) * share, kLineBytes / blocks};
+  expect_outputs(args, first / inputs.parts, R / inputs.parts, panel, P);
   alignas(64) float tile[R * P * kPanel];
   for (int vec = 0; vec < kLineVecs; vec += kTileVecs) {
     if constexpr (Product::kIntegers) {

@@ -200,10 +200,17 @@ SC_INLINE void weigh_values(const AttendHead& a, int d, const float* factor) {
 // Scores of one query to weights that sum up to what is returned. Never inlined:
 // compiled once, it gives the same bits whatever the query's company.
 __attribute__((noinline)) inline float weights_of(float* scores, const float* bias, int num_keys) {
-  float max_score = -__builtin_inff();
-  for (int j = 0; j < num_keys; ++j) {
-    if (bias) scores[j] += bias[j];
-    max_score = scores[j] > max_score ? scores[j] : max_score;
+  Vec highest = splat(-__builtin_inff());
+  int i = 0;
+  for (; i + kLanes <= num_keys; i += kLanes) {
+    const Vec value = bias ? load(scores + i) + load(bias + i) : load(scores + i);
+    store(scores + i, value);
+    highest = max(highest, value);
+  }
+  float max_score = reduce_max(highest);
+  for (; i < num_keys; ++i) {
+    if (bias) scores[i] += bias[i];
+    max_score = scores[i] > max_score ? scores[i] : max_score;
   }
   return exp_row(scores, num_keys, max_score, 1.0f, scores);
 }

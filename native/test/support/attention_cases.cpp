@@ -80,7 +80,7 @@ void try_encoder(const Shape& shape, const std::vector<int>& lengths, int thread
   const std::vector<float> qkv = random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
-  const Buffer scratch(attention_scratch_bytes(rows, threads));
+  const Buffer scratch(encoder_attention_scratch_bytes(rows, shape.head_dim, threads));
   ops.encoder({qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads, shape.head_dim,
                &rows, row_sequence.data(), offsets.data(), rows, scratch.data()},
               threads);
@@ -201,7 +201,7 @@ void large_scores_stay_finite() {
   const std::vector<float> bias(static_cast<size_t>(bias_columns(2)), 0.0f);
   const std::vector<int32_t> row_sequence = {0, 0, 0}, offsets = {0, 3};
   std::vector<float> out(3 * 16);
-  const Buffer scratch(attention_scratch_bytes(rows, 1));
+  const Buffer scratch(encoder_attention_scratch_bytes(rows, 16, 1));
   ops.encoder({qkv.data(), out.data(), bias.data(), shape.max_distance, 1, 16, &rows,
                row_sequence.data(), offsets.data(), rows, scratch.data()},
               1);
