@@ -39,6 +39,24 @@ constexpr bool kRoundsInputs = false;
 inline void round_row(int, const float*, int, char*, size_t) {}
 #endif
 
+typedef int8_t ByteVec __attribute__((vector_size(kLanes)));
+
+#if defined(SC_AVX512)
+SC_INLINE int32_t largest_lane(IntVec v) { return _mm512_reduce_max_epi32((__m512i)v); }
+SC_INLINE int32_t sum_of_lanes(IntVec v) { return _mm512_reduce_add_epi32((__m512i)v); }
+#else
+SC_INLINE int32_t largest_lane(IntVec v) {
+  int32_t largest = v[0];
+  for (int i = 1; i < kLanes; ++i) largest = v[i] > largest ? v[i] : largest;
+  return largest;
+}
+SC_INLINE int32_t sum_of_lanes(IntVec v) {
+  int32_t sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += v[i];
+  return sum;
+}
+#endif
+
 // The bits of the largest magnitude among a group: of non-negative floats the order
 // is that of their bits, with infinity and NaN above all numbers.
 SC_INLINE int32_t largest_bits(const float* x) {
@@ -47,14 +65,7 @@ SC_INLINE int32_t largest_bits(const float* x) {
     const IntVec bits = (IntVec)load(x + i) & 0x7fffffff;
     best = bits > best ? bits : best;
   }
-  int32_t lane[kLanes];
-  memcpy(lane, &best, sizeof(best));
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
-    }
-  }
-  return lane[0];
+  return largest_lane(best);
 }
 
 // A group as integers of 8 bits with their scale, and what its sums are too large by
@@ -68,18 +79,15 @@ SC_INLINE void quantize_group(const float* x, char* out, float* scale, int32_t* 
   const bool some = finite && largest > 1e-30f;
   const float inverse = some ? 127.0f / largest : 0.0f;
   const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  int32_t value[kScaleGroup] = {};
-  for (int i = 0; some && i < kScaleGroup; i += kLanes) {
-    const Vec whole = (load(x + i) * inverse + magic) - magic;
+  IntVec sums = {};
+  for (int i = 0; i < kScaleGroup; i += kLanes) {
+    const Vec whole = some ? (load(x + i) * inverse + magic) - magic : Vec{};
     const IntVec integers = __builtin_convertvector(whole, IntVec);
-    memcpy(value + i, &integers, sizeof(integers));
+    const ByteVec bytes = __builtin_convertvector(integers, ByteVec);
+    memcpy(out + i, &bytes, sizeof(bytes));
+    sums += integers;
   }
-  int32_t sum = 0;
-  for (int i = 0; i < kScaleGroup; ++i) {
-    sum += value[i];
-    out[i] = static_cast<char>(value[i]);
-  }
-  *offset = -128 * sum;
+  *offset = -128 * sum_of_lanes(sums);
   *scale = some ? largest / 127.0f : finite ? 0.0f : largest * 0.0f;  // NaN unless finite
 }
 
