@@ -161,7 +161,7 @@ TreeOutcome choose_and_run(const StepArgs<Real>& args, StepRows<Real>& rows,
   const std::vector<int32_t> depths = node_depths(args.parents, args.nodes);
   if constexpr (std::is_same_v<Real, float>) {
     if (args.uniforms == nullptr) {
-      PhiloxChoices choices(args.at, depths.data());
+      PhiloxChoices<RowMath<float>> choices(args.at, depths.data());
       return run_step(args, rows, choices, path);
     }
   }

@@ -9,6 +9,7 @@
 //   sync_warp(mask)  ballot(mask, flag)  shuffle(mask, value, lane)  shuffle_xor(mask, value, bits)
 //                                every lane of the mask; the mask is always written out
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
+//   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
 //   load_streaming(at)           16 aligned bytes that are read once
 //   copy_async(to, from, used)   16 aligned bytes into shared memory, of which the first `used`

@@ -34,6 +34,9 @@ SC_DEVICE T shuffle_xor(uint32_t mask, T value, int bits) {
   return __shfl_xor_sync(mask, value, bits);
 }
 
+SC_DEVICE int lowest_bit(uint32_t bits) { return __ffs(static_cast<int>(bits)) - 1; }
+SC_DEVICE int highest_bit(uint32_t bits) { return 31 - __clz(static_cast<int>(bits)); }
+
 template <typename T>
 SC_DEVICE T& shared() {
   __shared__ __align__(16) T memory;

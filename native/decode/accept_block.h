@@ -24,7 +24,8 @@ constexpr int kMaxDraft = 255;
 
 // w x pi - q where positive, into `out`; returns its sum.
 template <typename Math, typename Real>
-Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary, Real* out) {
+SC_COLLECTIVE Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary,
+                                  Real* out) {
   Math::for_each(vocabulary, [=](int v) {
     const Real difference = weight * pi[v] - drafter[v];
     out[v] = difference > 0 ? difference : Real{0};
@@ -34,7 +35,7 @@ Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabu
 
 // h_i for i < g.
 template <typename Real>
-Real block_threshold(Real residual, Real weight) {
+SC_COLLECTIVE Real block_threshold(Real residual, Real weight) {
   // In this order: a small residual must not be rounded away against 1.
   const Real whole = residual + (1 - weight);
   return whole > 0 ? residual / whole : Real{1};
@@ -43,10 +44,11 @@ Real block_threshold(Real residual, Real weight) {
 // Parameters as of accept_chain; thresholds, if not null, receives h_1 .. h_g and
 // weights w_0 .. w_g.
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
-ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary, const TargetRow& pi,
-                          const DrafterRow& drafter, typename Math::Real* scratch, const Ends& ends,
-                          Choices& choices, typename Math::Real* thresholds = nullptr,
-                          typename Math::Real* weights = nullptr) {
+SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary,
+                                        const TargetRow& pi, const DrafterRow& drafter,
+                                        typename Math::Real* scratch, const Ends& ends,
+                                        Choices& choices, typename Math::Real* thresholds = nullptr,
+                                        typename Math::Real* weights = nullptr) {
   using Real = typename Math::Real;
   // Nothing counts behind a token that ends the sequence.
   for (int i = 0; i < drafted; ++i) {

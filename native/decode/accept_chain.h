@@ -52,9 +52,10 @@ SC_HOST_DEVICE inline Real acceptance(Real wanted, Real drawn) {
 // choices     bool accept(Real probability, int place)
 //             int draw(const Real* weights, int count, Real total, int place)
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
-ChainOutcome accept_chain(int drafted, const int32_t* tokens, int vocabulary, const TargetRow& pi,
-                          const DrafterRow& drafter, typename Math::Real* scratch, const Ends& ends,
-                          Choices& choices) {
+SC_COLLECTIVE ChainOutcome accept_chain(int drafted, const int32_t* tokens, int vocabulary,
+                                        const TargetRow& pi, const DrafterRow& drafter,
+                                        typename Math::Real* scratch, const Ends& ends,
+                                        Choices& choices) {
   using Real = typename Math::Real;
   ChainOutcome outcome;
   for (int i = 0; i < drafted; ++i) {
@@ -82,8 +83,8 @@ ChainOutcome accept_chain(int drafted, const int32_t* tokens, int vocabulary, co
 // The same at temperature 0, where every row is one-hot at its argmax: keep
 // drafted tokens while they equal the target's, then emit the target's.
 template <typename Ends>
-ChainOutcome accept_chain_greedy(int drafted, const int32_t* tokens, const int32_t* best,
-                                 const Ends& ends) {
+SC_COLLECTIVE ChainOutcome accept_chain_greedy(int drafted, const int32_t* tokens,
+                                               const int32_t* best, const Ends& ends) {
   ChainOutcome outcome;
   for (int i = 0; i < drafted; ++i) {
     ++outcome.tested;

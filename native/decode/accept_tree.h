@@ -40,7 +40,7 @@ namespace tree_detail {
 
 // t = norm(max(0, t - r)). Left as it is where the difference is rounding noise.
 template <typename Math, typename Real>
-void subtract(Real* t, const Real* r, int vocabulary) {
+SC_COLLECTIVE void subtract(Real* t, const Real* r, int vocabulary) {
   const Real mass =
       Math::sum_of(vocabulary, [=](int v) { return t[v] > r[v] ? t[v] - r[v] : Real{0}; });
   if (mass < empty_residual<Real>()) return;
@@ -49,7 +49,7 @@ void subtract(Real* t, const Real* r, int vocabulary) {
 
 // t = norm(t without token). Left as it is where the rest is rounding noise.
 template <typename Math, typename Real>
-void exclude(Real* t, int32_t token, int vocabulary) {
+SC_COLLECTIVE void exclude(Real* t, int32_t token, int vocabulary) {
   const Real mass = Math::sum_of(vocabulary, [=](int v) { return v == token ? Real{0} : t[v]; });
   if (mass < empty_residual<Real>()) return;
   Math::for_each(vocabulary, [=](int v) { t[v] = v == token ? Real{0} : t[v] / mass; });
@@ -57,8 +57,8 @@ void exclude(Real* t, int32_t token, int vocabulary) {
 
 // row = norm(row without token); all zero if nothing else had mass.
 template <typename Math, typename Real>
-void remove_token(Real* row, int32_t token, int vocabulary) {
-  row[token] = 0;
+SC_COLLECTIVE void remove_token(Real* row, int32_t token, int vocabulary) {
+  Math::put(row, token, Real{0});
   const Real mass = Math::sum(row, vocabulary);
   if (mass > 0) Math::scale(row, vocabulary, 1 / mass);
 }
@@ -73,10 +73,10 @@ void remove_token(Real* row, int32_t token, int vocabulary) {
 //                    int draw(const Real* weights, int count, Real total, int depth)
 template <typename Math, typename TargetRow, typename DrafterRow, typename GivenRow, typename Ends,
           typename Choices>
-TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& pi,
-                        const DrafterRow& drafter, const GivenRow& given,
-                        typename Math::Real* wanted, typename Math::Real* proposal,
-                        const Ends& ends, Choices& choices, int32_t* path) {
+SC_COLLECTIVE TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, const TargetRow& pi,
+                                      const DrafterRow& drafter, const GivenRow& given,
+                                      typename Math::Real* wanted, typename Math::Real* proposal,
+                                      const Ends& ends, Choices& choices, int32_t* path) {
   using Real = typename Math::Real;
   const auto copy = [=](const Real* from, Real* to) {
     Math::for_each(vocabulary, [=](int v) { to[v] = from[v]; });

@@ -269,7 +269,7 @@ int CascadeDrafter::accept_sampled(int model, int slot, int begin) {
   const ModelLane& lane = *lanes_[static_cast<size_t>(model)];
   const int drafted = count(slot) - begin;
   const int vocabulary = context_.vocabulary;
-  OneHot one_hot(one_hot_.data());
+  OneHot<RowMath<float>> one_hot(one_hot_.data());
   const auto drawn = [&](int i) {
     const float* row = slot_part(proposal_.data(), slot, state_.max_nodes)[begin + i];
     return row != nullptr ? row : one_hot.at(tokens(slot)[begin + i]);
@@ -293,7 +293,7 @@ int CascadeDrafter::accept_sampled(int model, int slot, int begin) {
     return lenient() ? lenient_rows + row * vocabulary : lane.prob_row(row);
   };
   const auto ends = [&](int32_t token) { return ends_sequence(context_.sampling, slot, token); };
-  ReviewChoices choices(draw_address(state_, slot, state_.length[slot] + begin),
+  ReviewChoices<RowMath<float>> choices(draw_address(state_, slot, state_.length[slot] + begin),
                         slots_[static_cast<size_t>(slot)].reviews);
   const ChainOutcome outcome = accept_chain<RowMath<float>>(
       drafted, tokens(slot) + begin, vocabulary, wanted, drawn, scratch_.data(), ends, choices);

@@ -23,7 +23,7 @@ namespace speccascade {
 
 // beta(rho): the chance that one candidate is kept.
 template <typename Math, typename Real>
-Real kseq_beta(const Real* pi, const Real* drafter, int vocabulary, Real rho) {
+SC_COLLECTIVE Real kseq_beta(const Real* pi, const Real* drafter, int vocabulary, Real rho) {
   return Math::sum_of(vocabulary, [=](int v) {
     const Real wanted = pi[v] / rho;
     return wanted < drafter[v] ? wanted : drafter[v];
@@ -41,7 +41,7 @@ SC_HOST_DEVICE inline Real kseq_rate(Real beta, int k) {
 
 // The smallest valid rho, to the last bits of Real.
 template <typename Math, typename Real>
-Real kseq_rho(const Real* pi, const Real* drafter, int vocabulary, int k) {
+SC_COLLECTIVE Real kseq_rho(const Real* pi, const Real* drafter, int vocabulary, int k) {
   const auto valid = [=](Real rho) {
     const Real beta = kseq_beta<Math>(pi, drafter, vocabulary, rho);
     return rho * beta >= kseq_rate(beta, k);
@@ -58,8 +58,8 @@ Real kseq_rho(const Real* pi, const Real* drafter, int vocabulary, int k) {
 
 // The residual row, not normalised, into `out`; returns its sum.
 template <typename Math, typename Real>
-Real kseq_residual(const Real* pi, const Real* drafter, int vocabulary, int k, Real rho,
-                   Real* out) {
+SC_COLLECTIVE Real kseq_residual(const Real* pi, const Real* drafter, int vocabulary, int k,
+                                 Real rho, Real* out) {
   const Real beta = kseq_beta<Math>(pi, drafter, vocabulary, rho);
   const Real share = beta > 0 ? kseq_rate(beta, k) / beta : Real{0};
   Math::for_each(vocabulary, [=](int v) {
@@ -78,9 +78,10 @@ struct KseqOutcome {
 // tokens   [k] drawn independently from `drafter`
 // scratch  [vocabulary]
 template <typename Math, typename Choices>
-KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabulary, const typename Math::Real* pi,
-                        const typename Math::Real* drafter, typename Math::Real* scratch,
-                        Choices& choices) {
+SC_COLLECTIVE KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabulary,
+                                      const typename Math::Real* pi,
+                                      const typename Math::Real* drafter,
+                                      typename Math::Real* scratch, Choices& choices) {
   using Real = typename Math::Real;
   KseqOutcome outcome;
   const Real rho = kseq_rho<Math>(pi, drafter, vocabulary, k);
@@ -99,19 +100,20 @@ KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabulary, const type
 // K-SEQ at every node of a tree whose children were drawn independently from the node's
 // row: parameters as of accept_tree, scratch [vocabulary].
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
-TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary, const TargetRow& pi,
-                             const DrafterRow& drafter, typename Math::Real* scratch,
-                             const Ends& ends, Choices& choices, int32_t* path) {
+SC_COLLECTIVE TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary,
+                                           const TargetRow& pi, const DrafterRow& drafter,
+                                           typename Math::Real* scratch, const Ends& ends,
+                                           Choices& choices, int32_t* path) {
   using Real = typename Math::Real;
   // Choices of one node: candidates are told apart by their nodes, the final draw by depth.
   struct AtNode {
     Choices& choices;
     int first_child;
     int depth;
-    bool accept(Real probability, int child) {
+    SC_COLLECTIVE bool accept(Real probability, int child) {
       return choices.accept(probability, first_child + child);
     }
-    int draw(const Real* weights, int count, Real total, int /*place*/) {
+    SC_COLLECTIVE int draw(const Real* weights, int count, Real total, int /*place*/) {
       return choices.draw(weights, count, total, depth);
     }
   };

@@ -4,27 +4,30 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace speccascade {
 
+template <typename Math>
 class OneHot {
  public:
   // `row` [vocabulary] is all zero, and is so again at the end.
-  explicit OneHot(float* row) : row_(row) {}
-  ~OneHot() { clear(); }
+  SC_COLLECTIVE explicit OneHot(float* row) : row_(row) {}
+  SC_COLLECTIVE ~OneHot() { clear(); }
   OneHot(const OneHot&) = delete;
   OneHot& operator=(const OneHot&) = delete;
 
   // Valid until the next call.
-  const float* at(int32_t token) {
+  SC_COLLECTIVE const float* at(int32_t token) {
     clear();
-    row_[token] = 1.0f;
+    Math::put(row_, token, 1.0f);
     token_ = token;
     return row_;
   }
 
  private:
-  void clear() {
-    if (token_ >= 0) row_[token_] = 0.0f;
+  SC_COLLECTIVE void clear() {
+    if (token_ >= 0) Math::put(row_, token_, 0.0f);
     token_ = -1;
   }
 

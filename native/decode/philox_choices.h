@@ -3,31 +3,31 @@
 #pragma once
 
 #include "base/philox.h"
-#include "ops/row_math.h"
 
 namespace speccascade {
 
+template <typename Math>
 class PhiloxChoices {
  public:
   // `at` addresses the step's first new position. `depths` [nodes] is each node's
   // depth below it; null for a chain, whose node i is i positions on.
-  explicit PhiloxChoices(const DrawAddress& at, const int32_t* depths = nullptr)
+  SC_COLLECTIVE explicit PhiloxChoices(const DrawAddress& at, const int32_t* depths = nullptr)
       : at_(at), depths_(depths) {}
 
   // Strictly less: a probability of zero is never accepted.
-  bool accept(float probability, int node) const {
+  SC_COLLECTIVE bool accept(float probability, int node) const {
     const DrawAddress at = address(depths_ ? depths_[node] : node);
     return philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(node)) < probability;
   }
 
   // One final draw a step: its position tells it from any other.
-  int draw(const float* weights, int count, float total, int depth) const {
-    return RowMath<float>::draw(weights, count, total,
-                                philox_uniform(address(depth), DrawPurpose::kFinal, 0));
+  SC_COLLECTIVE int draw(const float* weights, int count, float total, int depth) const {
+    return Math::draw(weights, count, total,
+                      philox_uniform(address(depth), DrawPurpose::kFinal, 0));
   }
 
  private:
-  DrawAddress address(int depth) const {
+  SC_COLLECTIVE DrawAddress address(int depth) const {
     DrawAddress at = at_;
     at.position += static_cast<uint32_t>(depth);
     return at;

@@ -3,28 +3,28 @@
 #pragma once
 
 #include "base/philox.h"
-#include "ops/row_math.h"
 
 namespace speccascade {
 
+template <typename Math>
 class ReviewChoices {
  public:
   // `at` addresses the first position reviewed; `review` counts those of the step.
-  ReviewChoices(const DrawAddress& at, int review)
+  SC_COLLECTIVE ReviewChoices(const DrawAddress& at, int review)
       : at_(at), review_(static_cast<uint32_t>(review)) {}
 
   // Strictly less: a probability of zero is never accepted.
-  bool accept(float probability, int place) const {
+  SC_COLLECTIVE bool accept(float probability, int place) const {
     return philox_uniform(address(place), DrawPurpose::kReview, review_) < probability;
   }
 
-  int draw(const float* weights, int count, float total, int place) const {
-    return RowMath<float>::draw(weights, count, total,
-                                philox_uniform(address(place), DrawPurpose::kReviewDraw, review_));
+  SC_COLLECTIVE int draw(const float* weights, int count, float total, int place) const {
+    return Math::draw(weights, count, total,
+                      philox_uniform(address(place), DrawPurpose::kReviewDraw, review_));
   }
 
  private:
-  DrawAddress address(int place) const {
+  SC_COLLECTIVE DrawAddress address(int place) const {
     DrawAddress at = at_;
     at.position += static_cast<uint32_t>(place);
     return at;

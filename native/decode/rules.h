@@ -88,26 +88,26 @@ struct RuleResult {
 namespace rule_detail {
 
 template <typename Math, typename Real>
-Real entropy(const Real* row, int vocabulary) {
+SC_COLLECTIVE Real entropy(const Real* row, int vocabulary) {
   return Math::sum_of(vocabulary,
                       [=](int v) { return row[v] > 0 ? -row[v] * std::log(row[v]) : Real{0}; });
 }
 
 template <typename Math, typename Real>
-Real total_variation(const Real* target, const Real* drafter, int vocabulary) {
+SC_COLLECTIVE Real total_variation(const Real* target, const Real* drafter, int vocabulary) {
   return Math::sum_of(
       vocabulary, [=](int v) { return target[v] > drafter[v] ? target[v] - drafter[v] : Real{0}; });
 }
 
 // a x TV, 0 where TV is 0 even if a is infinite.
 template <typename Real>
-Real scaled_variation(Real alpha, Real variation) {
+SC_COLLECTIVE Real scaled_variation(Real alpha, Real variation) {
   return variation > 0 ? alpha * variation : Real{0};
 }
 
 // BiLD's distance between drafter and target.
 template <typename Math, typename Real>
-Real bild_distance(const RuleRows<Real>& rows) {
+SC_COLLECTIVE Real bild_distance(const RuleRows<Real>& rows) {
   const Real* q = rows.drafter_unscaled;
   const Real* p = rows.target_unscaled;
   if (rows.greedy) return -std::log(p[Math::argmax(q, rows.vocabulary)]);
@@ -116,7 +116,7 @@ Real bild_distance(const RuleRows<Real>& rows) {
 }
 
 template <typename Math, typename Real>
-bool keeps_drafter(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
+SC_COLLECTIVE bool keeps_drafter(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
   const Real* q = rows.drafter_unscaled;
   const Real* p = rows.target_unscaled;
   const int count = rows.vocabulary;
@@ -151,7 +151,7 @@ struct KeptSet {
 };
 
 template <typename Math, typename Real>
-KeptSet<Real> kept_set(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
+SC_COLLECTIVE KeptSet<Real> kept_set(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
   const Real largest = Math::max(rows.target_unscaled, rows.vocabulary);
   switch (kind) {
     case RuleKind::kTokenV1:
@@ -165,7 +165,8 @@ KeptSet<Real> kept_set(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
 
 // pi = q on the kept tokens, plus q's other mass times p.
 template <typename Math, typename Real>
-RuleResult<Real> keep_tokens(const KeptSet<Real>& kept, const RuleRows<Real>& rows, Real* pi) {
+SC_COLLECTIVE RuleResult<Real> keep_tokens(const KeptSet<Real>& kept, const RuleRows<Real>& rows,
+                                           Real* pi) {
   const Real* q = rows.drafter;
   const Real* p = rows.target;
   const Real deferred = Math::sum_of(
@@ -180,7 +181,7 @@ RuleResult<Real> keep_tokens(const KeptSet<Real>& kept, const RuleRows<Real>& ro
 // = rejected. f is convex and increasing, so Newton from t = 1 comes down to the
 // root without passing it, and ends when the set of positive terms stays.
 template <typename Math, typename Real>
-Real matched_inverse_beta(const RuleRows<Real>& rows, Real rejected) {
+SC_COLLECTIVE Real matched_inverse_beta(const RuleRows<Real>& rows, Real rejected) {
   const Real* q = rows.drafter;
   const Real* p = rows.target;
   Real t = 1;
@@ -198,7 +199,7 @@ Real matched_inverse_beta(const RuleRows<Real>& rows, Real rejected) {
 }
 
 template <typename Math, typename Real>
-void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
+SC_COLLECTIVE void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
   const Real* q = rows.drafter;
   const Real* p = rows.target;
   const int count = rows.vocabulary;
@@ -229,7 +230,8 @@ void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
 
 // Whether a rule that decides alone keeps the drafter, from its unscaled row.
 template <typename Math, typename Real>
-bool keeps_drafter_alone(const Rule& rule, const Real* drafter_unscaled, int vocabulary) {
+SC_COLLECTIVE bool keeps_drafter_alone(const Rule& rule, const Real* drafter_unscaled,
+                                       int vocabulary) {
   return rule_detail::keeps_drafter<Math>(
       rule.kind, static_cast<Real>(rule.alpha),
       RuleRows<Real>{nullptr, nullptr, drafter_unscaled, nullptr, vocabulary, false});
@@ -237,7 +239,7 @@ bool keeps_drafter_alone(const Rule& rule, const Real* drafter_unscaled, int voc
 
 // Writes pi of one position. `pi` may not alias the rows.
 template <typename Math, typename Real>
-RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
+SC_COLLECTIVE RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
   using namespace rule_detail;
   const auto alpha = static_cast<Real>(rule.alpha);
   const auto copy = [&](const Real* from) {

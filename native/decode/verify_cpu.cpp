@@ -96,7 +96,7 @@ class SlotVerifier {
   TreeOutcome accept_in_tree(const TargetRow& pi) const {
     const TreeShape tree = {nodes_, parents_, tokens_,
                             greedy_ ? Siblings::kFixed : args_.drafts.siblings};
-    PhiloxChoices choices(draw_address(state_, slot_, state_.length[slot_]),
+    PhiloxChoices<RowMath<float>> choices(draw_address(state_, slot_, state_.length[slot_]),
                           slot_part(state_.draft_depth, slot_, state_.max_nodes));
     const auto drafter = [&](int node) { return reference(args_.drafts.reference, node); };
     const auto is_end = [&](int32_t token) { return ends(token); };
@@ -111,8 +111,8 @@ class SlotVerifier {
   // In a chain place i follows node i - 1.
   template <typename TargetRow>
   TreeOutcome accept_in_chain(const TargetRow& pi) const {
-    PhiloxChoices choices(draw_address(state_, slot_, state_.length[slot_]));
-    OneHot one_hot(row(args_.one_hot, slot_));
+    PhiloxChoices<RowMath<float>> choices(draw_address(state_, slot_, state_.length[slot_]));
+    OneHot<RowMath<float>> one_hot(row(args_.one_hot, slot_));
     const auto pi_at = [&](int place) { return pi(place - 1); };
     const auto drawn_at = [&](int place) {
       const float* drawn = slot_part(args_.drafts.proposal, slot_, state_.max_nodes)[place];
@@ -144,7 +144,7 @@ class SlotVerifier {
     const float* pi = row(args_.pi, at);
     ++state_.decided[slot_];
     state_.deferred[slot_] = args_.deferral[at];
-    const PhiloxChoices choices(draw_address(state_, slot_, state_.length[slot_]));
+    const PhiloxChoices<RowMath<float>> choices(draw_address(state_, slot_, state_.length[slot_]));
     outcome.next =
         choices.draw(pi, args_.vocabulary, RowMath<float>::sum(pi, args_.vocabulary), nodes_);
     return outcome;

@@ -80,6 +80,9 @@ SC_DEVICE T shuffle_xor(uint32_t mask, T value, int bits) {
   return shuffle(mask, value, (emulation::place().thread % kWarpLanes) ^ bits);
 }
 
+SC_DEVICE int lowest_bit(uint32_t bits) { return __builtin_ctz(bits); }
+SC_DEVICE int highest_bit(uint32_t bits) { return 31 - __builtin_clz(bits); }
+
 template <typename T>
 SC_DEVICE T& shared() {
   static_assert(std::is_trivially_default_constructible_v<T>, "shared memory is not initialised");

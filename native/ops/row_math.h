@@ -1,6 +1,7 @@
 // Passes over one vocabulary row, in float with the vector kernels or in double
 // with plain loops. The mathematics of rules is written once over this interface;
-// a device brings an implementation whose passes are collective.
+// BlockMath (row_math_cuda.cuh) is the same for a block of a GPU, whose threads make each
+// pass together. So shared code reads entries freely, but writes them through passes alone.
 #pragma once
 
 #include <cmath>
@@ -88,6 +89,14 @@ struct RowMath {
   template <typename Body>
   static void for_each(int count, const Body& body) {
     for (int v = 0; v < count; ++v) body(v);
+  }
+
+  static void put(Real* row, int index, Real value) { row[index] = value; }
+
+  // body(), on a GPU by one thread of the block.
+  template <typename Body>
+  static void alone(const Body& body) {
+    body();
   }
 
   // The smallest v with uniform * total < weights[0] + ... + weights[v]; where

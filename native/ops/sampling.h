@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace speccascade {
 
 // Sampling settings of each slot, as device data: requests with different
@@ -27,14 +29,14 @@ struct SlotSampling {
   int bit_words;            // words per slot: ceil(vocabulary / 32)
 };
 
-constexpr int bit_words_for(int vocabulary) { return (vocabulary + 31) / 32; }
+SC_HOST_DEVICE constexpr int bit_words_for(int vocabulary) { return (vocabulary + 31) / 32; }
 
-inline bool has_bit(const uint32_t* bits, int token) {
+SC_HOST_DEVICE inline bool has_bit(const uint32_t* bits, int token) {
   return ((bits[token / 32] >> (token % 32)) & 1u) != 0;
 }
 
 // Whether a token ends the slot's sequence.
-inline bool ends_sequence(const SlotSampling& table, int slot, int token) {
+SC_HOST_DEVICE inline bool ends_sequence(const SlotSampling& table, int slot, int token) {
   const int64_t at = static_cast<int64_t>(slot) * table.bit_words;
   return has_bit(table.eos_bits + at, token) || has_bit(table.stop_bits + at, token);
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "decode/philox_choices.h"
+#include "ops/row_math.h"
 #include "test/check.h"
 
 namespace {
@@ -94,7 +95,7 @@ void every_part_of_the_address_matters() {
 }
 
 void choices_test_strictly() {
-  const PhiloxChoices choices({3, 0, 5, 2});
+  const PhiloxChoices<RowMath<float>> choices({3, 0, 5, 2});
   for (int place = 0; place < 2000; ++place) {
     DrawAddress at = {3, 0, 5 + static_cast<uint32_t>(place), 2};
     const float u = philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(place));
