@@ -102,6 +102,17 @@ export interface NativeModel {
     bytes: Float64Array;
     flops: Float64Array;
   }>;
+  /**
+   * Median milliseconds of the passes in steps of speculation: the target's over `drafts` + 1
+   * positions, and one of the drafter; encoder passes and steps in the order of decoding.
+   */
+  timeSteps(
+    drafter: NativeModel | null,
+    drafts: number,
+    cached: number,
+    source: number,
+    repeats: number,
+  ): Promise<{ target: number; draft: number }>;
   /** Drops this handle's reference; memory goes when the last session on it has closed. */
   dispose(): void;
 }

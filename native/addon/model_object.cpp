@@ -41,6 +41,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
        InstanceMethod<&ModelObject::encode>("encode"),
        InstanceMethod<&ModelObject::logits>("logits"), InstanceMethod<&ModelObject::score>("score"),
        InstanceMethod<&ModelObject::time_passes>("timePasses"),
+       InstanceMethod<&ModelObject::time_steps>("timeSteps"),
        InstanceMethod<&ModelObject::dispose>("dispose")});
 }
 
@@ -195,6 +196,29 @@ Napi::Value ModelObject::time_passes(const Napi::CallbackInfo& info) {
                          : time_encoder(*shared, counts, repeats);
         },
         convert);
+  });
+}
+
+Napi::Value ModelObject::time_steps(const Napi::CallbackInfo& info) {
+  return translate(info.Env(), [&]() -> Napi::Value {
+    const auto target = model();
+    std::shared_ptr<const Model> drafter;
+    if (!info[0].IsNull()) drafter = Unwrap(info[0].As<Napi::Object>())->model();
+    const int drafts = info[1].ToNumber().Int32Value();
+    const int cached = info[2].ToNumber().Int32Value();
+    const int source = info[3].ToNumber().Int32Value();
+    const int repeats = info[4].ToNumber().Int32Value();
+    return AsyncWork<StepTimes>::start(
+        info.Env(), info.This(),
+        [=] {
+          return speccascade::time_steps(*target, drafter.get(), drafts, cached, source, repeats);
+        },
+        [](Napi::Env env, StepTimes&& times) -> Napi::Value {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("target", times.target);
+          object.Set("draft", times.draft);
+          return object;
+        });
   });
 }
 

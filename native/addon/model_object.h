@@ -32,6 +32,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value time_passes(const Napi::CallbackInfo& info);
+  Napi::Value time_steps(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const Model> model_;

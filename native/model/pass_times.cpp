@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <optional>
 
 #include "base/error.h"
 #include "model/decoder_pass.h"
@@ -11,6 +12,9 @@
 namespace speccascade {
 
 namespace {
+
+// Steps between two encoder passes: about those of a sentence.
+constexpr int kStepsPerSource = 12;
 
 void check_sizes(const std::vector<int>& rows, int cached, int source, int repeats) {
   const auto check = [](const char* name, int value, int min) {
@@ -68,21 +72,31 @@ Work encoder_work(const Model& model) {
   return work;
 }
 
+template <typename Body>
+double milliseconds(const Body& body) {
+  const auto begin = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+      .count();
+}
+
+double median(std::vector<double>& values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0.0 : values[values.size() / 2];
+}
+
 // Runs `pass(i)` for every i in turns, `repeats` times, after one untimed turn.
 void time_in_turns(size_t count, int repeats, const std::function<void(size_t)>& pass,
                    PassTimes& times) {
   std::vector<std::vector<double>> taken(count);
   for (int turn = -1; turn < repeats; ++turn) {
     for (size_t i = 0; i < count; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      pass(i);
-      const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - begin;
-      if (turn >= 0) taken[i].push_back(ms.count());
+      const double ms = milliseconds([&] { pass(i); });
+      if (turn >= 0) taken[i].push_back(ms);
     }
   }
   for (std::vector<double>& all : taken) {
-    std::sort(all.begin(), all.end());
-    times.median_ms.push_back(all[all.size() / 2]);
+    times.median_ms.push_back(median(all));
     times.min_ms.push_back(all[0]);
   }
 }
@@ -101,33 +115,51 @@ void set_chain(const DecoderRows& rows, int committed, const std::vector<int32_t
   *rows.num_logits = count;
 }
 
+// One sequence in the caches of a model: `cached` positions decoded over a source of
+// `source` tokens. What run() adds is never committed.
+class TimedDecoder {
+ public:
+  TimedDecoder(const Model& model, int most_rows, int cached, int source)
+      : cross_(model.config, 1, 1, source),
+        self_(model.config, 1, cached + std::max(most_rows, cached)),
+        encoder_(model, source, 1, &cross_),
+        decoder_(model, passes_of(std::max(most_rows, cached)), self_, cross_),
+        ids_(made_up_ids(model.config, std::max({most_rows, cached, source}))),
+        input_(ids_.begin(), ids_.begin() + source) {
+    encode();
+    if (cached == 0) return;
+    run(cached);
+    self_.table().length[0] = cached_ = cached;
+  }
+
+  void encode() { encoder_.run({&input_}, {0}); }
+
+  void run(int rows) {
+    set_chain(decoder_.rows(), cached_, ids_, rows);
+    decoder_.run();
+  }
+
+ private:
+  static DecoderPass::Limits passes_of(int rows) { return {1, rows, rows, rows}; }
+
+  CrossCache cross_;
+  SelfCache self_;
+  EncoderPass encoder_;
+  DecoderPass decoder_;
+  std::vector<int32_t> ids_, input_;
+  int cached_ = 0;
+};
+
 }  // namespace
 
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
                        int repeats) {
   check_sizes(rows, cached, source, repeats);
   const T5Config& config = model.config;
-  const int most = std::max(*std::max_element(rows.begin(), rows.end()), cached);
-  CrossCache cross(config, 1, 1, source);
-  SelfCache self(config, 1, cached + most);
-  EncoderPass encoder(model, source, 1, &cross);
-  DecoderPass decoder(model, {1, most, most, most}, self, cross);
-  const std::vector<int32_t> ids = made_up_ids(config, std::max(most, source));
-  const std::vector<int32_t> input(ids.begin(), ids.begin() + source);
-  encoder.run({&input}, {0});
-  if (cached > 0) {
-    set_chain(decoder.rows(), 0, ids, cached);
-    decoder.run();
-    self.table().length[0] = cached;
-  }
+  TimedDecoder decoder(model, *std::max_element(rows.begin(), rows.end()), cached, source);
   PassTimes times;
   time_in_turns(
-      rows.size(), repeats,
-      [&](size_t i) {
-        set_chain(decoder.rows(), cached, ids, rows[i]);
-        decoder.run();
-      },
-      times);
+      rows.size(), repeats, [&](size_t i) { decoder.run(rows[i]); }, times);
   const Work work = decoder_work(model);
   const double per_key = 2.0 * config.inner() * config.num_decoder_layers;
   for (const int count : rows) {
@@ -136,6 +168,28 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
     times.flops.push_back(2.0 * count * (work.terms + keys * per_key));
   }
   return times;
+}
+
+StepTimes time_steps(const Model& target, const Model* drafter, int drafts, int cached, int source,
+                     int repeats) {
+  check_sizes({drafts + 1}, cached, source, repeats);
+  TimedDecoder verifier(target, drafts + 1, cached, source);
+  std::optional<TimedDecoder> proposer;
+  if (drafter != nullptr) proposer.emplace(*drafter, 1, cached, source);
+  std::vector<double> target_ms, draft_ms;
+  for (int turn = -1; turn < repeats; ++turn) {
+    verifier.encode();
+    if (proposer) proposer->encode();
+    for (int step = 0; step < kStepsPerSource; ++step) {
+      for (int i = 0; proposer && i < drafts; ++i) {
+        const double ms = milliseconds([&] { proposer->run(1); });
+        if (turn >= 0) draft_ms.push_back(ms);
+      }
+      const double ms = milliseconds([&] { verifier.run(drafts + 1); });
+      if (turn >= 0) target_ms.push_back(ms);
+    }
+  }
+  return {median(target_ms), median(draft_ms)};
 }
 
 PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int repeats) {

@@ -21,6 +21,18 @@ struct PassTimes {
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
                        int repeats);
 
+// Medians of the passes that steps of speculation are made of, milliseconds.
+struct StepTimes {
+  double target;  // over drafts + 1 positions
+  double draft;   // over one position; 0 without a drafter
+};
+
+// The same passes in the order of decoding: encoder passes, then steps of `drafts` drafter
+// passes and one of the target. Between two passes of a model others have used the
+// processor's caches, as in a session; time_decoder alone leaves the weights there.
+StepTimes time_steps(const Model& target, const Model* drafter, int drafts, int cached, int source,
+                     int repeats);
+
 // Encoder passes over one sequence of each of `rows` tokens, in turns.
 PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int repeats);
 

@@ -11,6 +11,13 @@ import { captions, loadBundled } from '../../test/support/models.ts';
 import type { Ceilings, Print } from './ceilings.ts';
 import { median, percent, table } from './table.ts';
 
+/** Positions and input tokens that passes are timed after. */
+const cached = 16;
+const source = 24;
+
+/** Rounds of passes in a turn. */
+const passRepeats = 8;
+
 interface Case {
   label: string;
   target: T5Model;
@@ -43,43 +50,52 @@ async function decode(one: Case, length: number): Promise<Run> {
 const total = (results: Result[], of: (result: Result) => number): number =>
   results.reduce((sum, result) => sum + of(result), 0);
 
-async function passMs(model: T5Model, rows: number[], repeats: number): Promise<number[]> {
-  const times = await model
-    .nativeModel()
-    .timePasses('decoder', Int32Array.from(rows), 16, 24, 4 * repeats);
-  return [...times.msMedian];
+/** What one turn measures: both ways of decoding and the passes that they are made of. */
+interface Turn {
+  results: Result[];
+  speedup: number;
+  /** t(1), t(length + 1), d(1) */
+  passMs: number[];
 }
 
-/** One row of the table: measured, predicted, their ratio. */
+async function takeTurn(one: Case): Promise<Turn> {
+  const native = one.target.nativeModel();
+  const drafter = one.drafter.nativeModel();
+  const plain = await decode(one, 0);
+  const alone = await native.timeSteps(null, 0, cached, source, passRepeats);
+  const fast = await decode(one, one.length);
+  const step = await native.timeSteps(drafter, one.length, cached, source, passRepeats);
+  const perToken = (run: Run): number => run.ms / total(run.results, ({ tokens }) => tokens.length);
+  return {
+    results: fast.results,
+    speedup: perToken(plain) / perToken(fast),
+    passMs: [alone.target, step.target, step.draft],
+  };
+}
+
+/** One row of the table: medians of turns, each with its own prediction. */
 async function measure(one: Case, repeats: number): Promise<string[]> {
-  const speedups: number[] = [];
-  let drafted: Result[] = [];
-  for (let turn = -1; turn < repeats; turn += 1) {
-    const plain = await decode(one, 0);
-    const fast = await decode(one, one.length);
-    drafted = fast.results;
-    const perToken = (run: Run): number =>
-      run.ms / total(run.results, ({ tokens }) => tokens.length);
-    if (turn >= 0) speedups.push(perToken(plain) / perToken(fast));
-  }
+  await takeTurn(one);
+  const turns: Turn[] = [];
+  for (let turn = 0; turn < repeats; turn += 1) turns.push(await takeTurn(one));
+  const drafted = turns[0]!.results;
   const calls = total(drafted, ({ stats }) => stats.targetCalls);
   const perCall = total(drafted, ({ tokens }) => tokens.length) / calls;
   const drafts = total(drafted, ({ stats }) => stats.draftCalls[0]!) / calls;
   const tested = total(drafted, ({ stats }) => stats.tested);
   const accepted = total(drafted, ({ stats }) => stats.accepted) / tested;
-  const [one1, verify] = await passMs(one.target, [1, one.length + 1], repeats);
-  const [draft] = await passMs(one.drafter, [1], repeats);
-  const predicted = (perCall * one1!) / (drafts * draft! + verify!);
-  const measured = median(speedups);
+  const predict = ({ passMs: [plain, verify, draft] }: Turn): number =>
+    (perCall * plain!) / (drafts * draft! + verify!);
+  const over = (of: (turn: Turn) => number): number => median(turns.map(of));
   return [
     one.label,
     String(one.length),
     percent(accepted),
     perCall.toFixed(2),
-    `${one1!.toFixed(2)} / ${verify!.toFixed(2)} / ${draft!.toFixed(2)}`,
-    `${measured.toFixed(2)} x`,
-    `${predicted.toFixed(2)} x`,
-    percent(measured / predicted),
+    [0, 1, 2].map((pass) => over(({ passMs }) => passMs[pass]!).toFixed(2)).join(' / '),
+    `${over(({ speedup }) => speedup).toFixed(2)} x`,
+    `${over(predict).toFixed(2)} x`,
+    percent(over((turn) => turn.speedup / predict(turn))),
   ];
 }
 
