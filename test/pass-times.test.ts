@@ -1,6 +1,5 @@
 /** Times of whole passes, which `npm run bench` predicts speed-ups from. */
 import { describe, expect, it } from 'vitest';
-import { T5Model } from '../lib/index.ts';
 import { loadBundled } from './support/models.ts';
 
 describe('timeSteps', () => {
@@ -28,7 +27,7 @@ describe('timeSteps', () => {
       await expect(failed).rejects.toMatchObject({ code: 'ERR_INPUT' });
       await expect(failed).rejects.toThrow(name);
     }
-    const closed: T5Model = await loadBundled('small', { threads: 1 });
+    const closed = await loadBundled('small', { threads: 1 });
     const handle = closed.nativeModel();
     await closed.dispose();
     expect(() => native.timeSteps(handle, 1, 4, 8, 2)).toThrow(

@@ -172,7 +172,7 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
 
 StepTimes time_steps(const Model& target, const Model* drafter, int drafts, int cached, int source,
                      int repeats) {
-  check_sizes({drafts + 1}, cached, source, repeats);
+  check_sizes({std::min(drafts, 1 << 16) + 1}, cached, source, repeats);
   TimedDecoder verifier(target, drafts + 1, cached, source);
   std::optional<TimedDecoder> proposer;
   if (drafter != nullptr) proposer.emplace(*drafter, 1, cached, source);
