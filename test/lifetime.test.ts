@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { createSession } from '../lib/index.ts';
+import { chain, createSession } from '../lib/index.ts';
 import { loadGolden } from './support/models.ts';
 
 const run = promisify(execFile);
@@ -26,6 +26,38 @@ describe('the life of a process', () => {
 
   it('ends by itself when sessions are idle, not before results are there', async () => {
     expect(await output('idle.mjs')).toBe('decoded true');
+  });
+
+  it('keeps disposed models as long as sessions decode with them', async () => {
+    const input = [5, 6, 7, 8, 1];
+    const options = { suppressTokens: [1], maxNewTokens: 1000 };
+    await using kept = await loadGolden('relu-tied');
+    await using alone = await createSession({ target: kept, ...options });
+    const { tokens } = await alone.generate(input);
+    expect(tokens).toHaveLength(1000);
+
+    const target = await loadGolden('relu-tied');
+    const drafter = await loadGolden('relu-tied');
+    const draft = chain(drafter, { length: 2 });
+    await using session = await createSession({ target, draft, ...options });
+    const streamed: number[] = [];
+    let open = 0;
+    for await (const chunk of session.stream(input)) {
+      if (streamed.length === 0) {
+        const disposed = [target.dispose(), drafter.dispose()];
+        open = session.stats().active;
+        await Promise.all(disposed);
+        await expect(target.encode([input])).rejects.toThrow(/disposed/);
+        await expect(createSession({ target, ...options })).rejects.toThrow(/disposed/);
+      }
+      streamed.push(...chunk.tokens);
+    }
+    expect({ open, streamed }).toEqual({ open: 1, streamed: tokens });
+    // Requests that come after it, too.
+    expect((await session.generate([input, input])).map((result) => result.tokens)).toEqual([
+      tokens,
+      tokens,
+    ]);
   });
 
   it('opens and closes many sessions without growing', async () => {

@@ -1,9 +1,10 @@
 /** One request of the soak: drawn, sent, and judged by its outcome. */
-import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert';
+import { deepStrictEqual, ok, rejects } from 'node:assert';
 import { setTimeout } from 'node:timers/promises';
 import { SpeccascadeError, type GenerateOptions, type Result } from '../../lib/index.ts';
 import type { Lease } from './host.ts';
 import type { Scene, Template } from './scenes.ts';
+import type { Watchdog } from './watchdog.ts';
 
 export const kinds = ['single', 'list', 'samples', 'stream', 'abort', 'leave', 'bad'] as const;
 type Kind = (typeof kinds)[number];
@@ -29,6 +30,10 @@ function isCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof SpeccascadeError && codes.includes(error.code);
 }
 
+function tokensOf(results: Result[]): number[][] {
+  return results.map(({ tokens }) => tokens);
+}
+
 function checkPrefix(tokens: number[], whole: number[]): void {
   deepStrictEqual(tokens, whole.slice(0, tokens.length));
 }
@@ -50,23 +55,18 @@ class Sender {
     deepStrictEqual((await this.#lease.session.generate(input, options)).tokens, tokens);
   }
 
-  /** Three inputs of one call; the first output's seed is the call's. */
+  /** Three inputs of one call. */
   async list(): Promise<void> {
-    const { input, options, tokens } = this.#template();
-    const inputs = [input, this.#template().input, this.#template().input];
-    const results: Result[] = await this.#lease.session.generate(inputs, {
-      ...options,
-      onError: 'throw',
-    });
-    strictEqual(results.length, 3);
-    deepStrictEqual(results[0]!.tokens, tokens);
+    const { list, options, listTokens } = this.#template();
+    const given = { ...options, onError: 'throw' } as const;
+    const results = await this.#lease.session.generate(list, given);
+    deepStrictEqual(tokensOf(results), listTokens);
   }
 
   async samples(): Promise<void> {
-    const { input, options, tokens } = this.#template();
+    const { input, options, sampleTokens } = this.#template();
     const both = await this.#lease.session.generate(input, { ...options, numSamples: 2 });
-    strictEqual(both.length, 2);
-    deepStrictEqual(both[0]!.tokens, tokens);
+    deepStrictEqual(tokensOf(both), sampleTokens);
   }
 
   async stream(): Promise<void> {
@@ -136,17 +136,24 @@ class Sender {
   }
 }
 
-/** Sends one request and counts it, unless its outcome is wrong: then throws. */
+/** Sends one request and counts it, unless its outcome is wrong or it never settles: then throws. */
 export async function sendOne(
   lease: Lease,
   scene: Scene,
   random: () => number,
   outcomes: Outcomes,
+  watchdog: Watchdog,
 ): Promise<void> {
   const kind = draw(random);
   lease.submitted += outputsOf[kind];
+  const state = (): string => {
+    const { queued, active, slots } = lease.session.stats();
+    const closing = lease.closing ? 'being closed' : 'open';
+    return `session ${closing}, ${queued} queued, ${active} of ${slots} slots active`;
+  };
   try {
-    await new Sender(lease, scene, random)[kind]();
+    const sent = new Sender(lease, scene, random)[kind]();
+    await watchdog.watch(sent, `${kind} of scene "${scene.name}"`, state);
     outcomes[kind] += 1;
   } catch (error) {
     // A session that is closed under its requests may end them, and nothing else may.

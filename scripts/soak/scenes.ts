@@ -15,6 +15,7 @@ import {
   type SessionOptions,
   type T5Model,
 } from '../../lib/index.ts';
+import { deriveSeed } from '../../lib/session/seeds.ts';
 import { loadBundled, loadGolden } from '../../test/support/models.ts';
 
 /** Models by name, loaded anew each time. */
@@ -83,6 +84,12 @@ export interface Template {
   options: GenerateOptions & { seed: number };
   /** Of the solo run. */
   tokens: number[];
+  /** Inputs of a call with several, the first is `input`. */
+  list: number[][];
+  /** What each of them gives alone, with the seed that it has in the call. */
+  listTokens: number[][];
+  /** Of two samples of `input`. */
+  sampleTokens: number[][];
 }
 
 /** A method with its models in memory. */
@@ -110,7 +117,9 @@ async function load({ models, options }: Method): Promise<Stage & { target: T5Mo
   };
 }
 
-function template(vocabSize: number, random: () => number): Omit<Template, 'tokens'> {
+type Drawn = Pick<Template, 'input' | 'options'>;
+
+function drawTemplate(vocabSize: number, random: () => number): Drawn {
   const whole = (low: number, high: number): number => low + Math.floor(random() * (high - low));
   const input = Array.from({ length: whole(0, 60) }, () => whole(2, vocabSize));
   const sampled = random() < 0.5;
@@ -123,6 +132,24 @@ function template(vocabSize: number, random: () => number): Omit<Template, 'toke
   return { input: [...input, 1], options };
 }
 
+/** The templates with what their calls give, each output decoded by itself. */
+async function decodeAlone(session: DecodeSession, drawn: Drawn[]): Promise<Template[]> {
+  const alone = async (input: number[], options: Drawn['options'], output: number) => {
+    const seed = deriveSeed(BigInt(options.seed), output);
+    return (await session.generate(input, { ...options, seed })).tokens;
+  };
+  const templates: Template[] = [];
+  for (const [i, { input, options }] of drawn.entries()) {
+    const list = [0, 1, 2].map((step) => drawn[(i + step) % drawn.length]!.input);
+    const tokens = await alone(input, options, 0);
+    const second = await alone(input, options, 1);
+    const listTokens = [tokens];
+    for (const at of [1, 2]) listTokens.push(await alone(list[at]!, options, at));
+    templates.push({ input, options, tokens, list, listTokens, sampleTokens: [tokens, second] });
+  }
+  return templates;
+}
+
 /** All scenes, with `count` requests each whose results were computed one by one (maxBatch 1). */
 export async function prepareScenes(count: number, random: () => number): Promise<Scene[]> {
   const scenes: Scene[] = [];
@@ -130,12 +157,8 @@ export async function prepareScenes(count: number, random: () => number): Promis
     const stage = await load(method);
     const { vocabSize } = stage.target.config;
     const session = await stage.open(1);
-    const templates: Template[] = [];
-    for (let i = 0; i < count; i += 1) {
-      const { input, options } = template(vocabSize, random);
-      const { tokens } = await session.generate(input, options);
-      templates.push({ input, options, tokens });
-    }
+    const drawn = Array.from({ length: count }, () => drawTemplate(vocabSize, random));
+    const templates = await decodeAlone(session, drawn);
     await session.close();
     await stage.dispose();
     scenes.push({ name: method.name, vocabSize, templates, load: () => load(method) });
