@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "decode/drafter.h"
+#include "decode/draft_rows.h"
 #include "decode/logit_rows.h"
 #include "decode/sequence_state.h"
 #include "ops/decoder_rows.h"
@@ -57,6 +57,16 @@ void keep_accepted(const SequenceState& state, const CacheTable& drafter);
 void keep_path(const CacheTable& cache, int slot, int offset, const int32_t* path, int kept);
 
 // What a row that is not ok means for the slot; `not_finite`: whose rows they are.
-Failure failure_of(RowStatus status, Failure not_finite);
+SC_HOST_DEVICE inline Failure failure_of(RowStatus status, Failure not_finite) {
+  switch (status) {
+    case RowStatus::kOk:
+      return Failure::kNone;
+    case RowStatus::kNotFinite:
+      return not_finite;
+    case RowStatus::kNoTokenLeft:
+      return Failure::kNoTokenLeft;
+  }
+  return not_finite;
+}
 
 }  // namespace speccascade

@@ -13,6 +13,7 @@
 #include "ops/gemm.h"
 #include "ops/program.h"
 #include "ops/rms_norm.h"
+#include "ops/sampling.h"
 
 namespace speccascade {
 
@@ -45,6 +46,9 @@ size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype);
 void encoder_attention_cuda(const EncoderAttentionArgs& args, void* stream);
 void self_attention_cuda(const SelfAttentionArgs& args, void* stream);
 void cross_attention_cuda(const CrossAttentionArgs& args, void* stream);
+
+// Masses are counted in units of 2^-62 for top-p.
+void distribution_cuda(const DistributionArgs& args, void* stream);
 
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);

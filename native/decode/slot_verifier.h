@@ -1,0 +1,246 @@
+// One slot's part of verify(): its draft, its rows, its outcome. Over the arithmetic (Math), so
+// that the CPU and a block of a GPU run the same code; there all threads come to every pass
+// together, and what the slot's step comes to is written at its end, by one of them.
+#pragma once
+
+#include <cstdint>
+
+#include "decode/accept_block.h"
+#include "decode/accept_chain.h"
+#include "decode/accept_tree.h"
+#include "decode/kseq.h"
+#include "decode/one_hot.h"
+#include "decode/philox_choices.h"
+#include "decode/verify.h"
+
+namespace speccascade {
+
+// Rows are named by the node they follow; -1 follows the committed sequence.
+template <typename Math>
+class SlotVerifier {
+ public:
+  SC_COLLECTIVE SlotVerifier(const VerifyArgs& args, int slot)
+      : args_(args),
+        state_(args.state),
+        slot_(slot),
+        nodes_(state_.draft_count[slot]),
+        length_(state_.length[slot]),
+        tokens_(slot_part(state_.draft_tokens, slot, state_.max_nodes)),
+        parents_(slot_part(state_.draft_parent, slot, state_.max_nodes)),
+        path_(slot_part(state_.path, slot, state_.max_path)),
+        first_(args.logits.first[slot]),
+        verifier_(static_cast<Verifier>(state_.verifier[slot])),
+        greedy_(!(args.sampling.temperature[slot] > 0.0f)) {}
+
+  // pi after a node and its deferral, if run() will need them. Before run(), for every node from -1
+  // on; nodes do not depend on each other.
+  SC_COLLECTIVE void apply_rule(int node) const {
+    if (!asks_rule(node)) return;
+    const int64_t at = logit_row(node);
+    const RuleRows<float> rows = {reference(args_.drafts.reference, node),
+                                  row(args_.target_probs, at),
+                                  reference(args_.drafts.reference_unscaled, node),
+                                  row(args_.target_unscaled, at),
+                                  args_.vocabulary,
+                                  greedy_};
+    const float deferral = rule_target<Math>(state_.rule[slot_], rows, row(args_.pi, at)).deferral;
+    Math::put(args_.deferral, static_cast<int>(at), deferral);
+  }
+
+  SC_COLLECTIVE void run() const {
+    Failure failure = static_cast<Failure>(state_.failure[slot_]);
+    const bool trusted = verifier_ == Verifier::kTrusted;
+    for (int node = trusted ? nodes_ - 1 : -1; node < nodes_ && failure == Failure::kNone; ++node) {
+      const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
+      failure = failure_of(status, Failure::kTargetNotFinite);
+    }
+    if (failure != Failure::kNone) {
+      Math::alone([this, failure] { write_failure(failure); });
+      return;
+    }
+    TreeOutcome outcome;
+    if (trusted) {
+      outcome = follow_all();
+    } else if (reads_drafter(state_.rule[slot_].kind)) {
+      outcome = accept(args_.pi);
+    } else if (!greedy_) {
+      outcome = accept(args_.target_probs);
+    } else {
+      outcome = follow_best();
+    }
+    Math::alone([this, outcome] { write(outcome); });
+  }
+
+ private:
+  SC_COLLECTIVE int64_t logit_row(int node) const { return first_ + 1 + node; }
+
+  template <typename T>
+  SC_COLLECTIVE T* row(T* rows, int64_t index) const {
+    return rows + index * args_.vocabulary;
+  }
+
+  SC_COLLECTIVE bool ends(int32_t token) const {
+    return ends_sequence(args_.sampling, slot_, token);
+  }
+
+  SC_COLLECTIVE bool asks_rule(int node) const {
+    if (node >= nodes_ || state_.failure[slot_] != 0) return false;
+    // Nothing follows a token that ends the sequence, and it has no drafter row.
+    if (node >= 0 && ends(tokens_[node])) return false;
+    if (verifier_ == Verifier::kTrusted && node < nodes_ - 1) return false;
+    return reads_drafter(state_.rule[slot_].kind) &&
+           args_.target_status[logit_row(node)] == static_cast<int32_t>(RowStatus::kOk);
+  }
+
+  // The reference drafter's row after a node.
+  SC_COLLECTIVE const float* reference(const float* const* rows, int node) const {
+    return slot_part(rows, slot_, state_.max_nodes + 1)[1 + node];
+  }
+
+  // The accepted path under the session's shape and the request's verifier.
+  SC_COLLECTIVE TreeOutcome accept(const float* wanted) const {
+    return args_.drafts.chain ? accept_in_chain(wanted) : accept_in_tree(wanted);
+  }
+
+  // wanted [logit rows, vocabulary]: pi
+  SC_COLLECTIVE TreeOutcome accept_in_tree(const float* wanted) const {
+    const auto pi = [this, wanted](int node) { return row(wanted, logit_row(node)); };
+    const TreeShape tree = {nodes_, parents_, tokens_,
+                            greedy_ ? Siblings::kFixed : args_.drafts.siblings};
+    PhiloxChoices<Math> choices(draw_address(state_, slot_, length_),
+                                slot_part(state_.draft_depth, slot_, state_.max_nodes));
+    const auto drafter = [this](int node) { return reference(args_.drafts.reference, node); };
+    const auto is_end = [this](int32_t token) { return ends(token); };
+    if (verifier_ == Verifier::kKseq && !greedy_) {
+      return accept_kseq_tree<Math>(tree, args_.vocabulary, pi, drafter, scratch(), is_end, choices,
+                                    path_);
+    }
+    return accept_tree<Math>(tree, args_.vocabulary, pi, drafter, drafter, scratch(),
+                             scratch() + args_.vocabulary, is_end, choices, path_);
+  }
+
+  // In a chain place i follows node i - 1.
+  SC_COLLECTIVE TreeOutcome accept_in_chain(const float* wanted) const {
+    PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
+    OneHot<Math> one_hot(row(args_.one_hot, slot_));
+    const auto pi_at = [this, wanted](int place) { return row(wanted, logit_row(place - 1)); };
+    const auto drawn_at = [&](int place) {
+      const float* drawn = slot_part(args_.drafts.proposal, slot_, state_.max_nodes)[place];
+      return drawn != nullptr ? drawn : one_hot.at(tokens_[place]);
+    };
+    const auto is_end = [this](int32_t token) { return ends(token); };
+    const ChainOutcome chain = verifier_ == Verifier::kBlock
+                                   ? accept_block<Math>(nodes_, tokens_, args_.vocabulary, pi_at,
+                                                        drawn_at, scratch(), is_end, choices)
+                                   : accept_chain<Math>(nodes_, tokens_, args_.vocabulary, pi_at,
+                                                        drawn_at, scratch(), is_end, choices);
+    for (int i = 0; i < chain.accepted; ++i) path_[i] = i;
+    return {chain.accepted, chain.tested, chain.next};
+  }
+
+  // [2, vocabulary]
+  SC_COLLECTIVE float* scratch() const {
+    return row(args_.scratch, 2 * static_cast<int64_t>(slot_));
+  }
+
+  // A trusted draft was made where the rule keeps the drafter; the token after it is
+  // drawn from pi, which defers unless the draft ended for another reason.
+  SC_COLLECTIVE TreeOutcome follow_all() const {
+    TreeOutcome outcome;
+    for (int i = 0; i < nodes_; ++i) path_[i] = i;
+    outcome.accepted = outcome.tested = nodes_;
+    if (nodes_ > 0 && ends(tokens_[nodes_ - 1])) return outcome;
+    const float* pi = row(args_.pi, logit_row(nodes_ - 1));
+    const PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
+    outcome.next = choices.draw(pi, args_.vocabulary, Math::sum(pi, args_.vocabulary), nodes_);
+    return outcome;
+  }
+
+  // Lossless at temperature 0: rows are one-hot, and every verifier follows the
+  // target's best tokens as far as the draft has them.
+  SC_COLLECTIVE TreeOutcome follow_best() const {
+    TreeOutcome outcome;
+    int node = -1;
+    for (int child = 0; child < nodes_; ++child) {
+      if (parents_[child] != node) continue;
+      if (child == 0 || parents_[child - 1] != node) ++outcome.tested;
+      if (tokens_[child] != args_.target_best[logit_row(node)]) continue;
+      path_[outcome.accepted++] = child;
+      if (ends(tokens_[child])) return outcome;
+      node = child;
+    }
+    outcome.next = args_.target_best[logit_row(node)];
+    return outcome;
+  }
+
+  SC_COLLECTIVE void write_failure(Failure failure) const {
+    state_.accepted[slot_] = state_.emitted[slot_] = state_.tested[slot_] = 0;
+    state_.decided[slot_] = 0;
+    state_.deferred[slot_] = 0.0f;
+    state_.failure[slot_] = static_cast<int32_t>(failure);
+  }
+
+  SC_COLLECTIVE void write(const TreeOutcome& outcome) const {
+    const int emitted = outcome.accepted + (outcome.next >= 0 ? 1 : 0);
+    int32_t* out = slot_part(state_.tokens, slot_, state_.capacity) + length_;
+    for (int i = 0; i < outcome.accepted; ++i) out[i] = tokens_[path_[i]];
+    if (outcome.next >= 0) out[outcome.accepted] = outcome.next;
+    write_deferral(outcome);
+    if (args_.sampling.wants_logprobs[slot_]) {
+      float* logprobs = slot_part(state_.token_logprobs, slot_, state_.max_path + 1);
+      for (int i = 0; i < emitted; ++i) {
+        const int64_t at = logit_row(i == 0 ? -1 : path_[i - 1]);
+        logprobs[i] = row(args_.target_logits, at)[out[i]] - args_.target_log_sum[at];
+      }
+    }
+    state_.tested[slot_] = outcome.tested;
+    state_.accepted[slot_] = outcome.accepted;
+    state_.emitted[slot_] = emitted;
+    state_.length[slot_] = length_ + emitted;
+    state_.finish[slot_] = static_cast<int32_t>(finish_after(out[emitted - 1], length_ + emitted));
+  }
+
+  // Of the positions where the rule was asked: in a trusted draft of its last row alone, since
+  // the others had the drafter kept.
+  SC_COLLECTIVE void write_deferral(const TreeOutcome& outcome) const {
+    int decided = 0;
+    float deferred = 0.0f;
+    if (verifier_ == Verifier::kTrusted) {
+      const bool asked = outcome.next >= 0;
+      decided = nodes_ + (asked ? 1 : 0);
+      if (asked) deferred = args_.deferral[logit_row(nodes_ - 1)];
+    } else if (reads_drafter(state_.rule[slot_].kind)) {
+      decided = outcome.tested;
+      for (int i = 0; i < decided; ++i) {
+        deferred += args_.deferral[logit_row(i == 0 ? -1 : path_[i - 1])];
+      }
+    }
+    state_.decided[slot_] = decided;
+    state_.deferred[slot_] = deferred;
+  }
+
+  SC_COLLECTIVE Finish finish_after(int32_t last, int length) const {
+    const SlotSampling& sampling = args_.sampling;
+    if (has_bit(slot_part(sampling.eos_bits, slot_, sampling.bit_words), last)) {
+      return Finish::kEos;
+    }
+    if (has_bit(slot_part(sampling.stop_bits, slot_, sampling.bit_words), last)) {
+      return Finish::kStop;
+    }
+    return length >= state_.max_length[slot_] ? Finish::kLength : Finish::kNone;
+  }
+
+  const VerifyArgs& args_;
+  const SequenceState& state_;
+  int slot_;
+  int nodes_;
+  int length_;  // before this step
+  const int32_t* tokens_;
+  const int32_t* parents_;
+  int32_t* path_;
+  int64_t first_;
+  Verifier verifier_;
+  bool greedy_;
+};
+
+}  // namespace speccascade
