@@ -294,7 +294,7 @@ int CascadeDrafter::accept_sampled(int model, int slot, int begin) {
   };
   const auto ends = [&](int32_t token) { return ends_sequence(context_.sampling, slot, token); };
   ReviewChoices<RowMath<float>> choices(draw_address(state_, slot, state_.length[slot] + begin),
-                        slots_[static_cast<size_t>(slot)].reviews);
+                                        slots_[static_cast<size_t>(slot)].reviews);
   const ChainOutcome outcome = accept_chain<RowMath<float>>(
       drafted, tokens(slot) + begin, vocabulary, wanted, drawn, scratch_.data(), ends, choices);
   cut(slot, begin + outcome.accepted);
