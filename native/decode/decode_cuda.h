@@ -10,4 +10,15 @@ namespace speccascade {
 // Two launches for all slots; one without a drafter that rules read.
 void verify_cuda(const VerifyArgs& args, void* stream);
 
+// Bookkeeping: verify.h.
+void verify_rows_cuda(const SequenceState& state, const CacheTable& target, const DecoderRows& rows,
+                      const LogitRows& logits, const SlotSampling& sampling, void* stream);
+void commit_cuda(const SequenceState& state, const CacheTable& target, void* stream);
+void keep_accepted_cuda(const SequenceState& state, const CacheTable& drafter, void* stream);
+
+// level_draft.h
+void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
+                     const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
+                     void* stream);
+
 }  // namespace speccascade

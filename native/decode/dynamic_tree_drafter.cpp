@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "decode/slot_rows.h"
 #include "decode/verify.h"
 #include "ops/row_math.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "decode/slot_rows.h"
 #include "ops/row_math.h"
 
 namespace speccascade {
@@ -11,10 +12,6 @@ namespace {
 
 void set_phase(const SequenceState& state, int slot, DraftPhase phase) {
   state.draft_phase[slot] = static_cast<int32_t>(phase);
-}
-
-DraftPhase phase_of(const SequenceState& state, int slot) {
-  return static_cast<DraftPhase>(state.draft_phase[slot]);
 }
 
 // What follows the last level.
@@ -165,22 +162,7 @@ void draft_rows(const SequenceState& state, const SlotSampling& sampling, const 
   *rows.num_rows = 0;
   *rows.num_logits = 0;
   for (int slot = 0; slot < state.slots; ++slot) {
-    if (phase_of(state, slot) == DraftPhase::kClosed) continue;
-    const int first_out_row = slot * (state.max_nodes + 1);
-    if (state.draft_level[slot] == 0) {
-      const int last = append_pending(state, rows, drafter, slot);
-      append_logit(state, rows, logits, last, -1, first_out_row);
-      continue;
-    }
-    const int32_t* tokens = slot_part(state.draft_tokens, slot, state.max_nodes);
-    const int32_t* parents = slot_part(state.draft_parent, slot, state.max_nodes);
-    const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
-    for (int node = state.level_begin[slot]; node < state.draft_count[slot]; ++node) {
-      if (ends_sequence(sampling, slot, tokens[node])) continue;
-      const int position = state.length[slot] + depths[node];
-      const int row = append_row(rows, slot, tokens[node], position, node, parents[node]);
-      append_logit(state, rows, logits, row, node, first_out_row + 1 + node);
-    }
+    append_draft_slot(state, sampling, drafter, rows, logits, slot);
   }
 }
 

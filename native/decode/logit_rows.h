@@ -18,8 +18,8 @@ struct LogitRows {
 };
 
 // Appends a decoder row for cache node `node` below `parent`; returns its index.
-inline int append_row(const DecoderRows& rows, int slot, int32_t token, int position, int node,
-                      int parent) {
+SC_HOST_DEVICE inline int append_row(const DecoderRows& rows, int slot, int32_t token, int position,
+                                     int node, int parent) {
   const int row = (*rows.num_rows)++;
   rows.tokens[row] = token;
   rows.slot[row] = slot;
@@ -32,8 +32,8 @@ inline int append_row(const DecoderRows& rows, int slot, int32_t token, int posi
 // Appends the positions from `begin` to `end`, committed ones and behind them those of
 // the draft, which is a chain if it is needed; returns the row of the last. Nodes count
 // from the positions that the model has consumed.
-inline int append_positions(const SequenceState& state, const DecoderRows& rows,
-                            const CacheTable& cache, int slot, int begin, int end) {
+SC_HOST_DEVICE inline int append_positions(const SequenceState& state, const DecoderRows& rows,
+                                           const CacheTable& cache, int slot, int begin, int end) {
   const int32_t* tokens = slot_part(state.tokens, slot, state.capacity);
   const int32_t* drafted = slot_part(state.draft_tokens, slot, state.max_nodes);
   const int length = state.length[slot];
@@ -48,14 +48,14 @@ inline int append_positions(const SequenceState& state, const DecoderRows& rows,
 
 // The committed positions that a model has not consumed. There is at least one: the
 // last token.
-inline int append_pending(const SequenceState& state, const DecoderRows& rows,
-                          const CacheTable& cache, int slot) {
+SC_HOST_DEVICE inline int append_pending(const SequenceState& state, const DecoderRows& rows,
+                                         const CacheTable& cache, int slot) {
   return append_positions(state, rows, cache, slot, cache.length[slot], state.length[slot]);
 }
 
 // Asks for the logits of a decoder row, which predict what follows `node`.
-inline void append_logit(const SequenceState& state, const DecoderRows& rows,
-                         const LogitRows& logits, int row, int node, int out_row) {
+SC_HOST_DEVICE inline void append_logit(const SequenceState& state, const DecoderRows& rows,
+                                        const LogitRows& logits, int row, int node, int out_row) {
   const int at = (*rows.num_logits)++;
   const int slot = rows.slot[row];
   rows.logit_rows[at] = row;

@@ -52,10 +52,6 @@ void commit(const SequenceState& state, const CacheTable& target);
 // The same for the cache of a drafter that computed the nodes of the draft in order.
 void keep_accepted(const SequenceState& state, const CacheTable& drafter);
 
-// Moves the first `kept` nodes of a path, which lie `offset` nodes behind the committed
-// ones, to the front of the free rows. Nodes rise along the path.
-void keep_path(const CacheTable& cache, int slot, int offset, const int32_t* path, int kept);
-
 // What a row that is not ok means for the slot; `not_finite`: whose rows they are.
 SC_HOST_DEVICE inline Failure failure_of(RowStatus status, Failure not_finite) {
   switch (status) {
