@@ -99,6 +99,15 @@ async function measure(one: Case, repeats: number): Promise<string[]> {
   ];
 }
 
+/** The table, and below it where speculation loses. */
+function printRows(rows: string[][], print: Print): void {
+  print(table(head, rows));
+  const losing = rows.filter((row) => Number.parseFloat(row[5]!) < 1);
+  if (losing.length === 0) return;
+  const named = losing.map(([label, length]) => `${label} by ${length}`);
+  print(`Here decoding without a drafter is faster than: ${named.join('; ')}.\n`);
+}
+
 const head = [
   'models',
   'length',
@@ -145,7 +154,7 @@ export async function bundledModels(
       rows.push(await measure(one, repeats));
     }
   }
-  print(table(head, rows));
+  printRows(rows, print);
 }
 
 /** Random models of published shapes, whose acceptance the temperature sets. */
@@ -173,5 +182,5 @@ export async function randomPair(limits: Ceilings, repeats: number, print: Print
       rows.push(await measure(one, Math.min(repeats, 5)));
     }
   }
-  print(table(head, rows));
+  printRows(rows, print);
 }
