@@ -95,7 +95,7 @@ void passes_agree_with_double() {
   }
 }
 
-SC_KERNEL(32) draw_kernel(const float* weights, int count, float total, float uniform, int* out) {
+SC_KERNEL(64) draw_kernel(const float* weights, int count, float total, float uniform, int* out) {
   const int drawn = BlockMath::draw(weights, count, total, uniform);
   BlockMath::alone([=] { *out = drawn; });
 }
