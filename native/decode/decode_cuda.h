@@ -3,6 +3,7 @@
 // cudaStream_t). Nothing waits.
 #pragma once
 
+#include "decode/level_writer.h"
 #include "decode/verify.h"
 
 namespace speccascade {
@@ -16,7 +17,13 @@ void verify_rows_cuda(const SequenceState& state, const CacheTable& target, cons
 void commit_cuda(const SequenceState& state, const CacheTable& target, void* stream);
 void keep_accepted_cuda(const SequenceState& state, const CacheTable& drafter, void* stream);
 
-// level_draft.h
+// level_draft.h, for drafts of fixed lengths: `confidence` is the plan's, below which nothing is
+// drafted. DraftDistributions::scratch is [slots, vocabulary].
+void open_drafts_cuda(const SequenceState& state, void* stream);
+void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
+                        const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
+                        const LogitRows& logits, const DraftDistributions& drafts, float confidence,
+                        void* stream);
 void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
                      void* stream);

@@ -11,6 +11,7 @@
 
 #include "decode/adaptive_length.h"
 #include "decode/draft_shape.h"
+#include "decode/level_writer.h"
 #include "decode/logit_rows.h"
 #include "decode/sequence_state.h"
 #include "ops/decoder_rows.h"
@@ -31,19 +32,6 @@ bool any_draft_open(const SequenceState& state);
 // consumed. Later rounds: the nodes of the last level that do not end the sequence.
 void draft_rows(const SequenceState& state, const SlotSampling& sampling, const CacheTable& drafter,
                 const DecoderRows& rows, const LogitRows& logits);
-
-// The drafter's distributions of this round. Rows of a slot: 0 follows the
-// committed sequence, 1 + n follows node n.
-struct DraftDistributions {
-  const float* logits;        // [logit rows, vocabulary], edited
-  const float* probs;         // [slots * (max_nodes + 1), vocabulary]
-  const float* unscaled;      // likewise
-  const int32_t* best;        // [logit rows]
-  const int32_t* row_status;  // [logit rows]
-  const float** proposal;     // [slots * max_nodes] receives the row each token is drawn from
-  float* scratch;             // [vocabulary]
-  int vocabulary;
-};
 
 // Appends a level to every open draft: the shape's number of children below each
 // row's node, drawn from the row (at temperature 0 the most probable ones), fewer

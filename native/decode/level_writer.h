@@ -1,0 +1,226 @@
+// One slot's part of drafting by a model, level by level (level_draft.h). Over the arithmetic
+// (Math) and over who decides how long drafts become (Lengths: AdaptiveLength or FixedLength), so
+// that the CPU and a block of a GPU run the same code.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "decode/draft_shape.h"
+#include "decode/logit_rows.h"
+#include "decode/rules.h"
+#include "decode/sequence_state.h"
+#include "decode/slot_rows.h"
+#include "ops/sampling.h"
+
+namespace speccascade {
+
+// The drafter's distributions of this round. Rows of a slot: 0 follows the
+// committed sequence, 1 + n follows node n.
+struct DraftDistributions {
+  const float* logits;        // [logit rows, vocabulary], edited
+  const float* probs;         // [slots * (max_nodes + 1), vocabulary]
+  const float* unscaled;      // likewise
+  const int32_t* best;        // [logit rows]
+  const int32_t* row_status;  // [logit rows]
+  const float** proposal;     // [slots * max_nodes] receives the row each token is drawn from
+  float* scratch;             // [vocabulary]
+  int vocabulary;
+};
+
+// Drafts as long as their shape, except where the drafter is not sure enough.
+class FixedLength {
+ public:
+  SC_HOST_DEVICE explicit FixedLength(float confidence) : confidence_(confidence) {}
+  SC_HOST_DEVICE bool on() const { return false; }
+  SC_HOST_DEVICE float confidence() const { return confidence_; }
+  SC_HOST_DEVICE void open(int) {}
+  SC_HOST_DEVICE bool goes_on(int) const { return true; }
+  SC_HOST_DEVICE void add(int, int, float) {}
+  SC_HOST_DEVICE void count_pass(int) {}
+
+ private:
+  float confidence_;
+};
+
+SC_HOST_DEVICE inline void set_phase(const SequenceState& state, int slot, DraftPhase phase) {
+  state.draft_phase[slot] = static_cast<int32_t>(phase);
+}
+
+// What follows the last level.
+SC_HOST_DEVICE inline DraftPhase phase_when_full(const SequenceState& state, int slot) {
+  return reads_drafter(state.rule[slot].kind) ? DraftPhase::kLastRows : DraftPhase::kClosed;
+}
+
+// open_drafts() of one slot; by one thread.
+template <typename Lengths>
+SC_HOST_DEVICE void open_slot(const SequenceState& state, Lengths& lengths, int slot) {
+  set_phase(state, slot, DraftPhase::kClosed);
+  if (!state.active[slot]) return;
+  state.draft_level[slot] = 0;
+  state.level_begin[slot] = 0;
+  state.draft_consumed[slot] = 0;
+  lengths.open(slot);
+  const bool drafts = state.draft_limit[slot] > 0 && lengths.goes_on(slot);
+  set_phase(state, slot, drafts ? DraftPhase::kDrafting : phase_when_full(state, slot));
+}
+
+template <typename Math, typename Lengths>
+class LevelWriter {
+ public:
+  // drafts.scratch is the slot's own.
+  SC_COLLECTIVE LevelWriter(const SequenceState& state, const SlotSampling& sampling,
+                            const DraftShape& shape, const DraftDistributions& drafts,
+                            Lengths& lengths, int slot)
+      : state_(state),
+        sampling_(sampling),
+        shape_(shape),
+        drafts_(drafts),
+        lengths_(lengths),
+        slot_(slot),
+        before_(state.draft_count[slot]),
+        count_(before_) {}
+
+  // extend_drafts() of the slot, whose logit rows are [begin, end).
+  SC_COLLECTIVE void extend(const CacheTable& drafter, const LogitRows& logits, int begin,
+                            int end) {
+    const DraftPhase phase = phase_of(state_, slot_);
+    auto failure = static_cast<Failure>(state_.failure[slot_]);
+    Math::alone([this] { lengths_.count_pass(slot_); });
+    for (int at = begin; at < end; ++at) {
+      const auto status = static_cast<RowStatus>(drafts_.row_status[at]);
+      if (status != RowStatus::kOk) {
+        failure =
+            status == RowStatus::kNoTokenLeft ? Failure::kNoTokenLeft : Failure::kDrafterNotFinite;
+      } else if (phase == DraftPhase::kDrafting) {
+        add_children(logits.node[at], at, logits.out_row[at]);
+      }
+    }
+    const bool closes = phase == DraftPhase::kDrafting && failure == Failure::kNone;
+    const bool continues = closes && any_continues();
+    Math::alone([this, drafter, failure, closes, continues] {
+      // The committed positions of the first round are nodes no longer.
+      drafter.length[slot_] = state_.length[slot_];
+      state_.draft_consumed[slot_] = before_;
+      state_.draft_count[slot_] = count_;
+      state_.failure[slot_] = static_cast<int32_t>(failure);
+      set_phase(state_, slot_, DraftPhase::kClosed);
+      if (closes) close_level(continues);
+    });
+  }
+
+ private:
+  // Adds children below `node` from logit row `at`, distribution row `out_row`.
+  SC_COLLECTIVE void add_children(int node, int at, int out_row) {
+    const int64_t row = static_cast<int64_t>(out_row) * drafts_.vocabulary;
+    float confidence = 0.0f;
+    const float own_stop = state_.confidence_stop[slot_], stop_of_all = lengths_.confidence();
+    const float stop = own_stop < stop_of_all ? stop_of_all : own_stop;
+    if (lengths_.on() || stop > 0.0f) {
+      confidence = Math::max(drafts_.unscaled + row, drafts_.vocabulary);
+    }
+    if (confidence < stop || defers(row)) return;
+    const int first = count_;
+    const int depth =
+        node < 0 ? 0 : slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] + 1;
+    const int width = shape_.widths[depth];
+    if (sampling_.temperature[slot_] > 0.0f) {
+      draw_children(node, depth, width, drafts_.probs + row);
+    } else if (width == 1) {
+      append(node, depth, drafts_.best[at]);
+    } else {
+      pick_children(node, depth, width,
+                    drafts_.logits + static_cast<int64_t>(at) * drafts_.vocabulary);
+    }
+    Math::alone([this, first, row, confidence] {
+      const float** proposal = slot_part(drafts_.proposal, slot_, state_.max_nodes);
+      for (int child = first; child < count_; ++child) {
+        proposal[child] = drafts_.probs + row;
+        if (lengths_.on()) lengths_.add(slot_, child, confidence);
+      }
+    });
+  }
+
+  // A trusted draft ends where the rule asks the target.
+  SC_COLLECTIVE bool defers(int64_t row) const {
+    if (static_cast<Verifier>(state_.verifier[slot_]) != Verifier::kTrusted) return false;
+    return !keeps_drafter_alone<Math>(state_.rule[slot_], drafts_.unscaled + row,
+                                      drafts_.vocabulary);
+  }
+
+  SC_COLLECTIVE void append(int parent, int depth, int32_t token) {
+    const int node = count_++;
+    Math::alone([this, node, token, parent, depth] {
+      slot_part(state_.draft_tokens, slot_, state_.max_nodes)[node] = token;
+      slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] = parent;
+      slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = depth;
+    });
+  }
+
+  SC_COLLECTIVE float uniform(int depth) const {
+    const int position = state_.length[slot_] + depth;
+    return philox_uniform(draw_address(state_, slot_, position), DrawPurpose::kDraft,
+                          static_cast<uint32_t>(count_));
+  }
+
+  SC_COLLECTIVE const float* copied(const float* row) const {
+    float* scratch = drafts_.scratch;
+    Math::for_each(drafts_.vocabulary, [=](int v) { scratch[v] = row[v]; });
+    return scratch;
+  }
+
+  SC_COLLECTIVE void draw_children(int node, int depth, int width, const float* row) {
+    const int count = drafts_.vocabulary;
+    const bool distinct = shape_.siblings == Siblings::kWithoutReplacement && width > 1;
+    const float* weights = distinct ? copied(row) : row;
+    for (int child = 0; child < width; ++child) {
+      const float total = Math::sum(weights, count);
+      if (!(total > 0.0f)) break;
+      const int32_t token = Math::draw(weights, count, total, uniform(depth));
+      append(node, depth, token);
+      if (distinct) Math::put(drafts_.scratch, token, 0.0f);
+    }
+  }
+
+  // The most probable tokens, ties by lowest index.
+  SC_COLLECTIVE void pick_children(int node, int depth, int width, const float* logits) {
+    const float* left = copied(logits);
+    for (int child = 0; child < width; ++child) {
+      const int best = Math::argmax(left, drafts_.vocabulary);
+      if (left[best] == -INFINITY) break;
+      append(node, depth, best);
+      Math::put(drafts_.scratch, best, -INFINITY);
+    }
+  }
+
+  // Whether anything may follow the new level: behind an end token nothing is emitted.
+  SC_COLLECTIVE bool any_continues() const {
+    const int32_t* tokens = slot_part(state_.draft_tokens, slot_, state_.max_nodes);
+    // A level without nodes ends a draft, too.
+    for (int node = before_; node < count_; ++node) {
+      if (!ends_sequence(sampling_, slot_, tokens[node])) return true;
+    }
+    return false;
+  }
+
+  // Counts the level and decides whether another round is needed.
+  SC_COLLECTIVE void close_level(bool continues) const {
+    state_.level_begin[slot_] = before_;
+    ++state_.draft_level[slot_];
+    if (!continues) return;
+    const bool full =
+        state_.draft_level[slot_] == state_.draft_limit[slot_] || !lengths_.goes_on(slot_);
+    set_phase(state_, slot_, full ? phase_when_full(state_, slot_) : DraftPhase::kDrafting);
+  }
+
+  const SequenceState& state_;
+  const SlotSampling& sampling_;
+  const DraftShape& shape_;
+  const DraftDistributions drafts_;
+  Lengths& lengths_;
+  int slot_;
+  int before_;  // nodes of earlier levels
+  int count_;   // nodes so far
+};
+
+}  // namespace speccascade
