@@ -18,12 +18,16 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Where the model computes. 'auto' (default): the CPU, the one device this version runs on. */
+  /**
+   * Where the model computes. 'auto' (default): the CPU. 'cuda', 'cuda:N': a GPU, in builds with
+   * nvcc; its passes run there, drafting and verification on the CPU. No GPU has run it so far.
+   */
   device?: Device;
   /**
    * Type of the weights in memory. 'auto' (default): bf16 on CPUs with native bfloat16, else f32.
    * 'bf16' rounds the inputs of products as well where the CPU multiplies bfloat16 natively;
-   * 'int8' has a scale per output and quantises the inputs of products row by row.
+   * 'int8' has a scale per output and quantises the inputs of products row by row. On CUDA 'auto'
+   * is bf16, and there is 'f16'.
    */
   dtype?: Dtype;
   /** Upper bound of threads that one operation uses; default: all cores. */
@@ -51,13 +55,13 @@ const randomSeed = 20240530n;
 export class T5Model {
   /** config.json in camelCase, validated, published defaults filled in. */
   readonly config: T5Config;
-  /** 'cpu'. */
+  /** 'cpu' or 'cuda:N'. */
   readonly device: string;
-  /** Type of the weights: 'f32', 'bf16' or 'int8'. */
+  /** Type of the weights: 'f32', 'bf16', 'f16' or 'int8'. */
   readonly dtype: string;
   /** Number of weights, shared ones counted once. */
   readonly parameters: number;
-  /** Bytes that the weights take. */
+  /** Bytes that the weights take, in the memory of the device. */
   readonly memoryBytes: number;
   /** null for a checkpoint without one: ids in, ids out. */
   readonly tokenizer: Tokenizer | null;

@@ -100,7 +100,9 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::device(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), "cpu");
+  return translate(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), model()->device_name());
+  });
 }
 
 Napi::Value ModelObject::dtype(const Napi::CallbackInfo& info) {

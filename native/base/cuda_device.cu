@@ -15,8 +15,6 @@ void check(cudaError_t status, const char* what) {
   fail(ErrorCode::kDevice, "CUDA: ", what, ": ", cudaGetErrorString(status));
 }
 
-cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
-
 DeviceInfo describe(int index) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index), "reading device properties");
@@ -31,6 +29,74 @@ DeviceInfo describe(int index) {
   if (properties.major < 8) device.note = "compute capability below 8.0 is not supported";
   return device;
 }
+
+class CudaStream final : public DeviceStream {
+ public:
+  explicit CudaStream(int device) : device_(device) {
+    activate();
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+  }
+  ~CudaStream() override {
+    cudaSetDevice(device_);
+    cudaStreamDestroy(stream_);
+  }
+
+  void activate() override { check(cudaSetDevice(device_), "selecting the device"); }
+  void copy_to_device(void* device_memory, const void* host, size_t bytes) override {
+    check(cudaMemcpyAsync(device_memory, host, bytes, cudaMemcpyHostToDevice, stream_),
+          "copying to the device");
+  }
+  void copy_to_host(void* host, const void* device_memory, size_t bytes) override {
+    check(cudaMemcpyAsync(host, device_memory, bytes, cudaMemcpyDeviceToHost, stream_),
+          "copying to the host");
+  }
+  void synchronize() override { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
+  void* handle() const override { return stream_; }
+
+ private:
+  int device_;
+  cudaStream_t stream_ = nullptr;
+};
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {}
+
+  const std::string& name() const override { return name_; }
+
+  void* allocate(size_t bytes) override {
+    check(cudaSetDevice(index_), "selecting the device");
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      size_t free_bytes = 0, total_bytes = 0;
+      cudaMemGetInfo(&free_bytes, &total_bytes);
+      fail(ErrorCode::kOutOfMemory, "out of memory on ", name_, ": needed ", bytes, " bytes, free ",
+           free_bytes);
+    }
+    check(status, "allocating device memory");
+    // Streams that do not block do not wait for this one either.
+    cudaError_t cleared = cudaMemset(memory, 0, bytes);
+    if (cleared == cudaSuccess) cleared = cudaDeviceSynchronize();
+    if (cleared != cudaSuccess) cudaFree(memory);
+    check(cleared, "clearing device memory");
+    return memory;
+  }
+
+  void release(void* memory, size_t) noexcept override {
+    cudaSetDevice(index_);
+    cudaFree(memory);
+  }
+
+  std::unique_ptr<DeviceStream> open_stream() override {
+    return std::make_unique<CudaStream>(index_);
+  }
+
+ private:
+  int index_;
+  std::string name_;
+};
 
 }  // namespace
 
@@ -54,58 +120,20 @@ std::vector<DeviceInfo> cuda_devices(std::string* note) {
   return devices;
 }
 
-CudaBuffer::CudaBuffer(int device, size_t bytes) : device_(device), bytes_(bytes) {
-  if (bytes == 0) return;
-  check(cudaSetDevice(device), "selecting the device");
-  const cudaError_t status = cudaMalloc(&data_, bytes);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    size_t free_bytes = 0, total_bytes = 0;
-    cudaMemGetInfo(&free_bytes, &total_bytes);
-    fail(ErrorCode::kOutOfMemory, "out of memory on cuda:", device, ": needed ", bytes,
-         " bytes, free ", free_bytes);
+std::shared_ptr<Device> open_cuda_device(int index) {
+  std::string note;
+  const std::vector<DeviceInfo> devices = cuda_devices(&note);
+  if (devices.empty()) fail(ErrorCode::kDevice, "device cuda:", index, ": ", note);
+  if (index < 0 || index >= static_cast<int>(devices.size())) {
+    fail(ErrorCode::kDevice, "device cuda:", index, ": the driver lists ", devices.size(),
+         " CUDA device(s), numbered from 0");
   }
-  check(status, "allocating device memory");
-}
-
-CudaBuffer::~CudaBuffer() {
-  if (data_ == nullptr) return;
-  cudaSetDevice(device_);
-  cudaFree(data_);
-}
-
-CudaBuffer& CudaBuffer::operator=(CudaBuffer&& other) noexcept {
-  std::swap(device_, other.device_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-CudaStream::CudaStream(int device) : device_(device) {
-  check(cudaSetDevice(device), "selecting the device");
-  cudaStream_t stream;
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
-  handle_ = stream;
-}
-
-CudaStream::~CudaStream() {
-  if (handle_ == nullptr) return;
-  cudaSetDevice(device_);
-  cudaStreamDestroy(stream_of(handle_));
-}
-
-void CudaStream::copy_to_device(void* device_memory, const void* host, size_t bytes) {
-  check(cudaMemcpyAsync(device_memory, host, bytes, cudaMemcpyHostToDevice, stream_of(handle_)),
-        "copying to the device");
-}
-
-void CudaStream::copy_to_host(void* host, const void* device_memory, size_t bytes) {
-  check(cudaMemcpyAsync(host, device_memory, bytes, cudaMemcpyDeviceToHost, stream_of(handle_)),
-        "copying to the host");
-}
-
-void CudaStream::synchronize() {
-  check(cudaStreamSynchronize(stream_of(handle_)), "waiting for the device");
+  const DeviceInfo& device = devices[static_cast<size_t>(index)];
+  if (!device.note.empty()) {
+    fail(ErrorCode::kDevice, "device cuda:", index, " (", device.name, ", compute capability ",
+         device.compute_capability, "): ", device.note);
+  }
+  return std::make_shared<CudaDevice>(index);
 }
 
 }  // namespace speccascade

@@ -39,11 +39,15 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
 
 #else
 
-// Runs kernel(arguments...) to its end; the emulation knows no streams.
+// Runs kernel(arguments...) to its end. On a stream of the emulated device, kernels alone reach
+// that device's memory, and their arguments must not lead elsewhere; without a stream, memory is
+// the host's.
 template <typename... Parameters, typename... Arguments>
-void launch(const LaunchShape& shape, void*, void (*kernel)(Parameters...),
+void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
+  if (stream != nullptr) (emulation::check_argument(&arguments, sizeof(arguments)), ...);
+  const emulation::DeviceAccess access(stream != nullptr);
   emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
 }
 

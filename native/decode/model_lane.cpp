@@ -17,10 +17,11 @@ size_t count(int n) { return static_cast<size_t>(n); }
 ModelLane::ModelLane(const Model& owner, const LaneLimits& limits, const DecoderPass::Limits& pass,
                      int rows)
     : model(owner),
-      cross(model.config, limits.slots, limits.slots, limits.max_input),
-      self(model.config, limits.slots, limits.cache_rows),
-      encoder(model, std::max(limits.max_input, kEncoderRows), limits.slots, &cross),
-      decoder(model, pass, self, cross),
+      memory(model),
+      cross(memory, model.config, limits.slots, limits.slots, limits.max_input),
+      self(memory, model.config, limits.slots, limits.cache_rows),
+      encoder(model, memory, std::max(limits.max_input, kEncoderRows), limits.slots, &cross),
+      decoder(model, memory, pass, self, cross),
       logit_slot(count(pass.max_logits)),
       logit_node(count(pass.max_logits)),
       logit_output(count(pass.max_logits)),
@@ -32,7 +33,9 @@ ModelLane::ModelLane(const Model& owner, const LaneLimits& limits, const Decoder
       probs(count(rows) * count(model.config.vocab_size)),
       unscaled(count(rows) * count(model.config.vocab_size)),
       logits{logit_slot.data(), logit_node.data(), logit_output.data(), logit_out_row.data(),
-             logit_first.data()} {}
+             logit_first.data()} {
+  memory.allocate();
+}
 
 void ModelLane::start(int slot, int source) {
   self.reset(slot);

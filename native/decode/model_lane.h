@@ -41,6 +41,7 @@ struct ModelLane {
   }
 
   const Model& model;
+  PassMemory memory;
   CrossCache cross;
   SelfCache self;
   EncoderPass encoder;

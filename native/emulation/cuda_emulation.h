@@ -10,6 +10,9 @@
 //   collectives  a lane that the mask names and that cannot come is an error, and so are lanes that
 //                meet in different operations
 //   barriers     every thread of the block must come
+//   memory       device memory faults when the host touches it, and kernels of a stream must not be
+//                given addresses of the host's; copies to the host land when the stream is waited
+//                for
 //   copies       asynchronous ones poison their destination and land at their wait
 //
 // A kernel that breaks a rule ends; run_grid() throws ERR_DEVICE with block, thread and reason.
@@ -38,6 +41,27 @@ void set_schedule(const Schedule& schedule);
 
 // Runs body() for every thread of the grid. `barriers`: all blocks are alive together.
 void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body);
+
+// --- The device's memory (cuda_device_emulated.cpp) ---------------------------------------------
+
+// While one lives, all threads reach the device's memory; otherwise touching it is a fault.
+class DeviceAccess {
+ public:
+  explicit DeviceAccess(bool to_device_memory);
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+
+ private:
+  bool opens_;
+};
+
+// Throws ERR_DEVICE if what a kernel is given by value holds an address of host memory.
+void check_argument(const void* argument, size_t bytes);
+
+// How much the device has; 1 GiB at first. Not less than what is in use.
+void set_device_memory(size_t bytes);
+size_t used_device_memory();
 
 // --- Called by kernels ------------------------------------------------------------------------
 

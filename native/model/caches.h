@@ -2,19 +2,20 @@
 // pass ("source") for cross-attention.
 #pragma once
 
-#include "base/buffer.h"
 #include "model/config.h"
+#include "model/pass_memory.h"
 #include "ops/decoder_rows.h"
 
 namespace speccascade {
 
 class SelfCache {
  public:
-  SelfCache(const T5Config& config, int slots, int rows_per_slot)
-      : keys_values_(static_cast<size_t>(config.num_decoder_layers) * static_cast<size_t>(slots) *
-                     static_cast<size_t>(rows_per_slot) * 2 * static_cast<size_t>(config.inner())),
-        order_(static_cast<size_t>(slots) * static_cast<size_t>(rows_per_slot)),
-        length_(static_cast<size_t>(slots)),
+  SelfCache(PassMemory& memory, const T5Config& config, int slots, int rows_per_slot)
+      : keys_values_(memory, static_cast<size_t>(config.num_decoder_layers) *
+                                 static_cast<size_t>(slots) * static_cast<size_t>(rows_per_slot) *
+                                 2 * static_cast<size_t>(config.inner())),
+        order_(memory, static_cast<size_t>(slots) * static_cast<size_t>(rows_per_slot)),
+        length_(memory, static_cast<size_t>(slots)),
         layer_stride_(static_cast<size_t>(slots) * static_cast<size_t>(rows_per_slot) * 2 *
                       static_cast<size_t>(config.inner())),
         rows_per_slot_(rows_per_slot) {
@@ -25,46 +26,60 @@ class SelfCache {
   void reset(int slot) {
     length_[static_cast<size_t>(slot)] = 0;
     int32_t* order =
-        order_.data() + static_cast<size_t>(slot) * static_cast<size_t>(rows_per_slot_);
+        order_.host() + static_cast<size_t>(slot) * static_cast<size_t>(rows_per_slot_);
     for (int i = 0; i < rows_per_slot_; ++i) order[i] = i;
   }
 
   // [slots * rows_per_slot, 2 * inner]
   float* layer(int i) const { return keys_values_.data() + static_cast<size_t>(i) * layer_stride_; }
-  CacheTable table() const { return {order_.data(), length_.data(), rows_per_slot_}; }
+  // The host's, which decides; operations read theirs as of the last to_device().
+  CacheTable table() const { return {order_.host(), length_.host(), rows_per_slot_}; }
+  CacheTable device_table() const { return {order_.device(), length_.device(), rows_per_slot_}; }
+  void to_device() const {
+    order_.to_device();
+    length_.to_device();
+  }
   int rows_per_slot() const { return rows_per_slot_; }
   size_t bytes() const { return keys_values_.bytes() + order_.bytes() + length_.bytes(); }
 
  private:
-  Array<float> keys_values_;
-  Array<int32_t> order_;
-  Array<int32_t> length_;
+  PassArray<float> keys_values_;
+  SharedArray<int32_t> order_;
+  SharedArray<int32_t> length_;
   size_t layer_stride_;
   int rows_per_slot_;
 };
 
 class CrossCache {
  public:
-  CrossCache(const T5Config& config, int slots, int sources, int max_source)
-      : keys_values_(static_cast<size_t>(config.num_decoder_layers) * static_cast<size_t>(sources) *
-                     static_cast<size_t>(max_source) * 2 * static_cast<size_t>(config.inner())),
-        source_length_(static_cast<size_t>(sources)),
-        slot_source_(static_cast<size_t>(slots)),
+  CrossCache(PassMemory& memory, const T5Config& config, int slots, int sources, int max_source)
+      : keys_values_(memory, static_cast<size_t>(config.num_decoder_layers) *
+                                 static_cast<size_t>(sources) * static_cast<size_t>(max_source) *
+                                 2 * static_cast<size_t>(config.inner())),
+        source_length_(memory, static_cast<size_t>(sources)),
+        slot_source_(memory, static_cast<size_t>(slots)),
         layer_stride_(static_cast<size_t>(sources) * static_cast<size_t>(max_source) * 2 *
                       static_cast<size_t>(config.inner())),
         max_source_(max_source) {}
 
   // [sources * max_source, 2 * inner]
   float* layer(int i) const { return keys_values_.data() + static_cast<size_t>(i) * layer_stride_; }
-  int32_t* source_length() const { return source_length_.data(); }
-  int32_t* slot_source() const { return slot_source_.data(); }
+  // The host's and, as of the last to_device(), the operations' tables.
+  int32_t* source_length() const { return source_length_.host(); }
+  int32_t* slot_source() const { return slot_source_.host(); }
+  const int32_t* device_source_length() const { return source_length_.device(); }
+  const int32_t* device_slot_source() const { return slot_source_.device(); }
+  void to_device() const {
+    source_length_.to_device();
+    slot_source_.to_device();
+  }
   int max_source() const { return max_source_; }
   size_t bytes() const { return keys_values_.bytes(); }
 
  private:
-  Array<float> keys_values_;
-  Array<int32_t> source_length_;
-  Array<int32_t> slot_source_;
+  PassArray<float> keys_values_;
+  SharedArray<int32_t> source_length_;
+  SharedArray<int32_t> slot_source_;
   size_t layer_stride_;
   int max_source_;
 };

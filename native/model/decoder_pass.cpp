@@ -20,59 +20,77 @@ DecoderRows carve(int32_t* data, int32_t* node_parent, const DecoderPass::Limits
           data + 1, field(5), node_parent, limits.max_rows, limits.max_nodes};
 }
 
+// On a device attention needs none.
+size_t scratch_bytes(const Model& model, const DecoderPass::Limits& limits, const SelfCache& self,
+                     const CrossCache& cross) {
+  const size_t products =
+      product_scratch_bytes(model, std::max(limits.max_rows, limits.max_logits));
+  if (model.device) return products;
+  const int keys = std::max(self.rows_per_slot(), cross.max_source());
+  return std::max(products, attention_scratch_bytes(keys, model.threads));
+}
+
 }  // namespace
 
-DecoderPass::DecoderPass(const Model& model, const Limits& limits, SelfCache& self,
-                         CrossCache& cross)
+DecoderPass::DecoderPass(const Model& model, PassMemory& memory, const Limits& limits,
+                         SelfCache& self, CrossCache& cross)
     : model_(model),
+      memory_(memory),
       self_(self),
       cross_(cross),
       limits_(limits),
-      row_data_(2 + 6 * static_cast<size_t>(limits.max_rows)),
-      node_parent_(area(limits.slots, limits.max_nodes)),
-      rows_(carve(row_data_.data(), node_parent_.data(), limits)),
-      hidden_(area(limits.max_rows, model.config.d_model)),
-      normed_(area(std::max(limits.max_rows, limits.max_logits), model.config.d_model)),
-      query_(area(limits.max_rows, model.config.inner())),
-      attended_(area(limits.max_rows, model.config.inner())),
-      feed_forward_(area(limits.max_rows, model.config.d_ff)),
-      logits_(area(limits.max_logits, model.config.vocab_size)),
-      scratch_(std::max(product_scratch_bytes(model, std::max(limits.max_rows, limits.max_logits)),
-                        attention_scratch_bytes(std::max(self.rows_per_slot(), cross.max_source()),
-                                                model.threads))) {
-  emit();
-}
+      row_data_(memory, 2 + 6 * static_cast<size_t>(limits.max_rows)),
+      node_parent_(memory, area(limits.slots, limits.max_nodes)),
+      rows_(carve(row_data_.host(), node_parent_.host(), limits)),
+      device_rows_(rows_),
+      hidden_(memory, area(limits.max_rows, model.config.d_model)),
+      normed_(memory, area(std::max(limits.max_rows, limits.max_logits), model.config.d_model)),
+      query_(memory, area(limits.max_rows, model.config.inner())),
+      attended_(memory, area(limits.max_rows, model.config.inner())),
+      feed_forward_(memory, area(limits.max_rows, model.config.d_ff)),
+      logits_(memory, area(limits.max_logits, model.config.vocab_size)),
+      scratch_(memory, scratch_bytes(model, limits, self, cross)) {}
 
 size_t DecoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + query_.bytes() + attended_.bytes() +
          feed_forward_.bytes() + logits_.bytes() + scratch_.bytes();
 }
 
-void DecoderPass::run() { model_.backend->run(program_, model_.threads); }
+void DecoderPass::run() {
+  if (program_.ops().empty()) emit();
+  row_data_.to_device();
+  node_parent_.to_device();
+  self_.to_device();
+  cross_.to_device();
+  model_.backend->run(program_, model_.threads, memory_.stream());
+  logits_.to_host(area(*rows_.num_logits, model_.config.vocab_size));
+  if (memory_.on_device()) memory_.stream()->synchronize();
+}
 
 void DecoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {rows_.num_rows, limits_.max_rows, scratch_.data()};
-  program_.add(ResolveCacheRowsArgs{rows_, self_.table()});
+  device_rows_ = carve(row_data_.device(), node_parent_.device(), limits_);
+  const RowCount rows = {device_rows_.num_rows, limits_.max_rows, scratch_.data()};
+  program_.add(ResolveCacheRowsArgs{device_rows_, self_.device_table()});
   program_.add(
-      EmbedArgs{model_.weights.shared, rows_.tokens, hidden_.data(), rows.count, rows.max});
+      EmbedArgs{model_.weights.shared, device_rows_.tokens, hidden_.data(), rows.count, rows.max});
   for (int i = 0; i < config.num_decoder_layers; ++i) emit_layer(i);
-  const RowCount wanted = {rows_.num_logits, limits_.max_logits, scratch_.data()};
+  const RowCount wanted = {device_rows_.num_logits, limits_.max_logits, scratch_.data()};
   RmsNormArgs last =
       norm(hidden_.data(), model_.weights.decoder_final_norm, normed_.data(), config, wanted);
-  last.in_rows = rows_.logit_rows;
+  last.in_rows = device_rows_.logit_rows;
   if (config.scale_decoder_outputs) {
     last.scale = 1.0f / std::sqrt(static_cast<float>(config.d_model));
   }
   program_.add(last);
   program_.add(
-      multiply(normed_.data(), model_.weights.head, logits_.data(), Epilogue::kStore, wanted));
+      multiply(normed_.data(), model_.weights.head, logits_.device(), Epilogue::kStore, wanted));
 }
 
 void DecoderPass::emit_layer(int index) {
   const T5Config& config = model_.config;
   const DecoderLayerWeights& layer = model_.weights.decoder[static_cast<size_t>(index)];
-  const RowCount rows = {rows_.num_rows, limits_.max_rows, scratch_.data()};
+  const RowCount rows = {device_rows_.num_rows, limits_.max_rows, scratch_.data()};
   float* hidden = hidden_.data();
   float* normed = normed_.data();
 
@@ -80,18 +98,19 @@ void DecoderPass::emit_layer(int index) {
   program_.add(multiply(normed, layer.self_query, query_.data(), Epilogue::kStore, rows));
   GemmArgs key_value =
       multiply(normed, layer.self_key_value, self_.layer(index), Epilogue::kStore, rows);
-  key_value.out_rows = rows_.cache_row;
+  key_value.out_rows = device_rows_.cache_row;
   program_.add(key_value);
   program_.add(SelfAttentionArgs{query_.data(), self_.layer(index), attended_.data(), layer.bias,
-                                 config.max_distance, config.num_heads, config.d_kv, rows_,
-                                 self_.table(), scratch_.data()});
+                                 config.max_distance, config.num_heads, config.d_kv, device_rows_,
+                                 self_.device_table(), scratch_.data()});
   program_.add(multiply(attended_.data(), layer.self_out, hidden, Epilogue::kAdd, rows));
 
   program_.add(norm(hidden, layer.cross_norm, normed, config, rows));
   program_.add(multiply(normed, layer.cross_query, query_.data(), Epilogue::kStore, rows));
   program_.add(CrossAttentionArgs{query_.data(), cross_.layer(index), attended_.data(),
-                                  config.num_heads, config.d_kv, cross_.max_source(), rows_,
-                                  cross_.slot_source(), cross_.source_length(), scratch_.data()});
+                                  config.num_heads, config.d_kv, cross_.max_source(), device_rows_,
+                                  cross_.device_slot_source(), cross_.device_source_length(),
+                                  scratch_.data()});
   program_.add(multiply(attended_.data(), layer.cross_out, hidden, Epilogue::kAdd, rows));
 
   add_feed_forward(program_, layer.feed_forward, config, hidden, normed, feed_forward_.data(),

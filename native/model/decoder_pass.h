@@ -2,9 +2,9 @@
 // verification of a chain or of a tree are the same pass.
 #pragma once
 
-#include "base/buffer.h"
 #include "model/caches.h"
 #include "model/model.h"
+#include "model/pass_memory.h"
 #include "ops/program.h"
 
 namespace speccascade {
@@ -18,15 +18,16 @@ class DecoderPass {
     int max_nodes;   // uncommitted positions of a slot
   };
 
-  // The caches must outlive the pass.
-  DecoderPass(const Model& model, const Limits& limits, SelfCache& self, CrossCache& cross);
+  // The memory, which is theirs too, and the caches must outlive the pass.
+  DecoderPass(const Model& model, PassMemory& memory, const Limits& limits, SelfCache& self,
+              CrossCache& cross);
 
   // Filled by the caller before run(): tokens, slot, position, node, num_rows,
   // logit_rows, num_logits, and node_parent of every uncommitted node.
   const DecoderRows& rows() const { return rows_; }
   void run();
-  // [num_logits, V] f32
-  float* logits() const { return logits_.data(); }
+  // [num_logits, V] f32, the host's
+  float* logits() const { return logits_.host(); }
   int max_logits() const { return limits_.max_logits; }
   size_t bytes() const;
 
@@ -35,14 +36,17 @@ class DecoderPass {
   void emit_layer(int index);
 
   const Model& model_;
+  PassMemory& memory_;
   SelfCache& self_;
   CrossCache& cross_;
   Limits limits_;
-  Array<int32_t> row_data_;
-  Array<int32_t> node_parent_;
-  DecoderRows rows_;
-  Array<float> hidden_, normed_, query_, attended_, feed_forward_, logits_;
-  Buffer scratch_;
+  SharedArray<int32_t> row_data_;
+  SharedArray<int32_t> node_parent_;
+  DecoderRows rows_;         // the host's
+  DecoderRows device_rows_;  // the operations'
+  PassArray<float> hidden_, normed_, query_, attended_, feed_forward_;
+  SharedArray<float> logits_;
+  PassArray<char> scratch_;
   Program program_;
 };
 

@@ -13,28 +13,35 @@ size_t area(int rows, int columns) {
   return static_cast<size_t>(rows) * static_cast<size_t>(columns);
 }
 
+// On a device attention needs none.
+size_t scratch_bytes(const Model& model, int max_rows) {
+  const size_t products = product_scratch_bytes(model, max_rows);
+  if (model.device) return products;
+  return std::max(products,
+                  encoder_attention_scratch_bytes(max_rows, model.config.d_kv, model.threads));
+}
+
 }  // namespace
 
-EncoderPass::EncoderPass(const Model& model, int max_rows, int max_sequences, CrossCache* cross)
+EncoderPass::EncoderPass(const Model& model, PassMemory& memory, int max_rows, int max_sequences,
+                         CrossCache* cross)
     : model_(model),
+      memory_(memory),
       cross_(cross),
       max_rows_(max_rows),
       max_sequences_(max_sequences),
-      num_rows_(1),
-      tokens_(static_cast<size_t>(max_rows)),
-      row_sequence_(static_cast<size_t>(max_rows)),
-      offsets_(static_cast<size_t>(max_sequences) + 1),
-      cross_rows_(static_cast<size_t>(max_rows)),
-      hidden_(area(max_rows, model.config.d_model)),
-      normed_(area(max_rows, model.config.d_model)),
-      qkv_(area(max_rows, 3 * model.config.inner())),
-      attended_(area(max_rows, model.config.inner())),
-      feed_forward_(area(max_rows, model.config.d_ff)),
-      scratch_(
-          std::max(product_scratch_bytes(model, max_rows),
-                   encoder_attention_scratch_bytes(max_rows, model.config.d_kv, model.threads))) {
-  emit();
-}
+      num_rows_(memory, 1),
+      tokens_(memory, static_cast<size_t>(max_rows)),
+      row_sequence_(memory, static_cast<size_t>(max_rows)),
+      offsets_(memory, static_cast<size_t>(max_sequences) + 1),
+      cross_rows_(memory, static_cast<size_t>(max_rows)),
+      hidden_(memory, area(max_rows, model.config.d_model)),
+      normed_(memory, area(max_rows, model.config.d_model)),
+      qkv_(memory, area(max_rows, 3 * model.config.inner())),
+      attended_(memory, area(max_rows, model.config.inner())),
+      feed_forward_(memory, area(max_rows, model.config.d_ff)),
+      states_(memory, cross == nullptr ? area(max_rows, model.config.d_model) : 0),
+      scratch_(memory, scratch_bytes(model, max_rows)) {}
 
 size_t EncoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + qkv_.bytes() + attended_.bytes() +
@@ -43,29 +50,29 @@ size_t EncoderPass::bytes() const {
 
 void EncoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.data(), max_rows_, scratch_.data()};
+  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data()};
   program_.add(
-      EmbedArgs{model_.weights.shared, tokens_.data(), hidden_.data(), rows.count, rows.max});
+      EmbedArgs{model_.weights.shared, tokens_.device(), hidden_.data(), rows.count, rows.max});
   for (const EncoderLayerWeights& layer : model_.weights.encoder) emit_layer(layer);
-  program_.add(
-      norm(hidden_.data(), model_.weights.encoder_final_norm, normed_.data(), config, rows));
+  float* last = cross_ == nullptr ? states_.device() : normed_.data();
+  program_.add(norm(hidden_.data(), model_.weights.encoder_final_norm, last, config, rows));
   if (cross_ == nullptr) return;
   for (int i = 0; i < config.num_decoder_layers; ++i) {
     const Matrix& weight = model_.weights.decoder[static_cast<size_t>(i)].cross_key_value;
     GemmArgs product = multiply(normed_.data(), weight, cross_->layer(i), Epilogue::kStore, rows);
-    product.out_rows = cross_rows_.data();
+    product.out_rows = cross_rows_.device();
     program_.add(product);
   }
 }
 
 void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.data(), max_rows_, scratch_.data()};
+  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data()};
   program_.add(norm(hidden_.data(), layer.norm, normed_.data(), config, rows));
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
-  program_.add(EncoderAttentionArgs{qkv_.data(), attended_.data(), layer.bias, config.max_distance,
-                                    config.num_heads, config.d_kv, rows.count, row_sequence_.data(),
-                                    offsets_.data(), max_rows_, scratch_.data()});
+  program_.add(EncoderAttentionArgs{
+      qkv_.data(), attended_.data(), layer.bias, config.max_distance, config.num_heads, config.d_kv,
+      rows.count, row_sequence_.device(), offsets_.device(), max_rows_, scratch_.data()});
   program_.add(multiply(attended_.data(), layer.out, hidden_.data(), Epilogue::kAdd, rows));
   add_feed_forward(program_, layer.feed_forward, config, hidden_.data(), normed_.data(),
                    feed_forward_.data(), rows);
@@ -92,7 +99,17 @@ void EncoderPass::run(const std::vector<const std::vector<int32_t>*>& sequences,
   }
   offsets_[sequences.size()] = row;
   num_rows_[0] = row;
-  model_.backend->run(program_, model_.threads);
+  run_program();
+}
+
+void EncoderPass::run_program() {
+  if (program_.ops().empty()) emit();
+  for (const auto* table : {&num_rows_, &tokens_, &row_sequence_, &offsets_, &cross_rows_}) {
+    table->to_device();
+  }
+  model_.backend->run(program_, model_.threads, memory_.stream());
+  if (cross_ == nullptr) states_.to_host(area(num_rows_[0], model_.config.d_model));
+  if (memory_.on_device()) memory_.stream()->synchronize();
 }
 
 }  // namespace speccascade

@@ -16,10 +16,12 @@ struct Model {
   T5Weights weights;
   DType dtype = DType::kF32;
   const Backend* backend = &cpu_backend();  // what the weights are packed for
+  std::shared_ptr<Device> device;           // where they lie; null: in the host's memory
   int threads = 1;                          // upper bound of pool threads one operation uses
   LoadReport report;
 
-  size_t memory_bytes() const { return weights.arena.bytes(); }
+  size_t memory_bytes() const { return weights.bytes(); }
+  std::string device_name() const { return device ? device->name() : "cpu"; }
 };
 
 // Where a model's weights come from.
@@ -30,8 +32,8 @@ struct ModelSource {
 };
 
 struct ModelOptions {
-  std::string device = "auto";       // "auto", "cpu"; "cuda..." where that executor exists
-  std::string dtype = "auto";        // "auto", "f32", "bf16", "int8"
+  std::string device = "auto";       // "auto", "cpu", "cuda", "cuda:N"
+  std::string dtype = "auto";        // "auto", "f32", "bf16", "int8"; on CUDA "f16" too
   int threads = 0;                   // 0: all cores
   const Backend* backend = nullptr;  // null: that of the device
 };

@@ -120,12 +120,14 @@ void set_chain(const DecoderRows& rows, int committed, const std::vector<int32_t
 class TimedDecoder {
  public:
   TimedDecoder(const Model& model, int most_rows, int cached, int source)
-      : cross_(model.config, 1, 1, source),
-        self_(model.config, 1, cached + std::max(most_rows, cached)),
-        encoder_(model, source, 1, &cross_),
-        decoder_(model, passes_of(std::max(most_rows, cached)), self_, cross_),
+      : memory_(model),
+        cross_(memory_, model.config, 1, 1, source),
+        self_(memory_, model.config, 1, cached + std::max(most_rows, cached)),
+        encoder_(model, memory_, source, 1, &cross_),
+        decoder_(model, memory_, passes_of(std::max(most_rows, cached)), self_, cross_),
         ids_(made_up_ids(model.config, std::max({most_rows, cached, source}))),
         input_(ids_.begin(), ids_.begin() + source) {
+    memory_.allocate();
     encode();
     if (cached == 0) return;
     run(cached);
@@ -142,6 +144,7 @@ class TimedDecoder {
  private:
   static DecoderPass::Limits passes_of(int rows) { return {1, rows, rows, rows}; }
 
+  PassMemory memory_;
   CrossCache cross_;
   SelfCache self_;
   EncoderPass encoder_;
@@ -196,7 +199,9 @@ PassTimes time_encoder(const Model& model, const std::vector<int>& rows, int rep
   check_sizes(rows, 0, 1, repeats);
   const T5Config& config = model.config;
   const int most = *std::max_element(rows.begin(), rows.end());
-  EncoderPass encoder(model, most, 1, nullptr);
+  PassMemory memory(model);
+  EncoderPass encoder(model, memory, most, 1, nullptr);
+  memory.allocate();
   std::vector<std::vector<int32_t>> inputs;
   inputs.reserve(rows.size());
   for (const int count : rows) inputs.push_back(made_up_ids(config, count));

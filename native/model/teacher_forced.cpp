@@ -29,10 +29,12 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
                      const Consume& consume) {
   const int max_input = longest(inputs);
   const int max_output = longest(decoder_inputs);
-  CrossCache cross(model.config, 1, 1, max_input);
-  SelfCache self(model.config, 1, max_output);
-  EncoderPass encoder(model, max_input, 1, &cross);
-  DecoderPass decoder(model, {1, max_output, max_output, max_output}, self, cross);
+  PassMemory memory(model);
+  CrossCache cross(memory, model.config, 1, 1, max_input);
+  SelfCache self(memory, model.config, 1, max_output);
+  EncoderPass encoder(model, memory, max_input, 1, &cross);
+  DecoderPass decoder(model, memory, {1, max_output, max_output, max_output}, self, cross);
+  memory.allocate();
   for (size_t i = 0; i < inputs.size(); ++i) {
     encoder.run({&inputs[i]}, {0});
     self.reset(0);
@@ -83,7 +85,9 @@ std::vector<float> encode_states(const Model& model, const Sequences& inputs) {
   for (const auto& ids : inputs) total += ids.size();
   const size_t width = static_cast<size_t>(model.config.d_model);
   std::vector<float> states(total * width);
-  EncoderPass encoder(model, longest(inputs), 1, nullptr);
+  PassMemory memory(model);
+  EncoderPass encoder(model, memory, longest(inputs), 1, nullptr);
+  memory.allocate();
   float* out = states.data();
   for (const auto& ids : inputs) {
     encoder.run({&ids}, {0});

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -47,7 +48,8 @@ class Loader {
 
   T5Weights plan();
   size_t bytes() const { return bytes_; }
-  void fill(int threads, const LoadProgress& progress) const;
+  // Null: the arena is the host's.
+  void fill(Device* device, int threads, const LoadProgress& progress) const;
 
  private:
   struct Job {
@@ -59,6 +61,7 @@ class Loader {
     int row_begin, which;  // of a packed matrix
     int total_rows;        // of it
     bool gated;
+    size_t region_bytes;  // of all that `out` holds
   };
 
   struct Part {
@@ -80,7 +83,7 @@ class Loader {
   DecoderLayerWeights decoder_layer(int i);
   void* reserve(size_t bytes);
   void require(const std::string& name, int64_t rows, int64_t columns);
-  void run(const Job& job, int threads) const;
+  void run(const Job& job, void* out, int threads) const;
 
   const T5Config& config_;
   WeightSource& source_;
@@ -109,12 +112,13 @@ void Loader::require(const std::string& name, int64_t rows, int64_t columns) {
 Matrix Loader::stack(const std::vector<Part>& parts, int columns, DType dtype) {
   int rows = 0;
   for (const Part& part : parts) rows += part.rows;
-  void* out = reserve(backend_.matrix_bytes(rows, columns, dtype, false));
+  const size_t bytes = backend_.matrix_bytes(rows, columns, dtype, false);
+  void* out = reserve(bytes);
   int row_begin = 0;
   for (const Part& part : parts) {
     require(part.name, part.rows, columns);
-    jobs_.push_back(
-        {part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, rows, false});
+    jobs_.push_back({part.name, part.rows, columns, out, dtype, Job::kMatrix, row_begin, 0, rows,
+                     false, bytes});
     row_begin += part.rows;
   }
   return {out, dtype, rows, columns, false};
@@ -129,18 +133,20 @@ Matrix Loader::table(const std::string& name) {
 Matrix Loader::gated_matrix(const std::string& first, const std::string& second, int rows,
                             int columns) {
   const DType dtype = matrix_dtype(dtype_, columns);
-  void* out = reserve(backend_.matrix_bytes(rows, columns, dtype, true));
+  const size_t bytes = backend_.matrix_bytes(rows, columns, dtype, true);
+  void* out = reserve(bytes);
   require(first, rows, columns);
   require(second, rows, columns);
-  jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, rows, true});
-  jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, rows, true});
+  jobs_.push_back({first, rows, columns, out, dtype, Job::kMatrix, 0, 0, rows, true, bytes});
+  jobs_.push_back({second, rows, columns, out, dtype, Job::kMatrix, 0, 1, rows, true, bytes});
   return {out, dtype, rows, columns, true};
 }
 
 const float* Loader::vector(const std::string& name, int size) {
   require(name, size, 0);
-  void* out = reserve(static_cast<size_t>(size) * sizeof(float));
-  jobs_.push_back({name, size, 0, out, DType::kF32, Job::kVector, 0, 0, 0, false});
+  const size_t bytes = static_cast<size_t>(size) * sizeof(float);
+  void* out = reserve(bytes);
+  jobs_.push_back({name, size, 0, out, DType::kF32, Job::kVector, 0, 0, 0, false, bytes});
   return static_cast<const float*>(out);
 }
 
@@ -148,9 +154,10 @@ const float* Loader::bias(const std::string& stem, bool bidirectional) {
   const std::string name = stem + ".relative_attention_bias.weight";
   require(name, config_.num_buckets, config_.num_heads);
   const size_t columns = static_cast<size_t>(bias_columns(config_.max_distance));
-  void* out = reserve(static_cast<size_t>(config_.num_heads) * columns * sizeof(float));
+  const size_t bytes = static_cast<size_t>(config_.num_heads) * columns * sizeof(float);
+  void* out = reserve(bytes);
   jobs_.push_back({name, config_.num_buckets, config_.num_heads, out, DType::kF32,
-                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, 0, false});
+                   bidirectional ? Job::kEncoderBias : Job::kDecoderBias, 0, 0, 0, false, bytes});
   return static_cast<const float*>(out);
 }
 
@@ -216,9 +223,9 @@ T5Weights Loader::plan() {
   return weights;
 }
 
-void Loader::run(const Job& job, int threads) const {
+void Loader::run(const Job& job, void* out, int threads) const {
   if (job.kind == Job::kVector) {
-    source_.read(job.name, 0, job.rows, 0, static_cast<float*>(job.out));
+    source_.read(job.name, 0, job.rows, 0, static_cast<float*>(out));
   } else if (job.kind == Job::kMatrix) {
     constexpr int kBlock = 64;
     parallel_for((job.rows + kBlock - 1) / kBlock, threads, [&](int64_t task) {
@@ -230,48 +237,69 @@ void Loader::run(const Job& job, int threads) const {
                                : nullptr;
       if (stored != nullptr) {
         return pack_stored_rows(stored, row, count, job.columns, job.dtype, job.which, job.gated,
-                                job.out);
+                                out);
       }
       static thread_local std::vector<float> rows;
       rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
       source_.read(job.name, begin, count, job.columns, rows.data());
       backend_.pack_rows(rows.data(), row, count, job.total_rows, job.columns, job.dtype, job.which,
-                         job.gated, job.out);
+                         job.gated, out);
     });
   } else {
     std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));
     source_.read(job.name, 0, job.rows, job.columns, learned.data());
     expand_relative_bias(learned.data(), job.columns, job.kind == Job::kEncoderBias, job.rows,
-                         config_.max_distance, static_cast<float*>(job.out));
+                         config_.max_distance, static_cast<float*>(out));
   }
   source_.release(job.name);
 }
 
-void Loader::fill(int threads, const LoadProgress& progress) const {
+void Loader::fill(Device* device, int threads, const LoadProgress& progress) const {
   uint64_t total = 0, done = 0;
   const auto size = [&](const Job& job) {
     return static_cast<uint64_t>(job.rows) * static_cast<uint64_t>(std::max(job.columns, 1)) *
            dtype_bytes(job.dtype);
   };
   for (const Job& job : jobs_) total += size(job);
-  for (const Job& job : jobs_) {
-    run(job, threads);
+  const auto run_one = [&](const Job& job, void* out) {
+    run(job, out, threads);
     done += size(job);
     if (progress) progress(done, total);
+  };
+  if (device == nullptr) {
+    for (const Job& job : jobs_) run_one(job, job.out);
+    return;
+  }
+  // One region of the arena after the other by way of the host.
+  size_t largest = 0;
+  for (const Job& job : jobs_) largest = std::max(largest, job.region_bytes);
+  const Buffer staging(largest);
+  const std::unique_ptr<DeviceStream> stream = device->open_stream();
+  for (size_t begin = 0, end = 0; begin < jobs_.size(); begin = end) {
+    const Job& first = jobs_[begin];
+    std::memset(staging.data(), 0, first.region_bytes);
+    for (; end < jobs_.size() && jobs_[end].out == first.out; ++end) {
+      run_one(jobs_[end], staging.data());
+    }
+    stream->copy_to_device(first.out, staging.data(), first.region_bytes);
+    stream->synchronize();
   }
 }
 
 }  // namespace
 
 T5Weights load_weights(const T5Config& config, WeightSource& source, const Backend& backend,
-                       DType dtype, int threads, const LoadProgress& progress) {
+                       const std::shared_ptr<Device>& device, DType dtype, int threads,
+                       const LoadProgress& progress) {
   Loader dry_run(config, source, backend, dtype, nullptr);
   dry_run.plan();
-  Buffer arena(dry_run.bytes());
-  Loader loader(config, source, backend, dtype, arena.data());
+  Buffer arena(device ? 0 : dry_run.bytes());
+  DeviceBuffer device_arena(device, device ? dry_run.bytes() : 0);
+  Loader loader(config, source, backend, dtype, device ? device_arena.data() : arena.data());
   T5Weights weights = loader.plan();
   weights.arena = std::move(arena);
-  loader.fill(threads, progress);
+  weights.device_arena = std::move(device_arena);
+  loader.fill(device.get(), threads, progress);
   return weights;
 }
 

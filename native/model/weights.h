@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/device_memory.h"
 #include "model/config.h"
 #include "model/weight_source.h"
 #include "ops/backend.h"
@@ -49,17 +50,20 @@ struct T5Weights {
   const float* encoder_final_norm = nullptr;
   const float* decoder_final_norm = nullptr;
   int64_t parameters = 0;
-  Buffer arena;
+  Buffer arena;               // on the CPU
+  DeviceBuffer device_arena;  // on a device
+  size_t bytes() const { return arena.bytes() + device_arena.bytes(); }
 };
 
 // Called with bytes done and in all, from the loading thread.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Reads and packs every weight as `backend` takes them. `dtype` is the matrices' type: f32, bf16 or
-// int8. The source is checked in full before memory is taken. `threads` bounds the pool threads
-// used.
+// Reads and packs every weight as `backend` takes them, into the memory of `device` or, if null,
+// the host's. `dtype` is the matrices' type: f32, bf16, f16 (on devices) or int8. The source is
+// checked in full before memory is taken. `threads` bounds the pool threads used.
 T5Weights load_weights(const T5Config& config, WeightSource& source, const Backend& backend,
-                       DType dtype, int threads, const LoadProgress& progress);
+                       const std::shared_ptr<Device>& device, DType dtype, int threads,
+                       const LoadProgress& progress);
 
 // Copies of `shared`, known leftovers, and tensors nothing needs, of a checkpoint
 // whose weights were required already. Throws ERR_CHECKPOINT if a copy differs.

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
+#include "base/device_memory.h"
 #include "ops/packed_matrix.h"
 #include "ops/program.h"
 
@@ -18,8 +20,12 @@ struct Backend {
                     int which, bool gated, void* packed);
   // Scratch of one product.
   size_t (*gemm_scratch_bytes)(int max_rows, int k, int parts, DType dtype);
-  // Runs the list to its end, on at most `threads` pool threads.
-  void (*run)(const Program& program, int threads);
+  // Opens the device of that index, in whose memory programs, weights and scratch lie. Null: the
+  // host's memory.
+  std::shared_ptr<Device> (*open_device)(int index);
+  // On the host: runs the list to its end, on at most `threads` pool threads. On a device: queues
+  // it on `stream`.
+  void (*run)(const Program& program, int threads, DeviceStream* stream);
 };
 
 const Backend& cpu_backend();

@@ -53,8 +53,8 @@ void distribution_cuda(const DistributionArgs& args, void* stream);
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);
 
-// run() queues on the default stream and does not wait: who reads results waits for the device.
-// Programs and weights must lie in the device's memory.
+// run() does not wait: who reads results copies them and waits for the stream. Only in builds with
+// nvcc, and in tests over the emulation.
 const Backend& cuda_backend();
 
 }  // namespace speccascade

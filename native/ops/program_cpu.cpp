@@ -79,8 +79,15 @@ void run_cpu(const Program& program, int threads) {
   }
 }
 
+namespace {
+
+void run_on_host(const Program& program, int threads, DeviceStream*) { run_cpu(program, threads); }
+
+}  // namespace
+
 const Backend& cpu_backend() {
-  static const Backend backend = {packed_bytes, pack_cpu_rows, gemm_scratch_bytes, run_cpu};
+  static const Backend backend = {packed_bytes, pack_cpu_rows, gemm_scratch_bytes, nullptr,
+                                  run_on_host};
   return backend;
 }
 

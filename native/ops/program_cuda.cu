@@ -1,3 +1,4 @@
+#include "base/cuda_device.h"
 #include "ops/fragment_matrix.h"
 #include "ops/ops_cuda.h"
 
@@ -5,7 +6,10 @@ namespace speccascade {
 
 namespace {
 
-void run_on_default_stream(const Program& program, int) { run_cuda(program, nullptr); }
+void queue(const Program& program, int, DeviceStream* stream) {
+  stream->activate();
+  run_cuda(program, stream->handle());
+}
 
 }  // namespace
 
@@ -39,7 +43,7 @@ void run_cuda(const Program& program, void* stream) {
 
 const Backend& cuda_backend() {
   static const Backend backend = {device_matrix_bytes, pack_device_rows, gemm_scratch_bytes_cuda,
-                                  run_on_default_stream};
+                                  open_cuda_device, queue};
   return backend;
 }
 

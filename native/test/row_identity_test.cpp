@@ -151,7 +151,9 @@ void encoder_batches() {
           }
         }
         for (const auto& ids : inputs) pointers.push_back(&ids);
-        EncoderPass pass(*model, 25 * count, count, nullptr);
+        PassMemory memory(*model);
+        EncoderPass pass(*model, memory, 25 * count, count, nullptr);
+        memory.allocate();
         pass.run(pointers, std::vector<int>(inputs.size(), 0));
         const float* states = pass.states();
         for (const auto& ids : inputs) {

@@ -23,11 +23,14 @@ int total_rows(const std::vector<std::vector<int32_t>>& sequences) {
 DecoderRig::DecoderRig(std::shared_ptr<const Model> model, int slots, int rows_per_slot,
                        int max_nodes, const std::vector<std::vector<int32_t>>& sources)
     : model_(std::move(model)),
-      cross_(model_->config, slots, static_cast<int>(sources.size()), longest(sources)),
-      self_(model_->config, slots, rows_per_slot),
-      encoder_(*model_, total_rows(sources), static_cast<int>(sources.size()), &cross_),
-      decoder_(*model_, {slots, slots * max_nodes, slots * max_nodes, max_nodes}, self_, cross_),
+      memory_(*model_),
+      cross_(memory_, model_->config, slots, static_cast<int>(sources.size()), longest(sources)),
+      self_(memory_, model_->config, slots, rows_per_slot),
+      encoder_(*model_, memory_, total_rows(sources), static_cast<int>(sources.size()), &cross_),
+      decoder_(*model_, memory_, {slots, slots * max_nodes, slots * max_nodes, max_nodes}, self_,
+               cross_),
       position_(static_cast<size_t>(slots)) {
+  memory_.allocate();
   std::vector<const std::vector<int32_t>*> inputs;
   std::vector<int> places;
   for (size_t i = 0; i < sources.size(); ++i) {

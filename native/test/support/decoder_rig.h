@@ -40,6 +40,7 @@ class DecoderRig {
 
  private:
   std::shared_ptr<const Model> model_;
+  PassMemory memory_;
   CrossCache cross_;
   SelfCache self_;
   EncoderPass encoder_;

@@ -1,4 +1,4 @@
-// Models whose passes run on the emulated device: the CUDA kernels and executor over host memory.
+// Models whose passes run on the emulated device: the CUDA kernels and executor over its memory.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ inline std::shared_ptr<const Model> emulated_model(const T5Config& config, uint6
   ModelSource source;
   source.seed = seed;
   ModelOptions options;
-  options.device = "cpu";
+  options.device = "cuda";
   options.dtype = dtype;
   options.threads = 1;
   options.backend = &cuda_backend();

@@ -1,0 +1,75 @@
+// Memory that the host cannot reach but by copies, and the queue that copies and kernels go
+// through. Implemented for GPUs by base/cuda_device.cu, for tests by native/emulation.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace speccascade {
+
+// An ordered queue of copies and kernels. Copies are asynchronous: host memory must stay as it is,
+// and what is copied to it unread, until synchronize(). One thread at a time.
+class DeviceStream {
+ public:
+  DeviceStream() = default;
+  virtual ~DeviceStream() = default;
+  DeviceStream(const DeviceStream&) = delete;
+  DeviceStream& operator=(const DeviceStream&) = delete;
+
+  // Makes the device the calling thread's current one, as launches need it.
+  virtual void activate() = 0;
+  virtual void copy_to_device(void* device_memory, const void* host, size_t bytes) = 0;
+  virtual void copy_to_host(void* host, const void* device_memory, size_t bytes) = 0;
+  // Waits for all that was queued. Throws ERR_DEVICE for what went wrong in it.
+  virtual void synchronize() = 0;
+  virtual void* handle() const = 0;  // what launch() takes: a cudaStream_t
+};
+
+class Device {
+ public:
+  Device() = default;
+  virtual ~Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  virtual const std::string& name() const = 0;  // "cuda:0"
+  // Zero-filled and aligned to 256 bytes. Throws ERR_OUT_OF_MEMORY with the bytes needed and free;
+  // the device stays usable.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* memory, size_t bytes) noexcept = 0;
+  virtual std::unique_ptr<DeviceStream> open_stream() = 0;
+};
+
+// Device memory with an owner.
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  DeviceBuffer(std::shared_ptr<Device> device, size_t bytes)
+      : device_(std::move(device)),
+        data_(bytes > 0 ? device_->allocate(bytes) : nullptr),
+        bytes_(bytes) {}
+  ~DeviceBuffer() {
+    if (data_ != nullptr) device_->release(data_, bytes_);
+  }
+  DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace speccascade
