@@ -34,8 +34,11 @@ constexpr int64_t kShortestInterval = 128;
 constexpr int64_t kLongestInterval = 4096;
 // Of the followers, once all have tried; the others decode plainly meanwhile.
 constexpr int kTrialShare = 8;
-// Steps between two plain ones, while drafts are made.
+// Steps between two plain ones, while drafts are made: often while they gain little, where plain
+// times of a slower moment would keep them on.
 constexpr int64_t kPlainEvery = 128;
+constexpr int64_t kPlainOften = 8;
+constexpr double kLittleGain = 1.2;
 
 }  // namespace
 
@@ -62,8 +65,11 @@ void TimesByRows::add(int rows, double ms) {
 double TimesByRows::at(int rows, double balance) const {
   std::array<const Class*, kClasses> known{};
   size_t count = 0;
+  // A class that was measured once may have met an interruption, would not be chosen again, and so
+  // never be corrected: it waits for a median while others are sure.
+  const bool sure = std::any_of(classes_.begin(), classes_.end(), is_sure);
   for (const Class& one : classes_) {
-    if (one.count > 0) known[count++] = &one;
+    if (sure ? is_sure(one) : one.count > 0) known[count++] = &one;
   }
   const double r = rows;
   if (count == 1) return known[0]->ms * (balance + r) / (balance + known[0]->rows);
@@ -119,12 +125,15 @@ double LoadLengths::rate(int levels, double tokens, int followers, int others) c
 
 int LoadLengths::best_levels(int followers, int others, double* gain) const {
   const double plain = rate(0, 1.0, followers, others);
+  const double output = tokens_ / outputs_;
   const int most = std::min(static_cast<int>(nodes_.size()) - 1, kMostLevels);
   int best = 1;
   double best_rate = 0.0, tokens = 1.0, reach = 1.0;
   for (int levels = 1; levels <= most; ++levels) {
     tokens += reach *= chance(levels - 1);
-    const double own = rate(levels, tokens, followers, others);
+    // The last step of an output promises more than is left of it.
+    const double given = tokens / (1.0 + (tokens - 1.0) / (2.0 * output));
+    const double own = rate(levels, given, followers, others);
     if (own <= best_rate) continue;
     best_rate = own;
     best = levels;
@@ -149,7 +158,7 @@ LoadChoice LoadLengths::choose(int followers, int others) {
     own.next_trial = own.steps + own.interval;
     return {};
   }
-  if (own.steps % kPlainEvery == 0) return {};
+  if (own.steps % (gain < kLittleGain ? kPlainOften : kPlainEvery) == 0) return {};
   return {best, followers};
 }
 

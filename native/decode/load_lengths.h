@@ -1,13 +1,15 @@
 // Draft lengths that follow the load: as many levels as give the whole batch the most
 // tokens per second, down to none, from costs and acceptance measured while running.
 //
-//   tokens(L)   n (1 + a_1 + a_1 a_2 + ... ), a_l: chance of level l after those before it
+//   tokens(L)   n t / (1 + (t - 1) / 2m), t = 1 + a_1 + a_1 a_2 + ... , a_l: chance of level l
+//               after those before it
 //   time(L)     T(rows) + L D(n) + tokens(L) e / m
 //   choose      the L with the largest tokens / time
 //
 // T: a step's time without its draft by rows of the target's pass; D: one level's draft by
 // drafting slots; e: the drafters' encoder pass of an input, and m the tokens of an output
-// that it pays for. A number of slots that is new tries drafts in all of them, then, while they do
+// that it pays for, whose last step promises more than is left of it, half of its drafted tokens
+// on average. A number of slots that is new tries drafts in all of them, then, while they do
 // not pay, in a few now and then, the rarer the longer; while they pay, plain steps are
 // measured now and then.
 //
@@ -30,7 +32,7 @@ class TimesByRows {
   static size_t class_of(int rows);
 
   // Measured often enough to be relied on.
-  bool known(int rows) const { return classes_[class_of(rows)].count >= 3; }
+  bool known(int rows) const { return is_sure(classes_[class_of(rows)]); }
   bool any() const;
   void add(int rows, double ms);
   // Between classes that were measured, linear; beyond them along the nearest two, or, of one,
@@ -45,6 +47,7 @@ class TimesByRows {
     double ms = 0.0;    // median
     std::array<double, kRecent> recent{};
   };
+  static bool is_sure(const Class& one) { return one.count >= 3; }
 
   std::array<Class, kClasses> classes_;
 };
