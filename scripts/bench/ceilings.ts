@@ -28,15 +28,8 @@ function macRate(threads: number, dtype: Dtype): number {
   return (flops / 2 / msMedian) * 1e3;
 }
 
-export function ceilings(threads: number, print: Print): Ceilings {
-  const cpu = devices()[0]!;
-  print(
-    `- Processor: ${cpu.name}, ${os.availableParallelism()} cores (${cpu.features.join(', ')})`,
-  );
-  print(`- ${threads} threads; Node ${process.version}, ${os.type()} ${os.release()}\n`);
-  print('## Ceilings\n');
-  print('Reading memory far larger than the caches; multiplying and adding in registers alone.\n');
-  const limits: Ceilings = {
+function measure(threads: number): Ceilings {
+  return {
     threads,
     readRate: readRate(threads),
     macRate: {
@@ -45,12 +38,24 @@ export function ceilings(threads: number, print: Print): Ceilings {
       int8: macRate(threads, 'int8'),
     },
   };
+}
+
+/** Measures and prints those of one thread and of `threads`; returns the latter. */
+export function ceilings(threads: number, print: Print): Ceilings {
+  const cpu = devices()[0]!;
+  print(
+    `- Processor: ${cpu.name}, ${os.availableParallelism()} cores (${cpu.features.join(', ')})`,
+  );
+  print(`- ${threads} threads; Node ${process.version}, ${os.type()} ${os.release()}\n`);
+  print('## Ceilings\n');
+  print('Reading memory far larger than the caches; multiplying and adding in registers alone.\n');
   const counts = threads === 1 ? [1] : [1, threads];
-  const rows = counts.map((count) => [
-    String(count),
-    (readRate(count) / 1e9).toFixed(1),
-    ...dtypes.map((dtype) => (macRate(count, dtype) / 1e9).toFixed(0)),
+  const measured = counts.map((count) => measure(count));
+  const rows = measured.map((limits) => [
+    String(limits.threads),
+    (limits.readRate / 1e9).toFixed(1),
+    ...dtypes.map((dtype) => (limits.macRate[dtype] / 1e9).toFixed(0)),
   ]);
   print(table(['threads', 'read, GB/s', ...dtypes.map((dtype) => `${dtype}, GMAC/s`)], rows));
-  return limits;
+  return measured.at(-1)!;
 }
