@@ -46,7 +46,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
-  if (stream != nullptr) (emulation::check_argument(&arguments, sizeof(arguments)), ...);
+  if (stream != nullptr) (emulation::check_argument(arguments), ...);
   const emulation::DeviceAccess access(stream != nullptr);
   emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
 }

@@ -165,19 +165,19 @@ DeviceAccess::~DeviceAccess() {
 // Which bytes are pointers is not known, so every aligned word is looked at: what is an address of
 // this process, beyond the sanitizers' shadow, is taken for one. Sizes and counts of the shapes
 // that run here are far below.
-void check_argument(const void* argument, size_t bytes) {
+void check_addresses(const void* bytes, size_t count) {
   constexpr uintptr_t kLowest = uintptr_t{0x2000} << 32;
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   DeviceMemory& all = memory();
   const std::lock_guard<std::mutex> lock(all.mutex);
-  for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
+  for (size_t at = 0; at + sizeof(uintptr_t) <= count; at += sizeof(uintptr_t)) {
     uintptr_t word = 0;
-    std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof(word));
+    std::memcpy(&word, static_cast<const char*>(bytes) + at, sizeof(word));
     if (word < kLowest || is_device_memory(all, word, 1)) continue;
     void* begin = reinterpret_cast<void*>(word / page * page);
     if (msync(begin, page, MS_ASYNC) != 0) continue;  // nothing is mapped there
     fail(ErrorCode::kDevice, "emulated device: a kernel's argument leads to host memory, at byte ",
-         at, " of ", bytes);
+         at, " of ", count);
   }
 }
 

@@ -56,8 +56,24 @@ class DeviceAccess {
   bool opens_;
 };
 
-// Throws ERR_DEVICE if what a kernel is given by value holds an address of host memory.
-void check_argument(const void* argument, size_t bytes);
+// Throws ERR_DEVICE if these bytes hold an address of host memory.
+void check_addresses(const void* bytes, size_t count);
+
+// Padding may hold half of an old pointer: compilers that cannot clear it cannot check.
+#if __has_builtin(__builtin_clear_padding)
+constexpr bool kChecksArguments = true;
+#else
+constexpr bool kChecksArguments = false;
+#endif
+
+// The same of what a kernel is given by value.
+template <typename T>
+void check_argument([[maybe_unused]] T argument) {
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&argument);
+  check_addresses(&argument, sizeof(argument));
+#endif
+}
 
 // How much the device has; 1 GiB at first. Not less than what is in use.
 void set_device_memory(size_t bytes);

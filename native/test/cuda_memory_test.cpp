@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "base/cuda_device.h"
@@ -68,6 +69,10 @@ void copies_land_when_the_stream_is_waited_for() {
 
 // A table that was not copied is found by its address.
 void kernels_must_not_be_given_host_memory() {
+  if (!emulation::kChecksArguments) {
+    std::printf("skipped: the compiler has no __builtin_clear_padding\n");
+    return;
+  }
   const std::shared_ptr<Device> device = open_cuda_device(0);
   const DeviceBuffer buffer(device, 4096);
   const auto stream = device->open_stream();
