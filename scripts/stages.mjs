@@ -62,12 +62,17 @@ function ctest(dir, env) {
   const parallel = ['--parallel', String(os.availableParallelism())];
   const args = ['--test-dir', dir, '--output-on-failure', '--no-tests=error', ...parallel];
   const succeeded = run('ctest', [...args, '--output-junit', report], env);
-  const suite = existsSync(report) ? /<testsuite[^>]*>/.exec(readFileSync(report, 'utf8')) : null;
+  const xml = existsSync(report) ? readFileSync(report, 'utf8') : '';
+  const suite = /<testsuite[^>]*>/.exec(xml);
   const value = (name) =>
     Number(new RegExp(`\\b${name}="(\\d+)"`).exec(suite?.[0] ?? '')?.[1] ?? 0);
   const failed = value('failures');
   const skipped = value('skipped') + value('disabled');
-  return counted(succeeded, { passed: value('tests') - failed - skipped, failed, skipped });
+  const passed = value('tests') - failed - skipped;
+  const failures = [...xml.matchAll(/<testcase name="([^"]+)"[^>]*status="fail"/g)].map(
+    ([, name]) => name,
+  );
+  return counted(succeeded, { passed, failed, skipped, failures });
 }
 
 function vitest() {
@@ -79,7 +84,20 @@ function vitest() {
     passed: json.numPassedTests ?? 0,
     failed: json.numFailedTests ?? 0,
     skipped: (json.numPendingTests ?? 0) + (json.numTodoTests ?? 0),
+    failures: (json.testResults ?? []).flatMap(vitestFailures),
   });
+}
+
+/** What failed in one file of vitest's report: its tests, or the file itself. */
+function vitestFailures({ name, status, message, assertionResults }) {
+  const file = path.relative(root, name);
+  const headline = (text) => text.split('\n', 1)[0];
+  const tests = assertionResults.filter((test) => test.status === 'failed');
+  if (tests.length === 0) return status === 'failed' ? [`${file}: ${headline(message)}`] : [];
+  return tests.map(
+    ({ fullName, failureMessages }) =>
+      `${file}: ${fullName}: ${headline(failureMessages[0] ?? '')}`,
+  );
 }
 
 function clangFormat({ fix }) {

@@ -1,5 +1,6 @@
 // The one test command. Runs the stages of scripts/stages.mjs in order, goes on after a failure,
-// and ends with the counts alone on the last line; the exit code is 0 only if nothing failed.
+// and ends with what failed and the counts, these alone on the last line; the exit code is 0 only if
+// nothing failed.
 //
 //   npm test                                everything a change has to pass
 //   npm test -- --all                       also clang-tidy, examples, sanitizers, fuzzing, packaging (as CI)
@@ -48,12 +49,14 @@ async function runStage(stage, failedStages) {
 
 const failedStages = new Set();
 const lines = [];
+const failures = [];
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const stage of chooseStages()) {
   const result = await runStage(stage, failedStages);
   if (result.failed > 0) failedStages.add(stage.name);
   lines.push(result.line);
+  for (const failure of result.failures ?? []) failures.push(`FAILED ${stage.name}: ${failure}`);
   for (const key of Object.keys(total)) total[key] += result[key];
 }
-console.log(`\n== summary\n${lines.join('\n')}\n\n${describe(total)}`);
+console.log(`\n== summary\n${[...lines, ...failures].join('\n')}\n\n${describe(total)}`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { chain, createSession } from '../lib/index.ts';
-import { loadGolden } from './support/models.ts';
+import { loadBundled, loadGolden } from './support/models.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -30,14 +30,15 @@ describe('the life of a process', () => {
 
   it('keeps disposed models as long as sessions decode with them', async () => {
     const input = [5, 6, 7, 8, 1];
+    // Long enough that it decodes on while this thread disposes, however late it comes to it.
     const options = { suppressTokens: [1], maxNewTokens: 1000 };
-    await using kept = await loadGolden('relu-tied');
+    await using kept = await loadBundled('large');
     await using alone = await createSession({ target: kept, ...options });
     const { tokens } = await alone.generate(input);
     expect(tokens).toHaveLength(1000);
 
-    const target = await loadGolden('relu-tied');
-    const drafter = await loadGolden('relu-tied');
+    const target = await loadBundled('large');
+    const drafter = await loadBundled('base');
     const draft = chain(drafter, { length: 2 });
     await using session = await createSession({ target, draft, ...options });
     const streamed: number[] = [];
