@@ -20,10 +20,12 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
   }
-  await Promise.all(shards.map((shard, i) => checkShard(shard, `${i + 1}/${shards.length}`)));
+  // One after the other: of several errors it is the first shard's.
+  for (const [i, shard] of shards.entries()) await checkShard(shard, `${i + 1}/${shards.length}`);
   const stop = new AbortController();
-  const inputs = await Promise.all(shards.map((shard) => openInput(shard, stop.signal)));
+  const inputs: Awaited<ReturnType<typeof openInput>>[] = [];
   try {
+    for (const shard of shards) inputs.push(await openInput(shard, stop.signal));
     const lines = dealt(
       inputs.map(({ records }) => records[Symbol.asyncIterator]()),
       shards,

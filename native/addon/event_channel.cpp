@@ -9,9 +9,14 @@ namespace speccascade::addon {
 std::shared_ptr<EventChannel> EventChannel::open(Napi::Env env, const Napi::Function& callback) {
   auto channel = std::make_shared<EventChannel>();
   auto* keeper = new Keeper(channel);
+  // An environment that goes down finalizes the function while the session still holds it, and then
+  // the session, from where giving the function back would wait for the environment forever.
   channel->function_ = Function::New(
       env, callback, Napi::Object(), "speccascade events", 0, 1, keeper,
-      [](Napi::Env, std::nullptr_t*, Keeper* kept) { delete kept; },
+      [](Napi::Env, std::nullptr_t*, Keeper* kept) {
+        (*kept)->release();
+        delete kept;
+      },
       static_cast<std::nullptr_t*>(nullptr));
   channel->function_.Unref(env);
   return channel;
