@@ -1,11 +1,13 @@
 /**
  * Throughput against batch (npm run bench:throughput): autoregressive, fixed speculation, and lengths
  * that follow the load, as a table and a plot, with the ceilings that explain them. Sessions stay
- * open; in every turn each method runs once, so that all see the same machine. Nothing else should be
- * running.
+ * open; in every turn each method runs once, so that all see the same machine. Lengths by load then
+ * meet the best of the others in pairs of many short runs that alternate, since on a shared machine
+ * single runs of the same work differ by a fifth. Nothing else should be running.
  *
- *   npm run bench:throughput -- [--pair bundled|t5-base] [--dtype auto|f32|bf16|int8] [--repeats 7]
- *     [--batches 1,2,4,8,16,32,64] [--warmups 2] [--output docs/benchmarks/throughput-bf16]
+ *   npm run bench:throughput -- [--pair bundled|t5-base] [--dtype auto|f32|bf16|int8]
+ *     [--batches 1,2,4,8,16,32,64] [--repeats 7] [--runs 16] [--warmups 2]
+ *     [--output docs/benchmarks/throughput-bf16]
  */
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -30,7 +32,10 @@ const { values } = parseArgs({
   options: {
     pair: { type: 'string', default: 'bundled' },
     dtype: { type: 'string', default: 'auto' },
+    /** Turns, and pairs. */
     repeats: { type: 'string', default: '7' },
+    /** Of either of a pair. */
+    runs: { type: 'string', default: '16' },
     warmups: { type: 'string', default: '2' },
     batches: { type: 'string', default: '1,2,4,8,16,32,64' },
     output: { type: 'string' },
@@ -38,6 +43,7 @@ const { values } = parseArgs({
 });
 const batches = values.batches.split(',').map(Number);
 const repeats = Number(values.repeats);
+const runs = Number(values.runs);
 const warmups = Number(values.warmups);
 if (!['bundled', 't5-base'].includes(values.pair)) {
   throw new Error(`--pair must be bundled or t5-base, received "${values.pair}"`);
@@ -68,11 +74,11 @@ const byLoad = 1;
 const texts = captions(256);
 
 /** Of random models, whose outputs have no end of their own. */
-const randomTokens = 8;
+const randomTokens = 32;
 
-/** Enough for a turn of a tenth of a second and more, whatever the batch. */
+/** Turns of a fraction of a second: methods take turns faster than a shared machine changes its mood. */
 function inputsFor(batch: number): (string | number[])[] {
-  const count = bundled ? Math.min(Math.max(4 * batch, 64), 192) : Math.max(batch, 4);
+  const count = bundled ? Math.min(Math.max(4 * batch, 96), texts.length) : Math.max(batch, 4);
   if (bundled) return texts.slice(0, count);
   return Array.from({ length: count }, (_, i) =>
     Array.from({ length: 24 }, (__, j) => 10 + ((97 * i + 31 * j) % 30000)),
@@ -92,41 +98,64 @@ async function rateOf(session: DecodeSession, inputs: (string | number[])[]): Pr
   return tokens / seconds;
 }
 
-/** Tokens per second, [methods][turns]. */
-async function measure(batch: number): Promise<number[][]> {
+function sessionsFor(batch: number): Promise<DecodeSession[]> {
   const sizes = bundled
     ? {}
     : { maxNewTokens: randomTokens, maxInputTokens: 32, suppressTokens: [1] };
-  const sessions = await Promise.all(
+  return Promise.all(
     methods.map(({ label: _, ...method }) =>
       createSession({ target, ...method, ...sizes, maxBatch: batch }),
     ),
   );
-  const inputs = inputsFor(batch);
-  const rates: number[][] = methods.map(() => []);
+}
+
+type Inputs = ReturnType<typeof inputsFor>;
+
+/** Tokens per second, [methods]: medians. */
+async function compare(sessions: readonly DecodeSession[], inputs: Inputs): Promise<number[]> {
+  const rates: number[][] = sessions.map(() => []);
   for (let turn = -warmups; turn < repeats; turn += 1) {
     for (const [i, session] of sessions.entries()) {
       const rate = await rateOf(session, inputs);
       if (turn >= 0) rates[i]!.push(rate);
     }
   }
-  await Promise.all(sessions.map((session) => session.close()));
-  return rates;
+  return rates.map(median);
+}
+
+/** Throughput of `one` over that of `other`: the median of pairs. */
+async function duel(one: DecodeSession, other: DecodeSession, inputs: Inputs): Promise<number> {
+  const ratios: number[] = [];
+  for (let pair = 0; pair < repeats; pair += 1) {
+    let seconds = 0;
+    let otherSeconds = 0;
+    for (let i = 0; i < runs; i += 1) {
+      // By turns the first: what comes second may find the machine otherwise.
+      for (const session of i % 2 === 0 ? [one, other] : [other, one]) {
+        const taken = 1 / (await rateOf(session, inputs));
+        if (session === one) seconds += taken;
+        else otherSeconds += taken;
+      }
+    }
+    ratios.push(otherSeconds / seconds);
+  }
+  return median(ratios);
 }
 
 const rows: string[][] = [];
 const curves = methods.map(({ label }) => ({ label, rates: [] as number[] }));
 for (const batch of batches) {
-  const rates = await measure(batch);
-  const medians = rates.map(median);
-  medians.forEach((rate, i) => curves[i]!.rates.push(rate));
-  // The best of autoregressive decoding and fixed speculation, turn by turn.
-  const others = medians.map((rate, i) => (i === byLoad ? 0 : rate));
+  const sessions = await sessionsFor(batch);
+  const inputs = inputsFor(batch);
+  const rates = await compare(sessions, inputs);
+  rates.forEach((rate, i) => curves[i]!.rates.push(rate));
+  const others = rates.map((rate, i) => (i === byLoad ? 0 : rate));
   const best = others.indexOf(Math.max(...others));
-  const ratio = median(rates[byLoad]!.map((rate, turn) => rate / rates[best]![turn]!));
+  const ratio = await duel(sessions[byLoad]!, sessions[best]!, inputs);
+  await Promise.all(sessions.map((session) => session.close()));
   rows.push([
     String(batch),
-    ...medians.map((rate) => rate.toFixed(0)),
+    ...rates.map((rate) => rate.toFixed(0)),
     methods[best]!.label,
     ratio.toFixed(3),
   ]);
@@ -155,8 +184,8 @@ const markdown = [
   `Written by \`${command}\` on ${devices()[0]!.name}, ${threads} cores; Node ${process.version}. ` +
     `Models: ${models}${bundled ? '' : ' (random weights: drafts are guesses, and refused)'}. ` +
     `Tokens per second from the first request to the last result, encoder passes included; medians ` +
-    `of ${repeats} turns in which every method runs once; the last column is the median of the ratios ` +
-    'within a turn.\n',
+    `of ${repeats} turns in which every method runs once. The last column: lengths by load and the best ` +
+    `of the others in ${repeats} pairs of ${runs} alternating runs each, the median of their ratios.\n`,
   table(head, rows),
   ...(name === undefined ? [] : [`![tokens per second against batch](${name}.svg)\n`]),
   explain(limits, batches, curves[0]!.rates, tokensPerOutput),

@@ -23,8 +23,10 @@ constexpr int kMostLevels = 32;
 constexpr double kPriorTokens = 32.0;
 constexpr double kPriorOutputs = 4.0;
 
-// Drafts have to gain this much over none before they begin.
-constexpr double kHysteresis = 1.03;
+// Drafts have to gain this much over none before they begin, and end when they lose so much: in
+// between, to change one's mind costs more than either.
+constexpr double kBegin = 1.03;
+constexpr double kEnd = 0.98;
 // Below it the next trial is far.
 constexpr double kHopeless = 0.8;
 // A trial: its first step brings the drafters up to date and is not timed.
@@ -34,11 +36,31 @@ constexpr int64_t kShortestInterval = 128;
 constexpr int64_t kLongestInterval = 4096;
 // Of the followers, once all have tried; the others decode plainly meanwhile.
 constexpr int kTrialShare = 8;
-// Steps between two plain ones, while drafts are made: often while they gain little, where plain
-// times of a slower moment would keep them on.
-constexpr int64_t kPlainEvery = 128;
-constexpr int64_t kPlainOften = 8;
+// Plain steps while drafts are made, so many of so many: often while drafts gain little, where
+// plain times of a slower moment would keep them on. More than one in turn, since the first finds
+// the drafter's weights in the caches, as plain decoding would not.
+constexpr int64_t kPlainRun = 4;
+constexpr int64_t kPlainEvery = 256;
+constexpr int64_t kPlainOften = 32;
 constexpr double kLittleGain = 1.2;
+// Steps of drafts after which what they gave counts at all; and that what was expected of them
+// counts for beside it.
+constexpr int64_t kEnoughSteps = 16;
+constexpr double kExpectedSteps = 16.0;
+// Steps for which drafts have to pay before a later doubt is fresh.
+constexpr int64_t kLongPaying = 1024;
+
+// Weight that a step keeps when the next comes.
+constexpr double kPaceMemory = 0.98;
+
+// Of the last `count` values of a ring, at most all; of two in the middle the smaller.
+template <size_t N>
+double median_of(std::array<double, N> ring, int64_t count) {
+  const auto size = static_cast<ptrdiff_t>(std::min<int64_t>(count, N));
+  const auto middle = ring.begin() + (size - 1) / 2;
+  std::nth_element(ring.begin(), middle, ring.begin() + size);
+  return *middle;
+}
 
 }  // namespace
 
@@ -55,10 +77,7 @@ void TimesByRows::add(int rows, double ms) {
   Class& own = classes_[class_of(rows)];
   own.recent[static_cast<size_t>(own.count % kRecent)] = ms;
   ++own.count;
-  const auto size = static_cast<ptrdiff_t>(std::min<int64_t>(own.count, kRecent));
-  std::vector<double> sorted(own.recent.begin(), own.recent.begin() + size);
-  std::sort(sorted.begin(), sorted.end());
-  own.ms = sorted[static_cast<size_t>((size - 1) / 2)];
+  own.ms = median_of(own.recent, own.count);
   own.rows += std::max(kNew, 1.0 / static_cast<double>(own.count)) * (rows - own.rows);
 }
 
@@ -83,6 +102,19 @@ double TimesByRows::at(int rows, double balance) const {
   if (r > b.rows) return std::clamp(line, high, high * r / b.rows);
   if (r < a.rows) return std::clamp(line, low * r / a.rows, low);
   return line;
+}
+
+void Pace::add(double tokens, double ms, double encode_ms) {
+  recent_[static_cast<size_t>(steps_) % kRecent] = ms;
+  ++steps_;
+  weight_ = kPaceMemory * weight_ + 1.0;
+  tokens_ = kPaceMemory * tokens_ + tokens;
+  encode_ms_ = kPaceMemory * encode_ms_ + encode_ms;
+}
+
+double Pace::rate() const {
+  const double step = median_of(recent_, steps_);
+  return tokens_ / (weight_ * step + encode_ms_);
 }
 
 LoadLengths::LoadLengths(const DraftPlan& plan, double draft_cost)
@@ -143,34 +175,52 @@ int LoadLengths::best_levels(int followers, int others, double* gain) const {
 }
 
 LoadChoice LoadLengths::choose(int followers, int others) {
+  pace_ = nullptr;
   if (followers == 0) return {};
   Decision& own = decisions_[TimesByRows::class_of(followers)];
   ++own.steps;
+  LoadChoice choice;
   // Everything is measured against plain steps.
-  if (!target_.known(others + followers)) return {};
-  if (!own.on && own.trial == 0 && own.steps < own.next_trial) return {};
-  double gain = 0.0;
-  const int best = best_levels(followers, others, &gain);
-  if (!own.on || own.trial > 0) return try_out(own, followers, best, gain);
-  if (gain < 1.0) {
+  const bool known = target_.known(others + followers);
+  if (known && (own.on || own.trial > 0 || own.steps >= own.next_trial)) {
+    double gain = 0.0;
+    const int best = best_levels(followers, others, &gain);
+    const bool trying = !own.on || own.trial > 0;
+    choice = trying ? try_out(own, followers, best, gain) : go_on(own, followers, best, gain);
+  }
+  // Rows of others would be paid by whichever kind of step they came in.
+  if (others == 0 && choice.slots == 0) pace_ = &own.plain;
+  if (others == 0 && choice.slots == followers && own.on) pace_ = &own.drafted;
+  return choice;
+}
+
+LoadChoice LoadLengths::go_on(Decision& own, int followers, int best, double gain) {
+  if (own.drafted.steps() >= kEnoughSteps && own.plain.steps() > 2) {
+    const double given = own.drafted.rate() / own.plain.rate(), weight = own.drafted.weight();
+    gain = (kExpectedSteps * gain + weight * given) / (kExpectedSteps + weight);
+  }
+  if (gain < kEnd) {
     own.on = false;
-    own.interval = kShortestInterval;
+    if (own.steps - own.began > kLongPaying) own.interval = kShortestInterval;
     own.next_trial = own.steps + own.interval;
     return {};
   }
-  if (own.steps % (gain < kLittleGain ? kPlainOften : kPlainEvery) == 0) return {};
-  return {best, followers};
+  const bool plain = own.steps % (gain < kLittleGain ? kPlainOften : kPlainEvery) < kPlainRun;
+  return plain ? LoadChoice{} : LoadChoice{best, followers};
 }
 
 LoadChoice LoadLengths::try_out(Decision& own, int followers, int best, double gain) {
   if (own.trial == 0) own.trial = kTrialSteps + 1;
   if (--own.trial > 0) return {best, own.tried ? std::max(1, followers / kTrialShare) : followers};
   own.tried = true;
-  own.on = gain > kHysteresis;
+  own.on = gain > kBegin;
   const int64_t growth = gain < kHopeless ? 4 : 2;
   own.interval = std::min(std::max(growth * own.interval, kShortestInterval), kLongestInterval);
   own.next_trial = own.steps + own.interval;
-  return {own.on ? best : 0, own.on ? followers : 0};
+  if (!own.on) return {};
+  own.began = own.steps;
+  own.drafted = {};
+  return {best, followers};
 }
 
 void LoadLengths::learn(const LoadSample& sample) {
@@ -178,6 +228,12 @@ void LoadLengths::learn(const LoadSample& sample) {
     const double per_input = sample.encode_ms / sample.encoded;
     const double weight = std::max(kNew, 1.0 / static_cast<double>(++encoded_));
     encode_ms_ += weight * (per_input - encode_ms_);
+  }
+  const bool drafted = sample.draft_levels > 0, after_draft = drafted_last_;
+  drafted_last_ = drafted;
+  if (!drafted && after_draft) return;
+  if (pace_ != nullptr) {
+    pace_->add(sample.tokens, sample.target_ms + sample.draft_ms, sample.encode_ms);
   }
   target_.add(sample.target_rows, sample.target_ms);
   // A step that also caught up tells nothing of a level.

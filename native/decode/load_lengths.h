@@ -11,7 +11,7 @@
 // that it pays for, whose last step promises more than is left of it, half of its drafted tokens
 // on average. A number of slots that is new tries drafts in all of them, then, while they do
 // not pay, in a few now and then, the rarer the longer; while they pay, plain steps are
-// measured now and then.
+// measured now and then, and what both kinds of steps really gave decides whether it goes on.
 //
 // Depends on clocks: for outputs that do not depend on lengths, and those that may.
 #pragma once
@@ -52,6 +52,24 @@ class TimesByRows {
   std::array<Class, kClasses> classes_;
 };
 
+// What steps of one kind gave: the mean of their tokens and encoder passes, the last ones weighing
+// most, by the median time of the last few.
+class Pace {
+ public:
+  void add(double tokens, double ms, double encode_ms);
+  int64_t steps() const { return steps_; }
+  // Steps that it speaks for.
+  double weight() const { return weight_; }
+  // Tokens per millisecond. Only after a step.
+  double rate() const;
+
+ private:
+  static constexpr size_t kRecent = 15;
+  int64_t steps_ = 0;
+  double weight_ = 0.0, tokens_ = 0.0, encode_ms_ = 0.0;
+  std::array<double, kRecent> recent_{};
+};
+
 // How many followers may draft in a step, and how many levels.
 struct LoadChoice {
   int levels = 0;
@@ -67,6 +85,7 @@ struct LoadSample {
   double draft_ms = 0.0;
   int encoded = 0;  // inputs that the drafters encoded for it
   double encode_ms = 0.0;
+  int tokens = 0;  // that the followers were given
 };
 
 class LoadLengths {
@@ -109,10 +128,15 @@ class LoadLengths {
     int64_t steps = 0;
     int64_t next_trial = 0;
     int64_t interval = 0;
+    int64_t began = 0;  // when it was last turned on
+    Pace plain, drafted;
   };
   LoadChoice try_out(Decision& own, int followers, int best, double gain);
+  LoadChoice go_on(Decision& own, int followers, int best, double gain);
 
   std::array<Decision, TimesByRows::kClasses> decisions_;
+  bool drafted_last_ = false;
+  Pace* pace_ = nullptr;  // of the step under way, if it is plain, or drafts for all
 };
 
 }  // namespace speccascade

@@ -191,15 +191,16 @@ void Stepper::encode_drafters(LoadSample& sample) {
   sample.encode_ms = sample.encoded > 0 ? ms_between(begin, Clock::now()) : 0.0;
 }
 
-void Stepper::learn(const LoadSample& sample) {
-  lengths_->learn(sample);
+void Stepper::learn(LoadSample& sample) {
   const SequenceState& state = sequences();
   for (int slot = 0; slot < state.slots; ++slot) {
     if (!state.active[slot] || !followers_[count(slot)].follows) continue;
+    sample.tokens += state.emitted[slot];
     if (state.draft_count[slot] > 0) {
       lengths_->learn_levels(state.tested[slot], state.accepted[slot]);
     }
   }
+  lengths_->learn(sample);
 }
 
 void Stepper::verify() {

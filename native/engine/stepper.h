@@ -56,7 +56,7 @@ class Stepper {
   bool may_draft(int slot, int followers) const;
   void encode_drafters(LoadSample& sample);
   void draft_with_load(LoadSample& sample);
-  void learn(const LoadSample& sample);
+  void learn(LoadSample& sample);
   void verify();
 
   SlotTables tables_;
