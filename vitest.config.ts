@@ -7,6 +7,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 1,
     include: ['test/**/*.test.ts'],
+    exclude: ['test/device/**'], // vitest.device.config.ts
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

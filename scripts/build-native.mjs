@@ -3,9 +3,11 @@
 // every time, because cmake-js never reconfigures an existing cache.
 //
 //   node scripts/build-native.mjs [--config Release|Debug] [--dest DIR] [--name NAME] [--tests]
+//                                 [--emulated-device]
 //
 // --name gives the CMake directory (build-cmake/NAME) another name than the configuration's;
-// --tests builds the C++ tests too. SPECCASCADE_CMAKE_ARGS holds further -DNAME=VALUE, space
+// --emulated-device builds a second addon, for tests, into its folder emulated-device;
+// --tests builds that and the C++ tests. SPECCASCADE_CMAKE_ARGS holds further -DNAME=VALUE, space
 // separated.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
@@ -21,6 +23,7 @@ const { values: options } = parseArgs({
     dest: { type: 'string' },
     name: { type: 'string' },
     tests: { type: 'boolean', default: false },
+    'emulated-device': { type: 'boolean', default: false },
   },
 });
 
@@ -42,11 +45,13 @@ function cmake(verb, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+const emulated = options.tests || options['emulated-device'];
 const definitions = [
   // Said every time, or the cache would keep what an earlier build was asked for.
   'SPECCASCADE_CUDA=AUTO',
   'SPECCASCADE_SANITIZE=OFF',
   'SPECCASCADE_WERROR=OFF',
+  `SPECCASCADE_EMULATED_DEVICE=${emulated ? 'ON' : 'OFF'}`,
   // cmake-js would choose build-cmake/NAME/CONFIG for a NAME of our own.
   `CMAKE_LIBRARY_OUTPUT_DIRECTORY=${out}`,
 ];
@@ -54,13 +59,14 @@ if (options.tests) definitions.push('SPECCASCADE_TESTS=ON');
 const given = (process.env.SPECCASCADE_CMAKE_ARGS ?? '').split(' ').filter(Boolean);
 for (const argument of given) definitions.push(argument.replace(/^-D/, ''));
 
+const target = emulated ? 'speccascade_on_emulated_device' : 'speccascade';
 cmake(
   'configure',
   definitions.map((definition) => `--CD${definition}`),
 );
 cmake('build', [
   ...['--parallel', String(availableParallelism())],
-  ...(options.tests ? [] : ['--target', 'speccascade']),
+  ...(options.tests ? [] : ['--target', target]),
 ]);
 
 // Renaming replaces the file in one step: a process that has the old addon mapped keeps it.

@@ -189,7 +189,7 @@ function useFromPrebuild() {
 /** Whether the addon's build in this project had CUDA. */
 function builtWithCuda(dir) {
   const commands = installed(dir, 'build-cmake', 'Release', 'compile_commands.json');
-  return fs.readFileSync(commands, 'utf8').includes('SPECCASCADE_HAVE_CUDA');
+  return fs.readFileSync(commands, 'utf8').includes('cuda_device.cu');
 }
 
 /** Without its binary the package says what to run, and that command mends it. */

@@ -75,11 +75,12 @@ function ctest(dir, env) {
   return counted(succeeded, { passed, failed, skipped, failures });
 }
 
-function vitest(node = process.execPath, files = []) {
-  const report = freshReport(files.length > 0 ? 'vitest-some.json' : 'vitest.json');
+function vitest({ node = process.execPath, files = [], config = 'vitest.config.ts' } = {}) {
+  const name = path.basename(config, '.config.ts').replace('.', '-');
+  const report = freshReport(files.length > 0 ? `${name}-some.json` : `${name}.json`);
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const program = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const succeeded = run(node, [program, 'run', ...reporters, ...files]);
+  const succeeded = run(node, [program, 'run', '--config', config, ...reporters, ...files]);
   const json = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : {};
   return counted(succeeded, {
     passed: json.numPassedTests ?? 0,
@@ -114,7 +115,7 @@ function newerNode() {
     return skip(`the registry does not give ${name}@${major}`);
   }
   const files = ['worker', 'lifetime', 'batch'].map((test) => `test/${test}.test.ts`);
-  return vitest(path.join(folder, 'node_modules', name, 'bin', 'node'), files);
+  return vitest({ node: path.join(folder, 'node_modules', name, 'bin', 'node'), files });
 }
 
 function clangFormat({ fix }) {
@@ -265,6 +266,11 @@ export const stages = [
   { name: 'ctest', needs: 'build-native', run: () => ctest(releaseDir, {}) },
   { name: 'vitest', needs: 'build-native', run: () => vitest() },
   { name: 'newer-node', all: true, needs: 'build-native', run: newerNode },
+  {
+    name: 'device',
+    needs: 'build-native',
+    run: () => vitest({ config: 'vitest.device.config.ts' }),
+  },
   { name: 'examples', all: true, needs: 'build-native', run: examples },
   { name: 'sanitize', all: true, run: sanitize },
   { name: 'fuzz', all: true, run: fuzz },

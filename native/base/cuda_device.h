@@ -1,6 +1,6 @@
-// The CUDA part of base: discovery, device memory, streams. Declared for every build; defined in
-// cuda_device.cu where nvcc was there, and in native/emulation for tests. No CUDA header is needed
-// to include this one.
+// The CUDA part of base: discovery, device memory, streams. Defined in cuda_device.cu where
+// nvcc was there, in cuda_device_absent.cpp where it was not, and in native/emulation for tests. No
+// CUDA header is needed to include this one.
 #pragma once
 
 #include <memory>

@@ -13,13 +13,9 @@ std::vector<DeviceInfo> list_devices() {
   cpu.memory_bytes = total_memory_bytes();
   cpu.features = cpu_feature_names();
   std::vector<DeviceInfo> devices = {cpu};
-#ifdef SPECCASCADE_HAVE_CUDA
   std::string note;
   for (DeviceInfo& device : cuda_devices(&note)) devices.push_back(std::move(device));
   devices[0].note = note;
-#else
-  devices[0].note = "no CUDA: this build was made without nvcc";
-#endif
   return devices;
 }
 

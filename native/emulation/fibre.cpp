@@ -1,3 +1,4 @@
+#undef _FORTIFY_SOURCE  // its longjmp() refuses to change stacks
 #include "emulation/fibre.h"
 
 #include <sys/mman.h>
@@ -50,46 +51,57 @@ char* FibreStack::base() const { return static_cast<char*>(mapping_) + kGuard; }
 size_t FibreStack::bytes() const { return kStack; }
 
 void Fibre::start(Body body) {
+  body_ = body;
+  if (idle_) return;
   if (!stack_) stack_ = std::make_unique<FibreStack>();
 #ifdef SPECCASCADE_RED_ZONES
   // An abandoned fibre leaves its frames' red zones behind.
   __asan_unpoison_memory_region(stack_->base(), stack_->bytes());
 #endif
-  body_ = body;
-  getcontext(&own_);
-  own_.uc_stack.ss_sp = stack_->base();
-  own_.uc_stack.ss_size = stack_->bytes();
-  own_.uc_link = nullptr;
-  makecontext(&own_, &Fibre::enter, 0);
+  getcontext(&own_.entry);
+  own_.entry.uc_stack.ss_sp = stack_->base();
+  own_.entry.uc_stack.ss_size = stack_->bytes();
+  own_.entry.uc_link = nullptr;
+  own_.entered = false;
+  makecontext(&own_.entry, &Fibre::enter, 0);
 }
 
 void Fibre::enter() {
   Fibre* self = running;
   arrive(nullptr, &self->outside_stack_, &self->outside_bytes_);
-  self->body_();
-  self->end();
+  for (;;) {
+    self->body_();
+    self->idle_ = true;
+    self->suspend();
+    self->idle_ = false;
+  }
+}
+
+void Fibre::swap(Context& from, Context& to) {
+#ifdef SPECCASCADE_RED_ZONES
+  swapcontext(&from.entry, &to.entry);
+#else
+  from.entered = true;
+  if (_setjmp(from.jump) != 0) return;
+  if (to.entered) _longjmp(to.jump, 1);
+  setcontext(&to.entry);
+#endif
 }
 
 void Fibre::resume() {
   void* fake_stack = nullptr;
   running = this;
   announce(&fake_stack, stack_->base(), stack_->bytes());
-  swapcontext(&outside_, &own_);
+  swap(outside_, own_);
   arrive(fake_stack, nullptr, nullptr);
   running = nullptr;
 }
 
-void Fibre::leave(void** own_fake_stack) {
-  announce(own_fake_stack, outside_stack_, outside_bytes_);
-  swapcontext(&own_, &outside_);
-}
-
 void Fibre::suspend() {
   void* fake_stack = nullptr;
-  leave(&fake_stack);
+  announce(&fake_stack, outside_stack_, outside_bytes_);
+  swap(own_, outside_);
   arrive(fake_stack, &outside_stack_, &outside_bytes_);
 }
-
-void Fibre::end() { leave(nullptr); }
 
 }  // namespace speccascade::emulation

@@ -1,6 +1,7 @@
 // A thread of an emulated block: a ucontext of its own, announced to the address sanitizer.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cstddef>
@@ -37,17 +38,24 @@ class Fibre {
   // Called by the fibre itself: back to where it was resumed.
   void suspend();
 
-  // Called by the fibre itself as its last act.
-  void end();
-
  private:
+  // Where to go on. swapcontext() is a system call, which kernels of many small blocks would spend
+  // their time in, so it is left to the first switch and to the sanitizer's builds, whose longjmp()
+  // forgets red zones.
+  struct Context {
+    ucontext_t entry = {};
+    jmp_buf jump;
+    bool entered = false;
+  };
+
   static void enter();
-  void leave(void** own_fake_stack);
+  static void swap(Context& from, Context& to);
 
   std::unique_ptr<FibreStack> stack_;
   Body body_ = nullptr;
-  ucontext_t own_ = {};
-  ucontext_t outside_ = {};
+  bool idle_ = false;  // has ended a body and can run another one
+  Context own_;
+  Context outside_;
   const void* outside_stack_ = nullptr;
   size_t outside_bytes_ = 0;
 };

@@ -44,11 +44,7 @@ const Backend& backend_of(const std::string& wish) {
   if (!is_cuda(wish)) {
     fail(ErrorCode::kInput, "device: expected auto, cpu, cuda or cuda:N, got ", wish);
   }
-#ifdef SPECCASCADE_HAVE_CUDA
   return cuda_backend();
-#else
-  fail(ErrorCode::kDevice, "device ", wish, ": no CUDA: this build was made without nvcc");
-#endif
 }
 
 }  // namespace

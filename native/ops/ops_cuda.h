@@ -53,8 +53,8 @@ void distribution_cuda(const DistributionArgs& args, void* stream);
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);
 
-// run() does not wait: who reads results copies them and waits for the stream. Only in builds with
-// nvcc, and in tests over the emulation.
+// run() does not wait: who reads results copies them and waits for the stream. Without nvcc its
+// device cannot be opened (ERR_DEVICE) and the rest is null.
 const Backend& cuda_backend();
 
 }  // namespace speccascade

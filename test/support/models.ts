@@ -2,13 +2,16 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { T5Model, type LoadOptions } from '../../lib/index.ts';
+import { T5Model, type Device, type LoadOptions } from '../../lib/index.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export const goldenNames = ['relu-tied', 'gated-untied', 'umt5', 'odd-sizes'] as const;
 export const bundledNames = ['large', 'base', 'small'] as const;
 export const prefix = 'translate English to German: ';
+
+/** What the tests' models compute on; vitest.device.config.ts says 'cuda'. */
+export const device = (process.env.SPECCASCADE_TEST_DEVICE ?? 'cpu') as Device;
 
 export function goldenFolder(name: string): string {
   return path.join(root, 'test', 'golden', name);
@@ -20,11 +23,11 @@ export function bundledFolder(name: string): string {
 
 /** float32, so that results can be compared with float32 references. */
 export function loadGolden(name: string, options: LoadOptions = {}): Promise<T5Model> {
-  return T5Model.load(goldenFolder(name), { dtype: 'f32', ...options });
+  return T5Model.load(goldenFolder(name), { device, dtype: 'f32', ...options });
 }
 
 export function loadBundled(name: string, options: LoadOptions = {}): Promise<T5Model> {
-  return T5Model.load(bundledFolder(name), { dtype: 'f32', ...options });
+  return T5Model.load(bundledFolder(name), { device, dtype: 'f32', ...options });
 }
 
 export function readJson(file: string): unknown {

@@ -1,0 +1,22 @@
+// Tests of models and sessions on a GPU: on the emulated one (docs/cuda.md), which the stage
+// `device` of `npm test` builds. Those outside test/device run on the CPU too, by vitest.config.ts.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { defineConfig } from 'vitest/config';
+
+// Laid out as node-gyp-build expects a package; scripts/build-native.mjs --emulated-device fills it.
+const addon = path.join(import.meta.dirname, 'build-cmake', 'Release', 'emulated-device');
+if (!existsSync(addon)) {
+  throw new Error('no emulated device: run node scripts/build-native.mjs --emulated-device');
+}
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2, // an emulated kernel runs on one core
+    include: ['test/golden.test.ts', 'test/device/**/*.test.ts'],
+    env: { SPECCASCADE_PREBUILD: addon, SPECCASCADE_TEST_DEVICE: 'cuda' },
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
