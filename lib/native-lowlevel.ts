@@ -101,6 +101,16 @@ export interface NativeLowlevel {
     largestDrafter: number;
     largestTarget: number;
   };
+  /** One position by the kernels of a GPU, cuda:`device`; with unscaled rows none is scaled. */
+  devicePosition(
+    args: NativePlaces & {
+      device: number;
+      target: Float32Array;
+      drafter: Float32Array | null;
+      drafterUnscaled?: Float32Array | null;
+      targetUnscaled?: Float32Array | null;
+    },
+  ): { target: Float32Array; pi: Float32Array; deferral: number };
   candidateLaw(args: {
     vocabulary: number;
     wanted: NativeRows;

@@ -3,11 +3,13 @@
  *
  *   npm run vectors -- FILE [--device cpu|cuda]
  *
+ * A GPU makes distributions and pi; other kinds are skipped there, as are all without one.
  * Per kind and arithmetic: cases passed, the worst absolute error, and what was skipped and why.
  * Exits with 1 if a case failed, with 2 if the file cannot be read.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { devices } from '../lib/lowlevel.ts';
 import { parseVectors, type VectorCase } from '../test/support/vectors/format.ts';
 import { runVectors, type KindReport } from '../test/support/vectors/run.ts';
 
@@ -53,11 +55,13 @@ function skipAll(cases: readonly VectorCase[], reason: string): void {
 }
 
 const cases = readCases();
-if (values.device === 'cuda') {
-  skipAll(cases, 'single operations have no CUDA executor in this version');
+const found = devices();
+const device = values.device === 'cuda' ? 0 : null;
+if (device !== null && !found.some(({ kind }) => kind === 'cuda')) {
+  skipAll(cases, found[0]?.note ?? 'no CUDA device');
 } else {
   console.log(`${'kind'.padEnd(12)} ${'path'.padEnd(8)} ${'passed'.padStart(9)}  worst error`);
-  const reports = runVectors(cases);
+  const reports = runVectors(cases, device);
   for (const report of reports) console.log(lineOf(report));
   const failures = reports.flatMap((report) => report.failures);
   for (const failure of failures) console.log(`FAIL ${failure}`);

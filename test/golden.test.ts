@@ -1,58 +1,35 @@
 /** Golden checkpoints: states, logits and greedy output of the reference, for every layout. */
-import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSession } from '../lib/index.ts';
-import { goldenFolder, goldenNames, loadGolden, readJson } from './support/models.ts';
-
-interface Row {
-  position: number;
-  values: number[];
-}
-
-interface Case {
-  inputIds: number[][];
-  encoderLast: Row[];
-  decoderInputIds: number[][];
-  logits: Row[];
-  logitsShape: [number, number];
-  greedy: number[][];
-}
+import { goldenCases, rowPairs, worstError } from './support/golden.ts';
+import { goldenNames, loadGolden } from './support/models.ts';
 
 /** Absolute, float32 (test/golden/README.md). */
 const tolerance = 2e-4;
 
-function worstError(expected: number[], data: Float32Array, start: number): number {
-  return expected.reduce((worst, v, i) => Math.max(worst, Math.abs(v - data[start + i]!)), 0);
-}
-
 describe.each(goldenNames)('golden checkpoint %s', (name) => {
-  const { cases } = readJson(path.join(goldenFolder(name), 'golden.json')) as { cases: Case[] };
+  const cases = goldenCases(name);
 
   it('gives the reference encoder states', async () => {
     await using model = await loadGolden(name);
     for (const one of cases) {
-      const { data, shape } = await model.encode(one.inputIds);
-      expect(shape[0]).toBe(one.inputIds.length);
-      one.encoderLast.forEach(({ position, values }, row) => {
-        expect(values.length).toBe(shape[2]);
-        const start = (row * shape[1] + position) * shape[2];
-        expect(worstError(values, data, start)).toBeLessThan(tolerance);
-      });
+      const states = await model.encode(one.inputIds);
+      expect(states.shape[0]).toBe(one.inputIds.length);
+      for (const { expected, actual } of rowPairs(one.encoderLast, states)) {
+        expect(worstError(expected, actual)).toBeLessThan(tolerance);
+      }
     }
   });
 
   it('gives the reference logits', async () => {
     await using model = await loadGolden(name);
     for (const one of cases) {
-      const { data, shape } = await model.logits(one.inputIds, one.decoderInputIds);
-      const perRow = one.logits.length / one.inputIds.length;
-      one.logits.forEach(({ position, values }, i) => {
-        const row = Math.floor(i / perRow);
-        expect(values.length).toBe(shape[2]);
-        const start = (row * shape[1] + position) * shape[2];
-        expect(worstError(values, data, start)).toBeLessThan(tolerance);
-      });
+      const logits = await model.logits(one.inputIds, one.decoderInputIds);
+      for (const { expected, actual } of rowPairs(one.logits, logits)) {
+        expect(worstError(expected, actual)).toBeLessThan(tolerance);
+      }
       // Rows past a shorter output's end are zero.
+      const { data, shape } = logits;
       one.decoderInputIds.forEach((ids, row) => {
         const rest = data.subarray(
           (row * shape[1] + ids.length) * shape[2],

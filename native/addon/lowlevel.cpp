@@ -168,6 +168,7 @@ Napi::Object define_lowlevel(Napi::Env env) {
   define_lowlevel_laws(functions);
   define_lowlevel_cascades(functions);
   define_lowlevel_formulas(functions);
+  define_lowlevel_device(functions);
   define_lowlevel_bench(functions);
   return functions;
 }

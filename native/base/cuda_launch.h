@@ -42,10 +42,11 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
 // Runs kernel(arguments...) to its end. On a stream of the emulated device, kernels alone reach
 // that device's memory, and their arguments must not lead elsewhere; without a stream, memory is
 // the host's.
-template <typename... Parameters, typename... Arguments>
-void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...),
+template <typename Result, typename... Parameters, typename... Arguments>
+void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters...),
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
+  emulation::check_bound(shape.threads, emulation::bound_of_kernel<Result>());
   if (stream != nullptr) (emulation::check_argument(arguments), ...);
   const emulation::DeviceAccess access(stream != nullptr);
   emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });

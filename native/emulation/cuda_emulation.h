@@ -6,7 +6,9 @@
 //
 //   schedule     threads and blocks run forward, in reverse or in a seeded random order: a kernel
 //                whose results depend on it lacks a barrier
-//   shared       memory starts as NaN (every byte 0xff), in an allocation of exactly its size
+//   bounds       a block has at most the threads that its kernel was compiled for
+//   shared       memory starts as NaN (every byte 0xff), in an allocation of exactly its size; a
+//                block has at most 48 KiB
 //   collectives  a lane that the mask names and that cannot come is an error, and so are lanes that
 //                meet in different operations
 //   barriers     every thread of the block must come
@@ -38,6 +40,13 @@ struct Schedule {
 
 // For the launches of the calling thread from now on.
 void set_schedule(const Schedule& schedule);
+
+// What a block may have of `__shared__` variables on any GPU. (More, up to 227 KiB, takes dynamic
+// shared memory, which kernels here do not use.)
+constexpr size_t kMaxSharedBytes = size_t{48} << 10;
+
+// Throws ERR_DEVICE if a block of so many threads is above its kernel's launch bound.
+void check_bound(int threads, int bound);
 
 // Runs body() for every thread of the grid. `barriers`: all blocks are alive together.
 void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body);

@@ -9,11 +9,43 @@
 #include "emulation/cuda_emulation.h"
 
 #define SC_DEVICE inline
-#define SC_KERNEL(...) static void
+#define SC_KERNEL(...) static ::speccascade::emulation::KernelOf<__VA_ARGS__>
 #define SC_UNROLL
 #define SC_UNROLL_BY(count)
 
+// Of KernelOf's: they are what it is about.
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wdeprecated-volatile"
+#else
+#pragma GCC diagnostic ignored "-Wvolatile"
+#endif
+#pragma GCC diagnostic ignored "-Wignored-qualifiers"
+
 namespace speccascade {
+
+namespace emulation {
+
+// A kernel's launch bound as a part of its type, where launch() finds it: a macro in front of a
+// function can say nothing else. What the qualifiers of void stand for:
+constexpr int kBounds[] = {64, 128, 256, 512};
+
+template <int kThreads, int kBlocks = 1>
+struct KernelType {
+  static_assert(kThreads > 0 && kThreads <= kBounds[3] && kBlocks > 0, "no bound stands for it");
+  using Upper = std::conditional_t<kThreads <= kBounds[2], volatile void, const volatile void>;
+  using Lower = std::conditional_t<kThreads <= kBounds[0], void, const void>;
+  using Type = std::conditional_t<kThreads <= kBounds[1], Lower, Upper>;
+};
+template <int... kArguments>
+using KernelOf = typename KernelType<kArguments...>::Type;
+
+// Rounded up to a bound that there is.
+template <typename Result>
+constexpr int bound_of_kernel() {
+  return kBounds[(std::is_volatile_v<Result> ? 2 : 0) + (std::is_const_v<Result> ? 1 : 0)];
+}
+
+}  // namespace emulation
 
 SC_DEVICE int thread_index() { return emulation::place().thread; }
 SC_DEVICE int block_index() { return emulation::place().block; }

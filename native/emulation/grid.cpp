@@ -194,6 +194,11 @@ void run_live(Machine& m, int threads) {
 
 void set_schedule(const Schedule& schedule) { machine().schedule = schedule; }
 
+void check_bound(int threads, int bound) {
+  if (threads <= bound) return;
+  fail(ErrorCode::kDevice, "a block of ", threads, " threads of a kernel for at most ", bound);
+}
+
 void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body) {
   Machine& m = machine();
   if (blocks < 1 || threads < kWarp || threads > 1024 || threads % kWarp != 0) {
@@ -284,9 +289,12 @@ void meet(uint32_t mask, Combine combine, void* offer) {
 void* shared_memory(const void* tag, size_t bytes, size_t alignment) {
   self();
   Block& block = *machine().block;
+  size_t used = bytes;
   for (const SharedPart& part : block.shared) {
     if (part.tag == tag) return part.data;
+    used += (part.bytes + alignment - 1) / alignment * alignment;
   }
+  if (used > kMaxSharedBytes) stop("too much shared memory, bytes:", static_cast<long long>(used));
   void* data = ::operator new (bytes, std::align_val_t{alignment});
   std::memset(data, 0xff, bytes);
   block.shared.push_back({tag, bytes, alignment, data});

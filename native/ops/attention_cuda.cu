@@ -255,9 +255,8 @@ cross_kernel(CrossAttentionArgs args) {
 }
 
 // The kernel for heads of this size: entries a lane of a group holds.
-template <typename Args>
-void launch_heads(void (*narrow)(Args), void (*wide)(Args), const Args& args, int max_rows,
-                  void* stream) {
+template <typename Kernel, typename Args>
+void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, int max_rows, void* stream) {
   if (args.head_dim > kMaxHeadDim) {
     fail(ErrorCode::kDevice, "attention heads of ", args.head_dim, " entries: CUDA takes at most ",
          kMaxHeadDim);

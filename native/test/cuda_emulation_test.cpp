@@ -308,6 +308,48 @@ void loaded_matrices_are_spread_over_the_warp() {
   }
 }
 
+SC_KERNEL(64) bounded_64_kernel() {}
+SC_KERNEL(128) bounded_128_kernel() {}
+SC_KERNEL(256, 2) bounded_256_kernel() {}
+template <bool kWide>
+SC_KERNEL(kWide ? 512 : 128)
+bounded_kernel() {}
+
+// On a GPU such a launch fails.
+void a_block_keeps_to_its_kernels_bound() {
+  const auto holds = [](auto* kernel, int bound) {
+    launch({2, bound}, nullptr, kernel);
+    CHECK_ERROR(ErrorCode::kDevice, "for at most " + std::to_string(bound),
+                launch({2, bound + 32}, nullptr, kernel));
+  };
+  holds(bounded_64_kernel, 64);
+  holds(bounded_128_kernel, 128);
+  holds(bounded_256_kernel, 256);
+  holds(bounded_kernel<false>, 128);
+  holds(bounded_kernel<true>, 512);
+}
+
+template <int kBytes>
+struct SharedBytes {
+  char at[kBytes];
+};
+
+template <int kBytes>
+SC_KERNEL(32)
+greedy_kernel(bool takes_more) {
+  shared<SharedBytes<kBytes>>().at[thread_index()] = 1;
+  if (takes_more) shared<float>() = 1.0f;
+}
+
+void shared_memory_has_a_limit() {
+  launch({1, 32}, nullptr, greedy_kernel<(48 << 10) - 16>, true);
+  launch({1, 32}, nullptr, greedy_kernel<48 << 10>, false);
+  CHECK_ERROR(ErrorCode::kDevice, "too much shared memory, bytes: 49153",
+              launch({1, 32}, nullptr, greedy_kernel<(48 << 10) + 1>, false));
+  CHECK_ERROR(ErrorCode::kDevice, "too much shared memory, bytes: 49156",
+              launch({1, 32}, nullptr, greedy_kernel<48 << 10>, true));
+}
+
 void grids_that_no_gpu_takes() {
   std::vector<float> out(64);
   for (const int threads : {0, 31, 33, 1056}) {
@@ -328,5 +370,6 @@ int main(int argc, char** argv) {
        CASE(shared_memory_starts_as_nan), CASE(an_absent_lane_is_an_error), CASE(lanes_must_agree),
        CASE(a_barrier_needs_every_thread), CASE(shuffles_and_sums), CASE(copies_land_at_their_wait),
        CASE(grid_barriers_hold_every_block), CASE(matrix_fragments_follow_the_ptx_isa),
-       CASE(loaded_matrices_are_spread_over_the_warp), CASE(grids_that_no_gpu_takes)});
+       CASE(loaded_matrices_are_spread_over_the_warp), CASE(a_block_keeps_to_its_kernels_bound),
+       CASE(shared_memory_has_a_limit), CASE(grids_that_no_gpu_takes)});
 }

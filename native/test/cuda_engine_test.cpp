@@ -35,10 +35,14 @@ void greedy_equals_the_plain_loop() {
   compare("f32", {1, 1, 1}, 0.0f, 21);
   compare("bf16", {3, 2}, 0.0f, 25);
   compare("int8", {2, 2}, 0.0f, 24);
+  compare("f16", {2, 2}, 0.0f, 27);
 }
 
 // Without a drafter a sampled token is a function of its row and its uniform.
-void sampling_equals_the_plain_loop() { compare("bf16", {}, 1.0f, 41); }
+void sampling_equals_the_plain_loop() {
+  compare("bf16", {}, 1.0f, 41);
+  compare("f16", {}, 1.0f, 42);
+}
 
 }  // namespace
 

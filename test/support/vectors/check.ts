@@ -23,14 +23,17 @@ function plain(value: unknown): unknown {
 
 export class Check {
   readonly precision: Precision;
+  /** The GPU that computes the case; null: the CPU. */
+  readonly device: number | null;
   /** Largest absolute error of a number. */
   worst = 0;
   /** The same of residual rows of so little mass that their tolerance is wider. */
   worstResidual = 0;
   readonly failures: string[] = [];
 
-  constructor(precision: Precision) {
+  constructor(precision: Precision, device: number | null = null) {
     this.precision = precision;
+    this.device = device;
   }
 
   get tolerance(): number {

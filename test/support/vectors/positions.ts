@@ -1,6 +1,6 @@
 /** Cases of single rows and positions: softmax, rows, target, target-big. */
 import { native } from '../../../lib/native.ts';
-import type { NativePlaces } from '../../../lib/native.ts';
+import type { NativePlaces, NativeRows, NativeScaling } from '../../../lib/native.ts';
 import type { Check } from './check.ts';
 import {
   asProbabilities,
@@ -13,16 +13,53 @@ import {
 } from './format.ts';
 import { logitsOf, type Gen } from './generator.ts';
 
+/** Logits as the row that tokens are drawn from. */
+function scaled(check: Check, logits: ArrayLike<number>, how: NativeScaling): NativeRows {
+  const vocabulary = logits.length;
+  if (check.device === null) {
+    return native.lowlevel.scale({
+      rows: rowsOf(check.precision, logits),
+      vocabulary,
+      scaling: how,
+    });
+  }
+  return native.lowlevel.devicePosition({
+    ...{ device: check.device, rule: decodeRule({ rule: 'lossless' }), scaling: how, vocabulary },
+    ...{ target: Float32Array.from(logits), drafter: null },
+  }).target;
+}
+
+interface UnscaledRows {
+  drafterUnscaled?: NativeRows;
+  targetUnscaled?: NativeRows;
+}
+
+/** pi and deferral alone: acceptance and residuals never leave a GPU. */
+function checkOnDevice(
+  check: Check,
+  places: NativePlaces,
+  unscaled: UnscaledRows,
+  out: VectorCase['out'],
+): ArrayLike<number> {
+  const floats = (rows: NativeRows | null) => (rows === null ? null : Float32Array.from(rows));
+  const given = places.scaling.probabilities;
+  const { pi, deferral } = native.lowlevel.devicePosition({
+    ...{ device: check.device!, rule: places.rule, scaling: places.scaling },
+    vocabulary: places.vocabulary,
+    target: Float32Array.from(places.target),
+    drafter: floats(places.drafter),
+    targetUnscaled: given ? floats(unscaled.targetUnscaled ?? places.target) : null,
+    drafterUnscaled: given ? floats(unscaled.drafterUnscaled ?? places.drafter) : null,
+  });
+  if (out.delta !== null) check.same('delta', deferral, out.delta);
+  return pi;
+}
+
 export function checkSoftmax({ in: given, out }: VectorCase, check: Check): void {
   const logits = decodeLogits(given.logits as Entry[], given.valid as number | undefined);
-  const rows = native.lowlevel.scale({
-    rows: rowsOf(check.precision, logits),
-    vocabulary: logits.length,
-    scaling: scaling(given.T, {
-      topK: (given.topK as number | undefined) ?? 0,
-      topP: (given.topP as number | undefined) ?? 1,
-    }),
-  });
+  const topK = (given.topK as number | undefined) ?? 0;
+  const topP = (given.topP as number | undefined) ?? 1;
+  const rows = scaled(check, logits, scaling(given.T, { topK, topP }));
   check.row('p', rows, out.p as Entry[]);
 }
 
@@ -32,11 +69,7 @@ export function checkRows({ in: given, out }: VectorCase, check: Check): void {
   (out.logits as Entry[][]).forEach((expected, model) => {
     const logits = logitsOf(gen, model, given.prefix as number[]);
     expected.forEach((entry, v) => check.near(`logits[${model}][${v}]`, logits[v]!, entry, 1e-9));
-    const rows = native.lowlevel.scale({
-      rows: rowsOf(check.precision, logits),
-      vocabulary: gen.V,
-      scaling: scaling(given.T),
-    });
+    const rows = scaled(check, logits, scaling(given.T));
     check.row(`p[${model}]`, rows, (out.p as Entry[][])[model]!);
   });
 }
@@ -53,12 +86,15 @@ export function checkTarget({ in: given, out }: VectorCase, check: Check): void 
     drafter: fromLogits ? rows(decodeLogits(given.lq as Entry[])) : share(given.q),
     target: fromLogits ? rows(decodeLogits(given.lp as Entry[])) : share(given.p),
   };
-  const law = native.lowlevel.positionLaw({
-    ...places,
-    ...(given.qu === undefined
+  const unscaled: UnscaledRows =
+    given.qu === undefined
       ? {}
-      : { drafterUnscaled: share(given.qu), targetUnscaled: share(given.pu) }),
-  });
+      : { drafterUnscaled: share(given.qu), targetUnscaled: share(given.pu) };
+  if (check.device !== null) {
+    check.row('pi', checkOnDevice(check, places, unscaled, out), out.pi as Entry[]);
+    return;
+  }
+  const law = native.lowlevel.positionLaw({ ...places, ...unscaled });
   if (out.delta !== null) check.same('delta', law.deferral, out.delta);
   if (out.keep !== null) check.same('keep', law.kept, out.keep);
   check.row('pi', law.pi, out.pi as Entry[]);
@@ -105,15 +141,21 @@ export function checkBigTarget({ in: given, out }: VectorCase, check: Check): vo
     drafter: rowsOf(check.precision, logitsOf(gen, 1, [], valid)),
     target: rowsOf(check.precision, logitsOf(gen, 0, [], valid)),
   };
-  const law = native.lowlevel.positionLaw(places);
   const at = out.at as number[];
+  const pick = (row: ArrayLike<number>): number[] => at.map((v) => row[v]!);
+  if (check.device !== null) {
+    const pi = checkOnDevice(check, places, {}, out);
+    check.row('pi', pick(pi), out.pi as Entry[]);
+    check.near('piMoment', moment(Float64Array.from(pi)), out.piMoment as Entry);
+    return;
+  }
+  const law = native.lowlevel.positionLaw(places);
   if (out.delta !== null) check.same('delta', law.deferral, out.delta);
   if (out.keep !== null) {
     const kept = Array.from(law.kept ?? []).filter((token) => token < valid);
     check.same('keep', kept.slice(0, 40), out.keep);
     check.same('keepCount', kept.length, out.keepCount);
   }
-  const pick = (row: Float64Array): number[] => at.map((v) => row[v]!);
   check.row('pi', pick(law.pi), out.pi as Entry[]);
   checkAcceptance(check, places, law.accept, out.accept as Entry[], at);
   const mass = 1 - (out.rate as number);
