@@ -14,6 +14,9 @@
 #include <vector>
 
 #include "base/error.h"
+#if defined(SPECCASCADE_DEVICE_TESTS)
+#include "test/support/on_device.h"
+#endif
 
 namespace speccascade::test {
 
@@ -84,7 +87,7 @@ inline bool run_case(const Case& test) {
 }
 
 // Runs the cases, or those whose name contains argv[1]; the value to return from main().
-inline int run_cases(int argc, char** argv, const std::vector<Case>& cases) {
+inline int run_cases_here(int argc, char** argv, const std::vector<Case>& cases) {
   int passed = 0, failed = 0;
   for (const Case& test : cases) {
     if (argc > 1 && std::strstr(test.name, argv[1]) == nullptr) continue;
@@ -94,6 +97,15 @@ inline int run_cases(int argc, char** argv, const std::vector<Case>& cases) {
   std::printf("%d passed, %d failed\n", passed, failed);
   std::fflush(stdout);
   return failed == 0 ? 0 : 1;
+}
+
+// What main() returns of a test program.
+inline int run_cases(int argc, char** argv, const std::vector<Case>& cases) {
+#if defined(SPECCASCADE_DEVICE_TESTS)
+  return run_on_device([&] { return run_cases_here(argc, argv, cases); });
+#else
+  return run_cases_here(argc, argv, cases);
+#endif
 }
 
 }  // namespace speccascade::test

@@ -210,104 +210,6 @@ void grid_barriers_hold_every_block() {
               launch({2, 64}, nullptr, grid_kernel, &barrier, part.data(), out.data()));
 }
 
-struct MmaCase {
-  uint32_t a[32][4], b[32][2];
-  float sums[32][4];
-  int32_t counts[32][4];
-};
-
-template <int kElement>
-SC_KERNEL(32)
-mma_kernel(MmaCase* at) {
-  const int lane = lane_index();
-  if (kElement == 0) mma_bf16(at->sums[lane], at->a[lane], at->b[lane]);
-  if (kElement == 1) mma_f16(at->sums[lane], at->a[lane], at->b[lane]);
-  if (kElement == 2) mma_int8(at->counts[lane], at->a[lane], at->b[lane]);
-}
-
-// The fragments as the PTX ISA draws them, element by element: a_i of thread l lies in row l / 4,
-// or 8 rows on for a2, a3, a6, a7 (2-byte elements), and so forth.
-template <int kElement>
-void try_mma(uint64_t seed) {
-  constexpr bool kBytes = kElement == 2;
-  constexpr int kDepth = kBytes ? 32 : 16, kPerWord = kBytes ? 4 : 2;
-  constexpr int kBits = 32 / kPerWord;
-  TestRandom random(seed);
-  MmaCase data = {};
-  double a[16][32] = {}, b[32][8] = {};
-  for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < 6 * kPerWord; ++i) {  // 4 words of A, then 2 of B
-      const int small = random.below(201) - 100;
-      uint32_t bits = 0;
-      if (kElement == 0) bits = float_to_bf16(static_cast<float>(small) / 8);
-      // A half of 1 .. 1024 / 1024, exactly: exponent 15, ten bits of mantissa.
-      if (kElement == 1) bits = 0x3c00u | static_cast<uint32_t>(random.below(1024));
-      if (kBytes) bits = static_cast<uint8_t>(small);
-      const double value = kElement == 0   ? static_cast<double>(small) / 8
-                           : kElement == 1 ? 1.0 + (bits & 0x3ffu) / 1024.0
-                                           : small;
-      const int word = i / kPerWord, part = i % kPerWord;
-      const int k = lane % 4 * kPerWord + part;
-      if (word < 4) {
-        data.a[lane][word] |= bits << (kBits * part);
-        const bool low = word == 1 || word == 3, far = word >= 2;
-        a[lane / 4 + (low ? 8 : 0)][k + (far ? kDepth / 2 : 0)] = value;
-      } else {
-        data.b[lane][word - 4] |= bits << (kBits * part);
-        b[k + (word == 5 ? kDepth / 2 : 0)][lane / 4] = value;
-      }
-    }
-    for (int i = 0; i < 4; ++i) data.counts[lane][i] = static_cast<int32_t>(i);
-    for (int i = 0; i < 4; ++i) data.sums[lane][i] = static_cast<float>(i);
-  }
-  launch({1, 32}, nullptr, mma_kernel<kElement>, &data);
-  for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + (i & 1);
-      double expected = i;
-      for (int k = 0; k < kDepth; ++k) expected += a[row][k] * b[k][column];
-      const double got = kBytes ? data.counts[lane][i] : static_cast<double>(data.sums[lane][i]);
-      CHECK_NEAR(got, expected, 1e-6 * std::fabs(expected), "lane ", lane, " c", i);
-    }
-  }
-}
-
-void matrix_fragments_follow_the_ptx_isa() {
-  for (uint64_t seed = 1; seed < 4; ++seed) {
-    try_mma<0>(seed);
-    try_mma<1>(seed);
-    try_mma<2>(seed);
-  }
-}
-
-struct alignas(16) Matrices {
-  uint16_t at[4][8][8];
-};
-
-SC_KERNEL(32) matrices_kernel(uint32_t* out) {
-  Matrices& matrices = shared<Matrices>();
-  const int lane = lane_index();
-  for (int i = 0; i < 8; ++i) {
-    matrices.at[lane / 8][lane % 8][i] = static_cast<uint16_t>(lane * 8 + i);
-  }
-  sync_block();
-  uint32_t words[4];
-  load_matrices(&matrices.at[lane / 8][lane % 8], words);
-  for (int m = 0; m < 4; ++m) out[lane * 4 + m] = words[m];
-}
-
-// Thread l receives elements 2 (l % 4) and the next of row l / 4 of every matrix.
-void loaded_matrices_are_spread_over_the_warp() {
-  std::vector<uint32_t> out(128);
-  launch({1, 32}, nullptr, matrices_kernel, out.data());
-  for (uint32_t lane = 0; lane < 32; ++lane) {
-    for (uint32_t m = 0; m < 4; ++m) {
-      const uint32_t first = (m * 8 + lane / 4) * 8 + lane % 4 * 2;
-      CHECK(out[lane * 4 + m] == (first | (first + 1) << 16), "lane ", lane, " matrix ", m);
-    }
-  }
-}
-
 SC_KERNEL(64) bounded_64_kernel() {}
 SC_KERNEL(128) bounded_128_kernel() {}
 SC_KERNEL(256, 2) bounded_256_kernel() {}
@@ -369,7 +271,6 @@ int main(int argc, char** argv) {
       {CASE(schedules_agree_where_barriers_are), CASE(schedules_show_a_missing_barrier),
        CASE(shared_memory_starts_as_nan), CASE(an_absent_lane_is_an_error), CASE(lanes_must_agree),
        CASE(a_barrier_needs_every_thread), CASE(shuffles_and_sums), CASE(copies_land_at_their_wait),
-       CASE(grid_barriers_hold_every_block), CASE(matrix_fragments_follow_the_ptx_isa),
-       CASE(loaded_matrices_are_spread_over_the_warp), CASE(a_block_keeps_to_its_kernels_bound),
+       CASE(grid_barriers_hold_every_block), CASE(a_block_keeps_to_its_kernels_bound),
        CASE(shared_memory_has_a_limit), CASE(grids_that_no_gpu_takes)});
 }

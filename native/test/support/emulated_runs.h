@@ -1,18 +1,25 @@
-// Helpers of the tests of kernels under the emulation: orders of threads and blocks, and matrices
-// in their device form.
+// Helpers of the tests of kernels: orders of threads and blocks under the emulation, on a GPU the
+// order that it takes; and matrices in their device form.
 #pragma once
 
 #include <vector>
 
-#include "emulation/cuda_emulation.h"
 #include "ops/fragment_matrix.h"
 #include "test/check.h"
 #include "test/support/test_random.h"
+#if !defined(SPECCASCADE_DEVICE_TESTS)
+#include "emulation/cuda_emulation.h"
+#endif
 
 namespace speccascade::test {
 
 // Runs body() in an order that `seed` chooses.
 template <typename Body>
+#if defined(SPECCASCADE_DEVICE_TESTS)
+void with_schedule(uint64_t, const Body& body) {
+  body();
+}
+#else
 void with_schedule(uint64_t seed, const Body& body) {
   constexpr emulation::Order kOrders[] = {emulation::Order::kForward, emulation::Order::kReverse,
                                           emulation::Order::kRandom};
@@ -20,6 +27,7 @@ void with_schedule(uint64_t seed, const Body& body) {
   body();
   emulation::set_schedule({});
 }
+#endif
 
 // run() returns a kernel's result, which no order of threads may change.
 template <typename Run>

@@ -1,0 +1,100 @@
+#include "test/support/on_device.h"
+
+#include <cuda_runtime.h>
+#include <malloc.h>
+#include <pthread.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "base/cuda_device.h"
+#include "test/check.h"
+
+namespace speccascade::test {
+
+namespace {
+
+constexpr size_t kHeapBytes = size_t{1} << 30;  // more than any test takes
+constexpr size_t kStackBytes = size_t{64} << 20;
+
+struct Range {
+  uintptr_t begin = 0, end = 0;
+};
+
+Range heap() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("[heap]") == line.npos) continue;
+    const size_t dash = line.find('-');
+    return {std::stoull(line, nullptr, 16), std::stoull(line.substr(dash + 1), nullptr, 16)};
+  }
+  return {};
+}
+
+int give_up(const char* what, const std::string& reason) {
+  std::printf("%s: %s\n", what, reason.c_str());
+  return 1;
+}
+
+struct Run {
+  const std::function<int()>* body;
+  int result;
+};
+
+void* run_body(void* argument) {
+  auto* run = static_cast<Run*>(argument);
+  run->result = (*run->body)();
+  return nullptr;
+}
+
+}  // namespace
+
+int run_on_device(const std::function<int()>& body) {
+  // One heap that everything comes from; before CUDA's threads make others.
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // read when CUDA starts, below
+  std::string note;
+  if (cuda_devices(&note).empty()) {
+    std::printf("skipped: %s\n", note.c_str());
+    return kSkipped;
+  }
+  int same_addresses = 0;
+  cudaDeviceGetAttribute(&same_addresses, cudaDevAttrCanUseHostPointerForRegisteredMem, 0);
+  if (same_addresses == 0) {
+    return give_up("page-locked memory", "the GPU does not reach it at the host's addresses");
+  }
+  std::free(std::malloc(kHeapBytes));  // grown once
+  const Range range = heap();
+  const std::unique_ptr<char[]> stack(new char[kStackBytes]);
+  const auto at = reinterpret_cast<uintptr_t>(stack.get());
+  if (at < range.begin || at + kStackBytes > range.end) {
+    return give_up("page-locked memory", "malloc does not take it from the heap");
+  }
+  const cudaError_t status = cudaHostRegister(reinterpret_cast<void*>(range.begin),
+                                              range.end - range.begin, cudaHostRegisterMapped);
+  if (status != cudaSuccess) return give_up("page-locking the heap", cudaGetErrorString(status));
+
+  Run run = {&body, 1};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_t thread;
+  const uintptr_t aligned = (at + 4095) / 4096 * 4096;
+  if (pthread_attr_setstack(&attributes, reinterpret_cast<void*>(aligned), kStackBytes - 4096) !=
+          0 ||
+      pthread_create(&thread, &attributes, run_body, &run) != 0) {
+    return give_up("a thread", "it does not start on page-locked memory");
+  }
+  pthread_join(thread, nullptr);
+  const cudaError_t left = cudaDeviceSynchronize();
+  if (left != cudaSuccess) return give_up("CUDA after the last case", cudaGetErrorString(left));
+  // To the end of the process the heap stays as it is: static objects are freed after this.
+  return run.result;
+}
+
+}  // namespace speccascade::test

@@ -1,0 +1,90 @@
+// scripts/gpu-check where there is no GPU, and with programs that pretend to be one: it says what
+// is missing, a part that fails does not cost the others, and what came out is written.
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const script = path.join(import.meta.dirname, '..', 'scripts', 'gpu-check');
+const python = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+});
+const reason = python.status === 0 ? '' : ' (skipped: no python3)';
+
+/** A folder that is the whole PATH, with one program per entry. */
+function programs(scripts: Record<string, string>): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'gpu-check-'));
+  for (const [name, body] of Object.entries(scripts)) {
+    const file = path.join(folder, name);
+    writeFileSync(file, `#!/bin/sh\n${body}\n`);
+    chmodSync(file, 0o755);
+  }
+  return folder;
+}
+
+function gpuCheck(folder: string, ...args: string[]) {
+  const results = path.join(folder, 'results');
+  const { status, stdout, stderr } = spawnSync(
+    python.stdout.trim(),
+    [script, '--out', results, '--build', path.join(folder, 'build'), ...args],
+    { encoding: 'utf8', env: { PATH: folder } },
+  );
+  return { status, stdout, stderr, results };
+}
+
+describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
+  it('says what is missing, and writes nothing', () => {
+    const { status, stderr, results } = gpuCheck(programs({}));
+    expect(stderr).toContain('missing: a GPU: nvidia-smi is not there or lists none');
+    expect(stderr).toContain('missing: CMake');
+    expect(stderr).toContain('missing: a C++ compiler: c++');
+    expect(status).toBe(2);
+    expect(existsSync(results)).toBe(false);
+  });
+
+  it('names a GPU that is too old', () => {
+    const folder = programs({ 'nvidia-smi': 'echo "Old T, 550.1, 7.5, 15360 MiB"' });
+    const { status, stderr } = gpuCheck(folder);
+    expect(stderr).toContain('compute capability 8.0: Old T has 7.5');
+    expect(status).toBe(2);
+  });
+
+  it('goes on after a part that failed, and writes what came out', () => {
+    const folder = programs({
+      'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
+      nvcc: 'echo "Cuda compilation tools, release 12.9, V12.9.1"',
+      cmake: 'echo "no such generator"; exit 3',
+      'c++': 'exit 0',
+    });
+    const only = ['build', 'conformance', 'node'].flatMap((part) => ['--only', part]);
+    const { status, stdout, results } = gpuCheck(folder, ...only);
+    expect(status).toBe(1);
+    expect(stdout).toContain('build: failed');
+    expect(stdout).toContain('no such generator');
+    const [json, table, ...others] = readdirSync(results).sort();
+    expect(others).toEqual([]);
+    expect(table).toMatch(/^gpu-pretended-gpu-\d{4}-\d\d-\d\d\.md$/);
+    const written = JSON.parse(readFileSync(path.join(results, json ?? ''), 'utf8')) as {
+      machine: { toolkit: string; gpu: { driver: string } };
+      parts: { name: string; state: string; detail: string }[];
+    };
+    expect(written.machine.toolkit).toBe('12.9');
+    expect(written.machine.gpu.driver).toBe('550.1');
+    expect(written.parts.map(({ name, state }) => [name, state])).toEqual([
+      ['build', 'failed'],
+      ['conformance', 'skipped'],
+      ['node', 'skipped'],
+    ]);
+    expect(written.parts[1]?.detail).toContain('holds no build');
+    expect(written.parts[2]?.detail).toBe('no Node: give --node PATH');
+    expect(readFileSync(path.join(results, table ?? ''), 'utf8')).toContain('| build | failed |');
+  });
+});
