@@ -64,7 +64,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
       cmake: 'echo "no such generator"; exit 3',
       'c++': 'exit 0',
     });
-    const only = ['build', 'conformance', 'node'].flatMap((part) => ['--only', part]);
+    const only = ['build', 'conformance', 'ceilings', 'node'].flatMap((part) => ['--only', part]);
     const { status, stdout, results } = gpuCheck(folder, ...only);
     expect(status).toBe(1);
     expect(stdout).toContain('build: failed');
@@ -82,6 +82,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
       ['build', 'failed'],
       ['conformance', 'skipped'],
       ['node', 'skipped'],
+      ['ceilings', 'skipped'],
     ]);
     expect(written.parts[1]?.detail).toContain('holds no build');
     expect(written.parts[2]?.detail).toBe('no Node: give --node PATH');
