@@ -58,7 +58,10 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
   Real weight = 1;
   Real kept_weight = 1;
   int kept = 0;
-  if (weights != nullptr) weights[0] = weight;
+  const auto keep = [](Real* values, int at, Real value) {
+    if (values != nullptr) Math::alone([=] { values[at] = value; });
+  };
+  keep(weights, 0, weight);
   for (int i = 1; i <= drafted; ++i) {
     const int32_t token = tokens[i - 1];
     weight = acceptance(weight * pi(i - 1)[token], drafter(i - 1)[token]);
@@ -67,8 +70,8 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
       const Real residual = block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
       threshold = block_threshold(residual, weight);
     }
-    if (weights != nullptr) weights[i] = weight;
-    if (thresholds != nullptr) thresholds[i - 1] = threshold;
+    keep(weights, i, weight);
+    keep(thresholds, i - 1, threshold);
     if (choices.accept(threshold, i - 1)) {
       kept = i;
       kept_weight = weight;

@@ -115,7 +115,8 @@ SC_COLLECTIVE TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, con
       }
     }
     if (kept < 0) break;
-    path[outcome.accepted++] = kept;
+    const int place = outcome.accepted++;
+    Math::alone([=] { path[place] = kept; });
     if (ends(tree.tokens[kept])) return outcome;
     node = kept;
   }

@@ -137,7 +137,8 @@ SC_COLLECTIVE TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary
     outcome.next = kept.next;
     if (kept.kept < 0) return outcome;
     node = first + kept.kept;
-    path[outcome.accepted++] = node;
+    const int place = outcome.accepted++;
+    Math::alone([=] { path[place] = node; });
     outcome.next = -1;
     if (ends(tree.tokens[node])) return outcome;
   }

@@ -134,8 +134,15 @@ class SlotVerifier {
                                                         drawn_at, scratch(), is_end, choices)
                                    : accept_chain<Math>(nodes_, tokens_, args_.vocabulary, pi_at,
                                                         drawn_at, scratch(), is_end, choices);
-    for (int i = 0; i < chain.accepted; ++i) path_[i] = i;
+    follow_chain(chain.accepted);
     return {chain.accepted, chain.tested, chain.next};
+  }
+
+  // The path along the first nodes of a chain.
+  SC_COLLECTIVE void follow_chain(int count) const {
+    Math::alone([this, count] {
+      for (int i = 0; i < count; ++i) path_[i] = i;
+    });
   }
 
   // [2, vocabulary]
@@ -147,7 +154,7 @@ class SlotVerifier {
   // drawn from pi, which defers unless the draft ended for another reason.
   SC_COLLECTIVE TreeOutcome follow_all() const {
     TreeOutcome outcome;
-    for (int i = 0; i < nodes_; ++i) path_[i] = i;
+    follow_chain(nodes_);
     outcome.accepted = outcome.tested = nodes_;
     if (nodes_ > 0 && ends(tokens_[nodes_ - 1])) return outcome;
     const float* pi = row(args_.pi, logit_row(nodes_ - 1));
@@ -165,7 +172,8 @@ class SlotVerifier {
       if (parents_[child] != node) continue;
       if (child == 0 || parents_[child - 1] != node) ++outcome.tested;
       if (tokens_[child] != args_.target_best[logit_row(node)]) continue;
-      path_[outcome.accepted++] = child;
+      const int place = outcome.accepted++;
+      Math::alone([this, place, child] { path_[place] = child; });
       if (ends(tokens_[child])) return outcome;
       node = child;
     }
