@@ -47,7 +47,10 @@ void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters.
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
   emulation::check_bound(shape.threads, emulation::bound_of_kernel<Result>());
-  if (stream != nullptr) (emulation::check_argument(arguments), ...);
+  if (stream != nullptr) {
+    emulation::count_launch();
+    (emulation::check_argument(arguments), ...);
+  }
   const emulation::DeviceAccess access(stream != nullptr);
   emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
 }

@@ -57,7 +57,10 @@ class Drafter {
 
  protected:
   void clear_calls();
-  void count_call(int slot, int drafter) { ++slot_part(calls_.data(), slot, drafters_)[drafter]; }
+  void count_call(int slot, int drafter) { count_calls(slot, drafter, 1); }
+  void count_calls(int slot, int drafter, int calls) {
+    slot_part(calls_.data(), slot, drafters_)[drafter] += calls;
+  }
   // One for every slot with logits in the lane's last pass.
   void count_pass(const ModelLane& lane, int drafter);
 

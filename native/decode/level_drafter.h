@@ -19,6 +19,12 @@ class LevelDrafter : public Drafter {
   DraftRows rows() const override;
   size_t bytes() const override;
 
+  // For steps whose kernels draft in its place.
+  ModelLane& lane() { return lane_; }
+  const DraftShape& shape() const { return shape_; }
+  // Takes over how many passes each slot's draft had.
+  void count_drafted();
+
  private:
   std::vector<int32_t> widths_;
   DraftShape shape_;

@@ -56,6 +56,7 @@ SC_HOST_DEVICE inline DraftPhase phase_when_full(const SequenceState& state, int
 template <typename Lengths>
 SC_HOST_DEVICE void open_slot(const SequenceState& state, Lengths& lengths, int slot) {
   set_phase(state, slot, DraftPhase::kClosed);
+  state.draft_passes[slot] = 0;
   if (!state.active[slot]) return;
   state.draft_level[slot] = 0;
   state.level_begin[slot] = 0;
@@ -86,7 +87,10 @@ class LevelWriter {
                             int end) {
     const DraftPhase phase = phase_of(state_, slot_);
     auto failure = static_cast<Failure>(state_.failure[slot_]);
-    Math::alone([this] { lengths_.count_pass(slot_); });
+    Math::alone([this] {
+      lengths_.count_pass(slot_);
+      ++state_.draft_passes[slot_];
+    });
     for (int at = begin; at < end; ++at) {
       const auto status = static_cast<RowStatus>(drafts_.row_status[at]);
       if (status != RowStatus::kOk) {

@@ -73,6 +73,7 @@ struct SequenceState {
   int32_t* level_begin;     // [slots] first node of the last level
   int32_t* draft_consumed;  // [slots] nodes that the drafter has computed keys of
   int32_t* draft_phase;     // [slots] DraftPhase
+  int32_t* draft_passes;    // [slots] passes of the drafter that the step took part in
 
   // The outcome of this step.
   int32_t* path;          // [slots, max_path] accepted nodes

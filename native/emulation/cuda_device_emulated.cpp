@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -31,6 +32,15 @@ struct DeviceMemory {
 
 DeviceMemory& memory() {
   static DeviceMemory instance;
+  return instance;
+}
+
+struct AtomicCounts {
+  std::atomic<int64_t> launches, copies_down, copies_up, bytes_up, waits;
+};
+
+AtomicCounts& counts() {
+  static AtomicCounts instance;
   return instance;
 }
 
@@ -72,6 +82,7 @@ class EmulatedStream final : public DeviceStream {
 
   void copy_to_device(void* device_memory, const void* host, size_t bytes) override {
     check_device_memory(device_memory, bytes, "a copy to");
+    ++counts().copies_down;
     const DeviceAccess access(true);
     std::memcpy(device_memory, host, bytes);
   }
@@ -79,6 +90,8 @@ class EmulatedStream final : public DeviceStream {
   // Lands at synchronize(); until then the host has nothing to read.
   void copy_to_host(void* host, const void* device_memory, size_t bytes) override {
     check_device_memory(device_memory, bytes, "a copy from");
+    ++counts().copies_up;
+    counts().bytes_up += static_cast<int64_t>(bytes);
     Landing landing = {host, std::vector<char>(bytes)};
     {
       const DeviceAccess access(true);
@@ -90,6 +103,7 @@ class EmulatedStream final : public DeviceStream {
 
   void synchronize() override {
     access_.reset();
+    ++counts().waits;
     for (const Landing& landing : landings_) {
       std::memcpy(landing.host, landing.bytes.data(), landing.bytes.size());
     }
@@ -193,6 +207,13 @@ size_t used_device_memory() {
   const std::lock_guard<std::mutex> lock(all.mutex);
   return all.used;
 }
+
+DeviceCounts device_counts() {
+  const AtomicCounts& all = counts();
+  return {all.launches, all.copies_down, all.copies_up, all.bytes_up, all.waits};
+}
+
+void count_launch() { ++counts().launches; }
 
 }  // namespace emulation
 

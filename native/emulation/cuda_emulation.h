@@ -88,6 +88,16 @@ void check_argument([[maybe_unused]] T argument) {
 void set_device_memory(size_t bytes);
 size_t used_device_memory();
 
+// What was asked of the device since the process began.
+struct DeviceCounts {
+  int64_t launches;
+  int64_t copies_down, copies_up;
+  int64_t bytes_up;
+  int64_t waits;
+};
+DeviceCounts device_counts();
+void count_launch();
+
 // --- Called by kernels ------------------------------------------------------------------------
 
 struct Place {

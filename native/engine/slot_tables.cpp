@@ -1,13 +1,11 @@
 #include "engine/slot_tables.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace speccascade {
 
 namespace {
-
-constexpr size_t kIntFields = 24;
-constexpr size_t kFloatFields = 4;
 
 size_t slots_of(const SessionLimits& limits) { return static_cast<size_t>(limits.max_batch); }
 
@@ -21,116 +19,114 @@ int SlotTables::cache_rows(const SessionLimits& limits) {
   return limits.max_prefix_tokens + limits.max_new_tokens + limits.draft.max_nodes();
 }
 
-SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
-    : drafter_reads_confidence_(limits.draft.reads_confidence()),
-      ints_(kIntFields * slots_of(limits)),
-      tokens_(slots_of(limits) * capacity_of(limits)),
-      nodes_(3 * slots_of(limits) * static_cast<size_t>(limits.draft.max_nodes())),
-      inputs_(limits.draft.uses_copies()
-                  ? slots_of(limits) * static_cast<size_t>(limits.max_input_tokens)
-                  : 0),
-      path_(slots_of(limits) * static_cast<size_t>(limits.draft.max_path())),
-      floats_(kFloatFields * slots_of(limits)),
-      logprobs_(slots_of(limits) * static_cast<size_t>(limits.draft.max_path() + 1)),
-      rule_(slots_of(limits)),
-      seed_(slots_of(limits)),
-      step_(slots_of(limits)),
-      bits_(3 * slots_of(limits) * static_cast<size_t>(bit_words_for(vocabulary))) {
-  sequences_.slots = limits.max_batch;
-  sequences_.capacity = static_cast<int>(capacity_of(limits));
-  sequences_.max_input = limits.max_input_tokens;
-  sequences_.max_nodes = limits.draft.max_nodes();
-  sequences_.max_path = limits.draft.max_path();
-  sequences_.tokens = tokens_.data();
-  const size_t nodes = slots_of(limits) * static_cast<size_t>(limits.draft.max_nodes());
-  sequences_.draft_tokens = nodes_.data();
-  sequences_.draft_parent = nodes_.data() + nodes;
-  sequences_.draft_depth = nodes_.data() + 2 * nodes;
-  sequences_.input_tokens = inputs_.data();
-  sequences_.path = path_.data();
-  sequences_.token_logprobs = logprobs_.data();
-  sequences_.seed = seed_.data();
-  sequences_.step = step_.data();
-  sequences_.rule = rule_.data();
-  size_t next = 0;
-  for (int32_t** pointer :
-       {&sequences_.active,           &sequences_.length,      &sequences_.prefix_length,
-        &sequences_.max_length,       &sequences_.draft_count, &sequences_.draft_limit,
-        &sequences_.draft_level,      &sequences_.level_begin, &sequences_.draft_consumed,
-        &sequences_.draft_phase,      &sequences_.tested,      &sequences_.accepted,
-        &sequences_.emitted,          &sequences_.finish,      &sequences_.failure,
-        &sequences_.verifier,         &sequences_.decided,     &sequences_.input_length,
-        &sequences_.draft_wants_rows, &sampling_.top_k,        &sampling_.suppresses,
-        &sampling_.wants_logprobs,    &sampling_.wants_rows,   &sampling_.min_new}) {
-    *pointer = ints_.data() + slots_of(limits) * next++;
+TableViews carve_tables(const SessionLimits& limits, int vocabulary, void* base) {
+  TableViews views = {};
+  SequenceState& state = views.sequences;
+  SlotSampling& sampling = views.sampling;
+  const size_t slots = slots_of(limits);
+  const auto max_nodes = static_cast<size_t>(limits.draft.max_nodes());
+  const auto max_path = static_cast<size_t>(limits.draft.max_path());
+  state.slots = limits.max_batch;
+  state.capacity = static_cast<int>(capacity_of(limits));
+  state.max_input = limits.max_input_tokens;
+  state.max_nodes = limits.draft.max_nodes();
+  state.max_path = limits.draft.max_path();
+  sampling.bit_words = bit_words_for(vocabulary);
+
+  // On addresses as integers: without memory, at 0, this is how much it takes.
+  const auto take = [&views, base](auto*& pointer, size_t count) {
+    constexpr size_t kAlign = 64;
+    using Pointer = std::remove_reference_t<decltype(pointer)>;
+    pointer = reinterpret_cast<Pointer>(reinterpret_cast<uintptr_t>(base) + views.bytes);
+    const size_t bytes = count * sizeof(*pointer);
+    views.bytes += (bytes + kAlign - 1) / kAlign * kAlign;
+  };
+  for (uint32_t** bits : {&sampling.suppress_bits, &sampling.eos_bits, &sampling.stop_bits}) {
+    take(*bits, slots * static_cast<size_t>(sampling.bit_words));
   }
-  next = 0;
-  for (float** pointer : {&sequences_.confidence_stop, &sequences_.deferred, &sampling_.temperature,
-                          &sampling_.top_p}) {
-    *pointer = floats_.data() + slots_of(limits) * next++;
+  const auto input = static_cast<size_t>(limits.max_input_tokens);
+  take(state.input_tokens, limits.draft.uses_copies() ? slots * input : 0);
+  take(state.rule, slots);
+  take(state.seed, slots);
+  for (float** value : {&state.confidence_stop, &sampling.temperature, &sampling.top_p}) {
+    take(*value, slots);
   }
-  sampling_.bit_words = bit_words_for(vocabulary);
-  const size_t table = slots_of(limits) * static_cast<size_t>(sampling_.bit_words);
-  sampling_.suppress_bits = bits_.data();
-  sampling_.eos_bits = bits_.data() + table;
-  sampling_.stop_bits = bits_.data() + 2 * table;
+  for (int32_t** value :
+       {&state.input_length, &state.prefix_length, &state.max_length, &state.verifier,
+        &state.draft_wants_rows, &sampling.top_k, &sampling.suppresses, &sampling.wants_logprobs,
+        &sampling.wants_rows, &sampling.min_new}) {
+    take(*value, slots);
+  }
+
+  views.step_begin = views.bytes;
+  take(state.tokens, slots * capacity_of(limits));
+  for (int32_t** nodes : {&state.draft_tokens, &state.draft_parent, &state.draft_depth}) {
+    take(*nodes, slots * max_nodes);
+  }
+  take(state.path, slots * max_path);
+  take(state.token_logprobs, slots * (max_path + 1));
+  take(state.deferred, slots);
+  take(state.step, slots);
+  for (int32_t** value : {&state.active, &state.length, &state.draft_count, &state.draft_limit,
+                          &state.draft_level, &state.level_begin, &state.draft_consumed,
+                          &state.draft_phase, &state.draft_passes, &state.tested, &state.accepted,
+                          &state.emitted, &state.finish, &state.failure, &state.decided}) {
+    take(*value, slots);
+  }
+  return views;
 }
 
+SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
+    : drafter_reads_confidence_(limits.draft.reads_confidence()),
+      keeps_inputs_(limits.draft.uses_copies()),
+      memory_(carve_tables(limits, vocabulary, nullptr).bytes),
+      views_(carve_tables(limits, vocabulary, memory_.data())) {}
+
 void SlotTables::set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const {
-  uint32_t* bits = table + static_cast<int64_t>(slot) * sampling_.bit_words;
-  std::fill(bits, bits + sampling_.bit_words, 0u);
+  uint32_t* bits = table + static_cast<int64_t>(slot) * sampling().bit_words;
+  std::fill(bits, bits + sampling().bit_words, 0u);
   for (const int32_t token : tokens) bits[token / 32] |= 1u << (token % 32);
 }
 
 void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   const size_t s = static_cast<size_t>(slot);
+  const SequenceState& state = sequences();
+  const SlotSampling& sampling = views_.sampling;
   const int prefix = static_cast<int>(request.prefix.size());
   std::copy(request.prefix.begin(), request.prefix.end(),
-            sequences_.tokens + static_cast<int64_t>(slot) * sequences_.capacity);
-  if (inputs_.size() > 0) {
+            state.tokens + static_cast<int64_t>(slot) * state.capacity);
+  if (keeps_inputs_) {
     std::copy(request.input_ids.begin(), request.input_ids.end(),
-              slot_part(sequences_.input_tokens, slot, sequences_.max_input));
+              slot_part(state.input_tokens, slot, state.max_input));
   }
-  sequences_.input_length[s] = static_cast<int32_t>(request.input_ids.size());
-  sequences_.active[s] = 1;
-  sequences_.length[s] = prefix;
-  sequences_.prefix_length[s] = prefix;
-  sequences_.max_length[s] = prefix + request.max_new_tokens;
-  sequences_.seed[s] = seed;
-  sequences_.step[s] = 0;
-  sequences_.finish[s] = static_cast<int32_t>(Finish::kNone);
-  sequences_.failure[s] = static_cast<int32_t>(Failure::kNone);
-  sequences_.rule[s] = request.rule;
-  sequences_.verifier[s] = static_cast<int32_t>(request.verifier);
-  sequences_.confidence_stop[s] = request.confidence_stop;
-  sequences_.deferred[s] = 0.0f;
+  state.input_length[s] = static_cast<int32_t>(request.input_ids.size());
+  state.active[s] = 1;
+  state.length[s] = prefix;
+  state.prefix_length[s] = prefix;
+  state.max_length[s] = prefix + request.max_new_tokens;
+  state.seed[s] = seed;
+  state.step[s] = 0;
+  state.finish[s] = static_cast<int32_t>(Finish::kNone);
+  state.failure[s] = static_cast<int32_t>(Failure::kNone);
+  state.rule[s] = request.rule;
+  state.verifier[s] = static_cast<int32_t>(request.verifier);
+  state.confidence_stop[s] = request.confidence_stop;
+  state.deferred[s] = 0.0f;
   const bool rule_reads = reads_drafter(request.rule.kind);
-  sampling_.wants_rows[s] = rule_reads ? 1 : 0;
-  sequences_.draft_wants_rows[s] =
+  sampling.wants_rows[s] = rule_reads ? 1 : 0;
+  state.draft_wants_rows[s] =
       rule_reads || request.confidence_stop > 0.0f || drafter_reads_confidence_ ? 1 : 0;
-  sampling_.temperature[s] = request.temperature;
-  sampling_.top_k[s] = request.top_k;
-  sampling_.top_p[s] = request.top_p;
-  sampling_.min_new[s] = request.min_new_tokens;
-  sampling_.suppresses[s] = request.suppress_tokens.empty() ? 0 : 1;
-  sampling_.wants_logprobs[s] = request.logprobs ? 1 : 0;
-  set_bits(sampling_.suppress_bits, slot, request.suppress_tokens);
-  set_bits(sampling_.eos_bits, slot, request.eos_tokens);
-  set_bits(sampling_.stop_bits, slot, request.stop_tokens);
+  sampling.temperature[s] = request.temperature;
+  sampling.top_k[s] = request.top_k;
+  sampling.top_p[s] = request.top_p;
+  sampling.min_new[s] = request.min_new_tokens;
+  sampling.suppresses[s] = request.suppress_tokens.empty() ? 0 : 1;
+  sampling.wants_logprobs[s] = request.logprobs ? 1 : 0;
+  set_bits(sampling.suppress_bits, slot, request.suppress_tokens);
+  set_bits(sampling.eos_bits, slot, request.eos_tokens);
+  set_bits(sampling.stop_bits, slot, request.stop_tokens);
 }
 
-SlotSampling SlotTables::drafter_sampling() const {
-  SlotSampling sampling = sampling_;
-  sampling.wants_rows = sequences_.draft_wants_rows;
-  return sampling;
-}
-
-size_t SlotTables::bytes() const {
-  return ints_.bytes() + tokens_.bytes() + nodes_.bytes() + inputs_.bytes() + path_.bytes() +
-         floats_.bytes() + logprobs_.bytes() + rule_.bytes() + seed_.bytes() + step_.bytes() +
-         bits_.bytes();
-}
-
-void SlotTables::clear(int slot) { sequences_.active[static_cast<size_t>(slot)] = 0; }
+void SlotTables::clear(int slot) { views_.sequences.active[static_cast<size_t>(slot)] = 0; }
 
 }  // namespace speccascade

@@ -45,6 +45,11 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
                            : count(limits.max_batch) * count(limits.draft.max_nodes() + 1) *
                                  count(target.config.vocab_size)),
       deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {
+  if (DeviceStep::runs(limits, target, drafters)) {
+    device_ = std::make_unique<DeviceStep>(limits, tables_, target_,
+                                           static_cast<LevelDrafter*>(drafter_.get()));
+    return;
+  }
   if (!drafter_ || !limits.draft.follows_load) return;
   sources_.resize(count(limits.max_batch));
   const Model* first = drafters.empty() ? nullptr : drafters[0];
@@ -53,7 +58,8 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
 
 size_t Stepper::bytes() const {
   return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() +
-         one_hot_.bytes() + pi_.bytes() + deferral_.bytes() + tables_.bytes();
+         one_hot_.bytes() + pi_.bytes() + deferral_.bytes() + tables_.bytes() +
+         (device_ ? device_->bytes() : 0);
 }
 
 void Stepper::encode(const std::vector<const std::vector<int32_t>*>& inputs,
@@ -70,6 +76,7 @@ void Stepper::start(int slot, int source, const Request& request, uint64_t seed)
   tables_.assign(slot, request, seed);
   target_.start(slot, source);
   if (drafter_) drafter_->start(slot, source);
+  if (device_) device_->start(slot);
   if (!lengths_) return;
   const bool any_length = !reads_drafter(request.rule.kind);
   const bool may_vary = request.temperature == 0.0f || !reproducible_;
@@ -86,6 +93,7 @@ void Stepper::step() {
   const auto begin = Clock::now();
   LoadSample sample;
   empty_drafts(sequences());
+  if (device_) return device_->run();
   if (lengths_) {
     draft_with_load(sample);
   } else if (drafter_) {

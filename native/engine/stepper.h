@@ -9,6 +9,7 @@
 #include "decode/load_lengths.h"
 #include "decode/model_lane.h"
 #include "decode/verify.h"
+#include "engine/device_step.h"
 #include "engine/request.h"
 #include "engine/slot_tables.h"
 
@@ -62,6 +63,7 @@ class Stepper {
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<Drafter> drafter_;
+  std::unique_ptr<DeviceStep> device_;  // where kernels draft and verify
   bool reproducible_;
   std::optional<LoadLengths> lengths_;
   std::vector<Source> sources_;

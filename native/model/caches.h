@@ -39,6 +39,14 @@ class SelfCache {
     order_.to_device();
     length_.to_device();
   }
+  // Queues a slot's tables alone, after its reset(): where kernels commit, those of the other slots
+  // are known to the device only.
+  void slot_to_device(DeviceStream& stream, int slot) const {
+    const auto s = static_cast<size_t>(slot), rows = static_cast<size_t>(rows_per_slot_);
+    stream.copy_to_device(order_.device() + s * rows, order_.host() + s * rows,
+                          rows * sizeof(int32_t));
+    stream.copy_to_device(length_.device() + s, length_.host() + s, sizeof(int32_t));
+  }
   int rows_per_slot() const { return rows_per_slot_; }
   size_t bytes() const { return keys_values_.bytes() + order_.bytes() + length_.bytes(); }
 
@@ -72,6 +80,11 @@ class CrossCache {
   void to_device() const {
     source_length_.to_device();
     slot_source_.to_device();
+  }
+  // The same on a stream of the caller's.
+  void to_device(DeviceStream& stream) const {
+    source_length_.to_device(stream);
+    slot_source_.to_device(stream);
   }
   int max_source() const { return max_source_; }
   size_t bytes() const { return keys_values_.bytes(); }

@@ -56,6 +56,16 @@ size_t DecoderPass::bytes() const {
          feed_forward_.bytes() + logits_.bytes() + scratch_.bytes();
 }
 
+const DecoderRows& DecoderPass::device_rows() {
+  if (program_.ops().empty()) emit();
+  return device_rows_;
+}
+
+void DecoderPass::queue(DeviceStream& stream) {
+  if (program_.ops().empty()) emit();
+  model_.backend->run(program_, model_.threads, &stream);
+}
+
 void DecoderPass::run() {
   if (program_.ops().empty()) emit();
   row_data_.to_device();

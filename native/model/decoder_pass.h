@@ -26,6 +26,10 @@ class DecoderPass {
   // logit_rows, num_logits, and node_parent of every uncommitted node.
   const DecoderRows& rows() const { return rows_; }
   void run();
+  // Where kernels fill the rows: theirs, and what computes them. Nothing is copied, nothing waits.
+  const DecoderRows& device_rows();
+  void queue(DeviceStream& stream);
+  float* device_logits() const { return logits_.device(); }
   // [num_logits, V] f32, the host's
   float* logits() const { return logits_.host(); }
   int max_logits() const { return limits_.max_logits; }

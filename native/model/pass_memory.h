@@ -85,12 +85,15 @@ class SharedArray {
   T* host() const { return host_.data(); }
   T* device() const { return memory_.on_device() ? device_.data() : host_.data(); }
   T& operator[](size_t i) const { return host_[i]; }
+  size_t size() const { return host_.size(); }
   size_t bytes() const { return host_.bytes() + device_.bytes(); }
 
   // Queued; see DeviceStream. Nothing on the CPU.
   void to_device() const {
-    if (!memory_.on_device() || host_.bytes() == 0) return;
-    memory_.stream()->copy_to_device(device_.data(), host_.data(), host_.bytes());
+    if (memory_.on_device()) to_device(*memory_.stream());
+  }
+  void to_device(DeviceStream& stream) const {
+    if (host_.bytes() > 0) stream.copy_to_device(device_.data(), host_.data(), host_.bytes());
   }
   void to_host(size_t count) const {
     if (!memory_.on_device() || count == 0) return;

@@ -28,8 +28,8 @@ struct Drafts {
   Siblings siblings;
   float confidence;  // the plan's
   std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      limit, level, level_begin, consumed, phase, failure, order, cached, best, status, counts,
-      row_ints, node_parent, logit_ints;
+      limit, level, level_begin, consumed, phase, passes, failure, order, cached, best, status,
+      counts, row_ints, node_parent, logit_ints;
   std::vector<uint64_t> seed;
   std::vector<uint32_t> step, eos;
   std::vector<Rule> rule;
@@ -73,6 +73,7 @@ Drafts::Drafts(int columns_, const std::vector<int32_t>& shape_, TestRandom& ran
       level_begin(kSlots, -7),
       consumed(kSlots, -7),
       phase(kSlots, -7),
+      passes(kSlots, -7),
       failure(kSlots, 0),
       cached(kSlots, 3),
       best(kPassRows),
@@ -130,6 +131,7 @@ SequenceState Drafts::state() {
   state.level_begin = level_begin.data();
   state.draft_consumed = consumed.data();
   state.draft_phase = phase.data();
+  state.draft_passes = passes.data();
   state.failure = failure.data();
   return state;
 }
@@ -184,6 +186,7 @@ void Drafts::note_proposals() {
 
 void check_same(Drafts& got, Drafts& expected, uint64_t seed) {
   CHECK(got.phase == expected.phase, "phase, seed ", seed);
+  CHECK(got.passes == expected.passes, "passes, seed ", seed);
   CHECK(got.count == expected.count, "count, seed ", seed);
   CHECK(got.draft_tokens == expected.draft_tokens, "tokens, seed ", seed);
   CHECK(got.parent == expected.parent && got.depth == expected.depth, "tree, seed ", seed);

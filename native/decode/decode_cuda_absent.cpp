@@ -1,0 +1,37 @@
+// In place of the kernels of a step in builds without nvcc, where no model is on a device.
+#include "base/error.h"
+#include "decode/decode_cuda.h"
+
+namespace speccascade {
+
+namespace {
+
+[[noreturn]] void absent() { fail(ErrorCode::kDevice, "this build has no kernels for GPUs"); }
+
+}  // namespace
+
+void verify_cuda(const VerifyArgs&, void*) { absent(); }
+
+void verify_rows_cuda(const SequenceState&, const CacheTable&, const DecoderRows&, const LogitRows&,
+                      const SlotSampling&, void*) {
+  absent();
+}
+
+void commit_cuda(const SequenceState&, const CacheTable&, void*) { absent(); }
+
+void keep_accepted_cuda(const SequenceState&, const CacheTable&, void*) { absent(); }
+
+void open_drafts_cuda(const SequenceState&, void*) { absent(); }
+
+void extend_drafts_cuda(const SequenceState&, const SlotSampling&, const DraftShape&,
+                        const CacheTable&, const DecoderRows&, const LogitRows&,
+                        const DraftDistributions&, float, void*) {
+  absent();
+}
+
+void draft_rows_cuda(const SequenceState&, const SlotSampling&, const CacheTable&,
+                     const DecoderRows&, const LogitRows&, void*) {
+  absent();
+}
+
+}  // namespace speccascade

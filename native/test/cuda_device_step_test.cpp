@@ -1,0 +1,152 @@
+// Steps that stay on the device (engine/device_step.h), under the emulation: outputs are those of
+// the CPU's engine, and what a step asks of the device does not depend on batch or draft.
+#include <algorithm>
+
+#include "emulation/cuda_emulation.h"
+#include "test/check.h"
+#include "test/support/emulated_models.h"
+#include "test/support/engine_rig.h"
+#include "test/support/test_random.h"
+#include "test/support/tiny_models.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+
+constexpr uint64_t kTargetSeed = 31, kDrafterSeed = 77;
+
+struct Session {
+  const char* name;
+  Widths widths;
+  RuleKind rule = RuleKind::kLossless;
+  Verifier verifier = Verifier::kToken;
+  bool replacement = false;
+  float confidence_stop = 0.0f;
+};
+
+std::vector<Request> requests_of(const Session& session, const T5Config& config, float temperature,
+                                 int tokens) {
+  TestRandom random(5);
+  std::vector<Request> requests;
+  for (int i = 0; i < 3; ++i) {
+    std::vector<int32_t> input;
+    for (int at = 0; at < 4 + 3 * i; ++at) input.push_back(random.below(config.vocab_size));
+    Request request = plain_request(input, tokens - i);
+    request.temperature = temperature;
+    request.top_k = i == 1 ? 20 : 0;
+    request.top_p = i == 2 ? 0.9f : 1.0f;
+    request.seeds = {random.bits()};
+    request.rule.kind = session.rule;
+    request.rule.alpha = 0.3;
+    request.verifier = session.verifier;
+    request.confidence_stop = session.confidence_stop;
+    if (i == 0) request.suppress_tokens = {1, 2, 3};
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+SessionLimits limits(const Session& session, int tokens) {
+  SessionLimits limits = limits_of(2, session.widths, tokens);
+  limits.draft.replacement = session.replacement;
+  return limits;
+}
+
+// More requests than slots, so that one begins while others decode.
+std::vector<SampleLog> decode(EngineRig& rig, const std::vector<Request>& requests) {
+  std::vector<uint64_t> ids;
+  for (const Request& request : requests) ids.push_back(rig.engine.submit(request));
+  std::vector<SampleLog> samples;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    samples.push_back(rig.wait(ids[i], requests[i])[0]);
+  }
+  return samples;
+}
+
+void compare(const Session& session, float temperature) {
+  constexpr int kTokens = 5;
+  const T5Config config = tiny_configs()[0].config;
+  const bool drafts = !session.widths.empty();
+  const auto make = [drafts](const auto& model) {
+    return std::pair{model(kTargetSeed), drafts ? model(kDrafterSeed) : nullptr};
+  };
+  const auto [target, drafter] =
+      make([&](uint64_t seed) { return random_model(config, seed, "f32"); });
+  const auto [device_target, device_drafter] =
+      make([&](uint64_t seed) { return emulated_model(config, seed, "f32"); });
+  const std::vector<Request> requests = requests_of(session, config, temperature, kTokens);
+  EngineRig cpu(target, drafter, limits(session, kTokens));
+  EngineRig device(device_target, device_drafter, limits(session, kTokens));
+  const std::vector<SampleLog> expected = decode(cpu, requests), got = decode(device, requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CHECK(got[i].end == expected[i].end, session.name, " request ", i, ": ", got[i].message);
+    CHECK(got[i].tokens == expected[i].tokens, session.name, " request ", i);
+    CHECK(got[i].accepted == expected[i].accepted, session.name, " request ", i);
+    CHECK(got[i].stats.draft_calls == expected[i].stats.draft_calls, session.name, " passes");
+    CHECK(got[i].stats.proposed == expected[i].stats.proposed, session.name, " proposed");
+    CHECK(got[i].stats.tested == expected[i].stats.tested, session.name, " tested");
+    CHECK(got[i].stats.decided == expected[i].stats.decided, session.name, " decided");
+  }
+}
+
+const Session kSessions[] = {
+    {"no drafter", {}},
+    {"chain", {1, 1, 1}},
+    {"tree", {3, 2}},
+    {"chain, block", {1, 1, 1}, RuleKind::kLossless, Verifier::kBlock},
+    {"tree, K-SEQ", {2, 2}, RuleKind::kLossless, Verifier::kKseq, true},
+    {"chain, Chow", {1, 1, 1}, RuleKind::kChow},
+    {"tree, Token V3", {2, 2}, RuleKind::kTokenV3},
+    {"chain, confidence stop", {1, 1, 1}, RuleKind::kLossless, Verifier::kToken, false, 0.02f},
+    {"trusted, Chow", {1, 1, 1}, RuleKind::kChow, Verifier::kTrusted},
+};
+
+void greedy_equals_the_cpu() {
+  for (const Session& session : kSessions) {
+    if (session.verifier == Verifier::kToken) compare(session, 0.0f);
+  }
+}
+
+void sampling_equals_the_cpu() {
+  for (const Session& session : kSessions) compare(session, 0.9f);
+}
+
+// What a request of so many tokens asks of the device.
+emulation::DeviceCounts cost_of(EngineRig& rig, int tokens) {
+  const emulation::DeviceCounts before = emulation::device_counts();
+  rig.run(plain_request({5, 4, 3}, tokens));
+  const emulation::DeviceCounts after = emulation::device_counts();
+  return {after.launches - before.launches, after.copies_down - before.copies_down,
+          after.copies_up - before.copies_up, after.bytes_up - before.bytes_up,
+          after.waits - before.waits};
+}
+
+// A drafter with the target's weights: every greedy step emits `emitted` tokens.
+void count_steps(const Widths& widths, int emitted) {
+  const T5Config config = tiny_configs()[0].config;
+  const auto model = emulated_model(config, kTargetSeed, "f32");
+  EngineRig rig(model, widths.empty() ? nullptr : model, limits_of(2, widths, 40));
+  const auto two = cost_of(rig, 2 * emitted), four = cost_of(rig, 4 * emitted),
+             six = cost_of(rig, 6 * emitted);
+  CHECK(four.waits - two.waits == 2, "waits: ", four.waits - two.waits, " in two steps");
+  CHECK(four.copies_up - two.copies_up == 2, four.copies_up - two.copies_up, " copies up");
+  CHECK(four.copies_down - two.copies_down == 2, four.copies_down - two.copies_down, " down");
+  CHECK(four.launches - two.launches == six.launches - four.launches, "launches differ");
+  CHECK(four.bytes_up - two.bytes_up == six.bytes_up - four.bytes_up, "bytes differ");
+  // Integers of the slots, not rows of the vocabulary.
+  CHECK(four.bytes_up - two.bytes_up < 2 * 4096, four.bytes_up - two.bytes_up, " bytes up");
+}
+
+void steps_ask_the_same_of_the_device() {
+  count_steps({}, 1);
+  count_steps({1, 1}, 3);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_cases(argc, argv,
+                   {CASE(greedy_equals_the_cpu), CASE(sampling_equals_the_cpu),
+                    CASE(steps_ask_the_same_of_the_device)});
+}
