@@ -89,10 +89,10 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
 // Which row follows a node is fixed; only the rows' contents change.
 void DeviceStep::point_at_rows() {
   if (!drafter_) return;
-  const auto rows = static_cast<int>(reference_.size() / 2);
-  for (int row = 0; row < rows; ++row) {
-    reference_[static_cast<size_t>(row)] = drafter_rows_->probs(row);
-    reference_[static_cast<size_t>(rows + row)] = drafter_rows_->unscaled(row);
+  const size_t rows = reference_.size() / 2;
+  for (size_t row = 0; row < rows; ++row) {
+    reference_[row] = drafter_rows_->probs(static_cast<int64_t>(row));
+    reference_[rows + row] = drafter_rows_->unscaled(static_cast<int64_t>(row));
   }
   reference_.to_device();
   widths_.to_device();
