@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { tokenizerJson } from './support/tokenizer-json.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 let scratch = '';
@@ -33,6 +34,7 @@ async function load(files: Record<string, object>, copies: string[] = []): Promi
 }
 
 const spiece = ['models/base/spiece.model'];
+const json = { 'tokenizer.json': tokenizerJson(path.join(root, spiece[0]!)) };
 
 describe('a folder', () => {
   test('without a vocabulary gives null', async () => {
@@ -99,7 +101,7 @@ describe('declared tokens', () => {
       'config.json': { vocab_size: 8001 },
       'tokenizer_config.json': { additional_special_tokens: ['<one>', { content: '<two>' }] },
     };
-    const tokenizer = await load(files, ['models/large/tokenizer.json']);
+    const tokenizer = await load({ ...json, ...files });
     expect(tokenizer.vocabSize).toBe(8001);
     expect(tokenizer.encode('<one>')).toEqual([8000, 1]);
     expect(Math.max(...tokenizer.encode('<two>'))).toBeLessThan(8000);
@@ -107,7 +109,7 @@ describe('declared tokens', () => {
 
   test('keep the id their text has, and take a free one where theirs is taken', async () => {
     const added = { man: 28, '<new>': 5, '▁a': 7 };
-    const tokenizer = await load({ 'added_tokens.json': added }, ['models/large/tokenizer.json']);
+    const tokenizer = await load({ ...json, 'added_tokens.json': added });
     expect(tokenizer.encode('<new>')).toEqual([8000, 1]);
     expect(tokenizer.decode([4])).toBe('a');
   });

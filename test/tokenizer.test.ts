@@ -3,29 +3,35 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { tempFolder } from './support/checkpoint-builder.ts';
+import { tokenizerJson } from './support/tokenizer-json.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folders = { large: 'tokenizer.json', base: 'spiece.model', small: 'spiece.model' } as const;
-type Name = keyof typeof folders;
-const names = Object.keys(folders) as Name[];
+const bundled = ['large', 'base', 'small'] as const;
+/** As the bundled ones, from the other file that checkpoints come with. */
+const converted = 'large, as tokenizer.json';
+const names = [...bundled, converted] as const;
 
-const tokenizers = {} as Record<Name, Tokenizer>;
+const tokenizers = {} as Record<(typeof names)[number], Tokenizer>;
 const references = readFileSync(path.join(root, 'test/fixtures/tokenizer/bundled.jsonl'), 'utf8')
   .trimEnd()
   .split('\n')
   .map((line) => JSON.parse(line) as [string, number[]]);
 
 beforeAll(async () => {
-  for (const name of names) {
+  for (const name of bundled) {
     const loaded = await Tokenizer.load(path.join(root, 'models', name));
     if (!loaded) throw new Error(`models/${name} has no tokenizer`);
     tokenizers[name] = loaded;
   }
+  const json = tokenizerJson(path.join(root, 'models/large/spiece.model'));
+  tokenizers[converted] = (await Tokenizer.load(await tempFolder({ 'tokenizer.json': json })))!;
 });
 
 describe('the bundled models', () => {
   test('load from the file each of them has', () => {
-    for (const name of names) expect(tokenizers[name].kind).toBe(folders[name]);
+    for (const name of bundled) expect(tokenizers[name].kind).toBe('spiece.model');
+    expect(tokenizers[converted].kind).toBe('tokenizer.json');
   });
 
   test('have the same vocabulary, whichever file it came from', () => {
@@ -43,7 +49,7 @@ describe('the bundled models', () => {
     }
   });
 
-  test.each(names)('%s reads and writes what its golden outputs hold', (name) => {
+  test.each(bundled)('%s reads and writes what its golden outputs hold', (name) => {
     const file = path.join(root, 'models', name, 'golden.json');
     const golden = JSON.parse(readFileSync(file, 'utf8')) as {
       prefix: string;
