@@ -16,6 +16,14 @@ using namespace speccascade::test;
 
 constexpr uint64_t kTargetSeed = 31, kDrafterSeed = 77;
 
+// The emulation is some twenty times slower under sanitizers, whose business is memory: there the
+// sessions that differ in what they touch run for fewer tokens.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 struct Session {
   const char* name;
   Widths widths;
@@ -23,6 +31,7 @@ struct Session {
   Verifier verifier = Verifier::kToken;
   bool replacement = false;
   float confidence_stop = 0.0f;
+  bool alike = false;  // in the memory that it touches, to another of the list
 };
 
 std::vector<Request> requests_of(const Session& session, const T5Config& config, float temperature,
@@ -65,7 +74,8 @@ std::vector<SampleLog> decode(EngineRig& rig, const std::vector<Request>& reques
 }
 
 void compare(const Session& session, float temperature) {
-  constexpr int kTokens = 5;
+  if (kSanitized && session.alike) return;
+  constexpr int kTokens = kSanitized ? 3 : 5;
   const T5Config config = tiny_configs()[0].config;
   const bool drafts = !session.widths.empty();
   const auto make = [drafts](const auto& model) {
@@ -92,14 +102,14 @@ void compare(const Session& session, float temperature) {
 
 const Session kSessions[] = {
     {"no drafter", {}},
-    {"chain", {1, 1, 1}},
+    {"chain", {1, 1, 1}, RuleKind::kLossless, Verifier::kToken, false, 0.0f, true},
     {"tree", {3, 2}},
     {"chain, block", {1, 1, 1}, RuleKind::kLossless, Verifier::kBlock},
     {"tree, K-SEQ", {2, 2}, RuleKind::kLossless, Verifier::kKseq, true},
-    {"chain, Chow", {1, 1, 1}, RuleKind::kChow},
+    {"chain, Chow", {1, 1, 1}, RuleKind::kChow, Verifier::kToken, false, 0.0f, true},
     {"tree, Token V3", {2, 2}, RuleKind::kTokenV3},
     {"chain, confidence stop", {1, 1, 1}, RuleKind::kLossless, Verifier::kToken, false, 0.02f},
-    {"trusted, Chow", {1, 1, 1}, RuleKind::kChow, Verifier::kTrusted},
+    {"trusted, Chow", {1, 1, 1}, RuleKind::kChow, Verifier::kTrusted, false, 0.0f, true},
 };
 
 void greedy_equals_the_cpu() {
@@ -140,7 +150,7 @@ void count_steps(const Widths& widths, int emitted) {
 }
 
 void steps_ask_the_same_of_the_device() {
-  count_steps({}, 1);
+  if (!kSanitized) count_steps({}, 1);
   count_steps({1, 1}, 3);
 }
 
