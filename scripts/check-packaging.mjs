@@ -50,6 +50,8 @@ const cleanEnvironment = Object.fromEntries(
       !/^(SPECCASCADE_|CUDACXX$|CUDA_PATH$|PREBUILDS_ONLY$)/.test(name),
   ),
 );
+// Under a ccache, sources are the same wherever they lie.
+cleanEnvironment.CCACHE_BASEDIR = work;
 
 /** Runs a program and returns its output; an exit code that is not `status` throws with it. */
 function run(program, args, { cwd, env = {}, status: expected = 0 }) {

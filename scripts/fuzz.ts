@@ -78,6 +78,7 @@ function fuzzNative(): boolean {
   }
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const definitions = ['-DSPECCASCADE_FUZZ=ON', '-DSPECCASCADE_CUDA=OFF'];
+  definitions.push('-DCMAKE_BUILD_TYPE=Release', '-DCMAKE_CXX_FLAGS_RELEASE=-O1');
   const compiler = `-DCMAKE_CXX_COMPILER=${clang}`;
   const configure = ['-S', '.', '-B', buildFolder, ...ninja, compiler, ...definitions];
   const build = ['--build', buildFolder, '--target', 'load_fuzz', '--parallel', '2'];
