@@ -20,6 +20,14 @@
 
 namespace speccascade::test {
 
+// Sanitizers make programs some ten times slower, and watch over memory: there tests that repeat
+// the same accesses with other values repeat them less.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // What CTest is told to take for "skipped" (SKIP_RETURN_CODE).
 constexpr int kSkipped = 77;
 

@@ -16,14 +16,6 @@ using namespace speccascade::test;
 
 constexpr uint64_t kTargetSeed = 31, kDrafterSeed = 77;
 
-// The emulation is some twenty times slower under sanitizers, whose business is memory: there the
-// sessions that differ in what they touch run for fewer tokens.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
 struct Session {
   const char* name;
   Widths widths;

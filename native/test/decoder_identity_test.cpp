@@ -175,7 +175,8 @@ void neighbours_do_not_matter() {
         for (int i = 0; i < 9; ++i) {
           sources.push_back(random_tokens(random, *model, 1 + random.below(30)));
         }
-        for (const int slots : {1, 2, 3, 5, 8, 16, 17, 33, 64}) {
+        const std::vector<int> counts = {1, 2, 3, 5, 8, 16, 17, 33, 64};
+        for (const int slots : kSanitized ? std::vector<int>{3, 33} : counts) {
           DecoderRig together(model, slots, 24, 8, sources);
           std::vector<SlotNodes> pass;
           for (int s = 0; s < slots; ++s) {

@@ -142,7 +142,7 @@ void greedy_equals_the_plain_loop() {
       EngineRig rig(target, drafters, limits_for(named.plan, 3));
       TestRandom random(9);
       int64_t accepted = 0;
-      for (int i = 0; i < 24; ++i) {
+      for (int i = 0; i < (kSanitized ? 6 : 24); ++i) {
         Request request = random_request(random, kVocabulary);
         request.verifier = named.verifier;
         const SampleLog sample = rig.run(request)[0];
@@ -170,7 +170,7 @@ void greedy_rules_do_not_depend_on_the_drafter() {
       EngineRig rig(target, drafters_of(named.plan, config, 50), limits_for(named.plan, 2));
       EngineRig plain(target, reference, limits_of(2, Widths{1}));
       TestRandom random(11);
-      for (int i = 0; i < 10; ++i) {
+      for (int i = 0; i < (kSanitized ? 3 : 10); ++i) {
         Request request = random_request(random, kVocabulary);
         request.rule = rule;
         const SampleLog expected = plain.run(request)[0];
@@ -184,7 +184,7 @@ void greedy_rules_do_not_depend_on_the_drafter() {
 }
 
 void law_of(const NamedPlan& named, const Rule& rule) {
-  constexpr int kVocabulary = 6, kLength = 3, kDraws = 6000;
+  constexpr int kVocabulary = 6, kLength = 3, kDraws = kSanitized ? 1000 : 6000;
   const T5Config config = tiny_config(kVocabulary);
   const auto target = random_model(config, 21);
   const EngineRig::Drafters drafters = drafters_of(named.plan, config, 50);
@@ -229,7 +229,7 @@ void results_do_not_depend_on_the_batch() {
     TestRandom random(3);
     std::vector<Request> requests;
     std::vector<uint64_t> ids;
-    for (int i = 0; i < 15; ++i) {
+    for (int i = 0; i < (kSanitized ? 8 : 15); ++i) {
       requests.push_back(random_request(random, kVocabulary));
       requests.back().temperature = i % 3 == 0 ? 0.0f : 0.8f;
       requests.back().verifier = named.verifier;
