@@ -46,8 +46,7 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
                                  count(target.config.vocab_size)),
       deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {
   if (DeviceStep::runs(limits, target, drafters)) {
-    device_ = std::make_unique<DeviceStep>(limits, tables_, target_,
-                                           static_cast<LevelDrafter*>(drafter_.get()));
+    device_ = std::make_unique<DeviceStep>(limits, tables_, target_, drafter_.get());
     return;
   }
   if (!drafter_ || !limits.draft.follows_load) return;

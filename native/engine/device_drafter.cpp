@@ -1,0 +1,18 @@
+#include "engine/device_drafter.h"
+
+#include "engine/device_level_drafter.h"
+
+namespace speccascade {
+
+bool drafts_on_device(const DraftPlan& plan) {
+  if (plan.may_lag()) return false;
+  return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels;
+}
+
+std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
+                                                   Drafter* drafter) {
+  if (drafter == nullptr) return nullptr;
+  return std::make_unique<DeviceLevelDrafter>(limits, memory, static_cast<LevelDrafter&>(*drafter));
+}
+
+}  // namespace speccascade

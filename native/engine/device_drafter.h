@@ -1,0 +1,49 @@
+// The first half of a step on the device: kernels that draft, behind one interface as the drafters
+// of the host's loop are (decode/drafter.h). One file a drafter. Everything is queued on the step's
+// stream without waiting, and reads what changes from the device's tables; the host decides the
+// number of rounds alone.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "decode/drafter.h"
+#include "engine/slot_tables.h"
+
+namespace speccascade {
+
+class DeviceDrafter {
+ public:
+  DeviceDrafter() = default;
+  virtual ~DeviceDrafter() = default;
+  DeviceDrafter(const DeviceDrafter&) = delete;
+  DeviceDrafter& operator=(const DeviceDrafter&) = delete;
+
+  // The step's memory, from which constructors took their arrays, was allocated: what never
+  // changes is copied down.
+  virtual void fill() = 0;
+  // A sample begins in a slot, whose caches the host has set.
+  virtual void start(DeviceStream& stream, int slot) = 0;
+  // What requests bring goes down: one began since the last step.
+  virtual void send_requests(DeviceStream& stream) = 0;
+  // Rounds of this step, from the host's tables: drafts were emptied.
+  virtual int rounds(const SequenceState& state) const = 0;
+  // `tables`: the device's.
+  virtual void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) = 0;
+  // Verification was queued: caches keep what it accepted.
+  virtual void queue_commit(DeviceStream& stream, const TableViews& tables) = 0;
+  // Pointers to the device's memory.
+  virtual DraftRows rows() const = 0;
+  // The step's outcome stands in the host's tables.
+  virtual void finish() = 0;
+};
+
+// Whether kernels draft for such sessions.
+bool drafts_on_device(const DraftPlan& plan);
+
+// Null where the plan drafts nothing. `drafter` is the host's, whose lanes hold caches and passes;
+// it outlives this one, and so does `memory`, which is not allocated yet.
+std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
+                                                   Drafter* drafter);
+
+}  // namespace speccascade

@@ -1,0 +1,97 @@
+#include "engine/device_level_drafter.h"
+
+#include <algorithm>
+
+#include "decode/decode_cuda.h"
+
+namespace speccascade {
+
+namespace {
+
+size_t area(int64_t rows, int64_t columns) {
+  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
+}
+
+int rows_of(const SessionLimits& limits) {
+  return limits.max_batch * (limits.draft.max_nodes() + 1);
+}
+
+}  // namespace
+
+DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
+                                       LevelDrafter& drafter)
+    : memory_(memory),
+      drafter_(drafter),
+      lane_(drafter.lane()),
+      confidence_(limits.draft.adaptive.confidence),
+      rows_(memory, lane_, limits.max_batch, rows_of(limits)),
+      scratch_(memory, area(limits.max_batch, lane_.model.config.vocab_size)),
+      proposal_(memory, area(limits.max_batch, limits.draft.max_nodes())),
+      reference_(memory, area(2, rows_of(limits))),
+      widths_(memory, limits.draft.widths.size()) {
+  std::copy(limits.draft.widths.begin(), limits.draft.widths.end(), widths_.host());
+}
+
+// Which row follows a node is fixed; only the rows' contents change.
+void DeviceLevelDrafter::fill() {
+  const size_t rows = reference_.size() / 2;
+  for (size_t row = 0; row < rows; ++row) {
+    reference_[row] = rows_.probs(static_cast<int64_t>(row));
+    reference_[rows + row] = rows_.unscaled(static_cast<int64_t>(row));
+  }
+  reference_.to_device();
+  widths_.to_device();
+  memory_.stream()->synchronize();
+}
+
+void DeviceLevelDrafter::start(DeviceStream& stream, int slot) {
+  lane_.self.slot_to_device(stream, slot);
+}
+
+void DeviceLevelDrafter::send_requests(DeviceStream& stream) { lane_.cross.to_device(stream); }
+
+int DeviceLevelDrafter::rounds(const SequenceState& state) const {
+  int rounds = 0;
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!state.active[slot]) continue;
+    const int last = reads_drafter(state.rule[slot].kind) ? 1 : 0;
+    rounds = std::max(rounds, state.draft_limit[slot] + last);
+  }
+  return rounds;
+}
+
+void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) {
+  void* queue = stream.handle();
+  const SequenceState& state = tables.sequences;
+  const SlotSampling sampling = tables.drafter_sampling();
+  const CacheTable cache = lane_.self.device_table();
+  const DecoderRows& rows = lane_.decoder.device_rows();
+  const LogitRows logits = rows_.logits();
+  const DraftDistributions drafts = {lane_.decoder.device_logits(),
+                                     rows_.probs(0),
+                                     rows_.unscaled(0),
+                                     rows_.best(),
+                                     rows_.status(),
+                                     proposal_.data(),
+                                     scratch_.data(),
+                                     lane_.model.config.vocab_size};
+  const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
+  open_drafts_cuda(state, queue);
+  for (int round = 0; round < rounds; ++round) {
+    draft_rows_cuda(state, sampling, cache, rows, logits, queue);
+    rows_.queue(stream, sampling);
+    extend_drafts_cuda(state, sampling, shape, cache, rows, logits, drafts, confidence_, queue);
+  }
+}
+
+void DeviceLevelDrafter::queue_commit(DeviceStream& stream, const TableViews& tables) {
+  keep_accepted_cuda(tables.sequences, lane_.self.device_table(), stream.handle());
+}
+
+DraftRows DeviceLevelDrafter::rows() const {
+  const DraftRows host = drafter_.rows();
+  return {reference_.device(), reference_.device() + reference_.size() / 2, proposal_.data(),
+          host.siblings, host.chain};
+}
+
+}  // namespace speccascade
