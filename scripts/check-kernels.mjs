@@ -27,6 +27,7 @@ const bounds = [
     reason: '1 block of 512 threads',
   },
   { name: /^distribution_kernel/, registers: 64, shared: 4096, reason: '2 blocks of 512' },
+  { name: /^row_kernel/, registers: 64, shared: 4096, reason: '2 blocks of 512' },
   { name: /./, registers: 64, shared: 1024, reason: '8 of 128' },
 ];
 

@@ -8,8 +8,10 @@
 
 namespace speccascade {
 
-// Two launches for all slots; one without a drafter that rules read.
-void verify_cuda(const VerifyArgs& args, void* stream);
+// The target's distributions, then verify(), in two launches for all slots: rows, and walks.
+// `target.logits` is null where the rows that `args` points to are there already; its number of
+// rows and their slots are read nonetheless.
+void verify_cuda(const DistributionArgs& target, const VerifyArgs& args, void* stream);
 
 // Bookkeeping: verify.h.
 void verify_rows_cuda(const SequenceState& state, const CacheTable& target, const DecoderRows& rows,

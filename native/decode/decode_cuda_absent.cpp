@@ -10,7 +10,7 @@ namespace {
 
 }  // namespace
 
-void verify_cuda(const VerifyArgs&, void*) { absent(); }
+void verify_cuda(const DistributionArgs&, const VerifyArgs&, void*) { absent(); }
 
 void verify_rows_cuda(const SequenceState&, const CacheTable&, const DecoderRows&, const LogitRows&,
                       const SlotSampling&, void*) {

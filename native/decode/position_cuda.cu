@@ -155,6 +155,7 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   }
   args.vocabulary = position.vocabulary;
   args.logits.first = desk.place<int32_t>(1);
+  args.logits.node = desk.place_one(int32_t{-1});
   args.target_logits = target.logits;
   args.target_probs = target.probs;
   args.target_unscaled = target.unscaled;
@@ -166,16 +167,16 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   args.scratch = desk.place<float>(2 * vocabulary);
   args.one_hot = desk.place<float>(vocabulary);
   void* stream = desk.begin();
-  const auto distribute = [&](const Rows& rows) {
+  const auto distribution = [&](const Rows& rows) {
     SlotSampling edits = sampling;
     edits.suppress_bits = rows.suppressed;
-    distribution_cuda({rows.logits, position.vocabulary, one, 1, zero, zero, nullptr, edits,
-                       rows.probs, rows.unscaled, rows.best, rows.log_sum, rows.status},
-                      stream);
+    float* logits = scaled ? rows.logits : nullptr;
+    return DistributionArgs{
+        logits, position.vocabulary, one,           1,         zero,         zero,       nullptr,
+        edits,  rows.probs,          rows.unscaled, rows.best, rows.log_sum, rows.status};
   };
-  if (scaled) distribute(target);
-  if (scaled && drafted) distribute(drafter);
-  verify_cuda(args, stream);
+  if (scaled && drafted) distribution_cuda(distribution(drafter), stream);
+  verify_cuda(distribution(target), args, stream);
   desk.end();
   const bool failed = *desk.read(args.state.failure) != 0 || *desk.read(drafter.status) != 0;
   if (failed) fail(ErrorCode::kNumeric, "cuda:", device, ": a row without a token to draw");

@@ -2,17 +2,21 @@
 #include "decode/decode_cuda.h"
 #include "decode/slot_verifier.h"
 #include "ops/row_math_cuda.cuh"
+#include "ops/sampling_cuda.cuh"
 
 namespace speccascade {
 
 namespace {
 
-// One block per row of every slot that may be drafted: rules are the costly part, and their rows do
-// not depend on each other.
-SC_KERNEL(kMaxRowThreads) rule_kernel(VerifyArgs args) {
-  const int rows = args.state.max_nodes + 1;
-  const int slot = block_index() / rows, node = block_index() % rows - 1;
-  if (args.state.active[slot]) SlotVerifier<BlockMath>(args, slot).apply_rule(node);
+// One block per row of the target: its distribution, then pi. Rules are the costly part, and rows
+// do not depend on each other.
+SC_KERNEL(kMaxRowThreads, 1) row_kernel(DistributionArgs target, VerifyArgs args) {
+  const int r = block_index();
+  if (r >= *target.num_rows) return;
+  if (target.logits != nullptr) distribute_row(target, r);
+  if (args.drafts.reference == nullptr) return;
+  sync_block();
+  SlotVerifier<BlockMath>(args, target.row_slot[r]).apply_rule(args.logits.node[r]);
 }
 
 // One block per slot.
@@ -23,12 +27,10 @@ SC_KERNEL(kMaxRowThreads, 1) verify_kernel(VerifyArgs args) {
 
 }  // namespace
 
-void verify_cuda(const VerifyArgs& args, void* stream) {
-  const int threads = row_threads(args.vocabulary), slots = args.state.slots;
-  if (args.drafts.reference != nullptr) {
-    launch({slots * (args.state.max_nodes + 1), threads}, stream, rule_kernel, args);
-  }
-  launch({slots, threads}, stream, verify_kernel, args);
+void verify_cuda(const DistributionArgs& target, const VerifyArgs& args, void* stream) {
+  const int threads = row_threads(args.vocabulary);
+  launch({target.max_rows, threads}, stream, row_kernel, target, args);
+  launch({args.state.slots, threads}, stream, verify_kernel, args);
 }
 
 }  // namespace speccascade

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decode/decode_cuda.h"
+#include "ops/ops_cuda.h"
 
 namespace speccascade {
 
@@ -79,7 +80,8 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
   open_drafts_cuda(state, queue);
   for (int round = 0; round < rounds; ++round) {
     draft_rows_cuda(state, sampling, cache, rows, logits, queue);
-    rows_.queue(stream, sampling);
+    lane_.decoder.queue(stream);
+    distribution_cuda(rows_.distribution(sampling), queue);
     extend_drafts_cuda(state, sampling, shape, cache, rows, logits, drafts, confidence_, queue);
   }
 }

@@ -1,7 +1,5 @@
 #include "engine/device_rows.h"
 
-#include "ops/ops_cuda.h"
-
 namespace speccascade {
 
 namespace {
@@ -23,8 +21,7 @@ DeviceRows::DeviceRows(PassMemory& memory, ModelLane& lane, int slots, int rows)
 
 LogitRows DeviceRows::logits() const { return {field(0), field(1), field(2), field(3), field(6)}; }
 
-void DeviceRows::queue(DeviceStream& stream, const SlotSampling& sampling) const {
-  lane_.decoder.queue(stream);
+DistributionArgs DeviceRows::distribution(const SlotSampling& sampling) const {
   const LogitRows rows = logits();
   DistributionArgs args = {};
   args.logits = lane_.decoder.device_logits();
@@ -40,7 +37,7 @@ void DeviceRows::queue(DeviceStream& stream, const SlotSampling& sampling) const
   args.best = field(4);
   args.log_sum = log_sum_.data();
   args.row_status = field(5);
-  distribution_cuda(args, stream.handle());
+  return args;
 }
 
 }  // namespace speccascade

@@ -12,8 +12,8 @@ class DeviceRows {
   DeviceRows(PassMemory& memory, ModelLane& lane, int slots, int rows);
 
   LogitRows logits() const;
-  // The pass over the rows that were queued, and its distributions.
-  void queue(DeviceStream& stream, const SlotSampling& sampling) const;
+  // What makes the distributions of the lane's last pass.
+  DistributionArgs distribution(const SlotSampling& sampling) const;
   const float* probs(int64_t row) const { return probs_.data() + row * vocabulary_; }
   const float* unscaled(int64_t row) const { return unscaled_.data() + row * vocabulary_; }
   const int32_t* best() const { return field(4); }

@@ -80,8 +80,9 @@ void DeviceStep::verify() {
   const CacheTable cache = target_.self.device_table();
   verify_rows_cuda(state, cache, target_.decoder.device_rows(), target_rows_.logits(),
                    views_.sampling, queue);
-  target_rows_.queue(stream, views_.sampling);
+  target_.decoder.queue(stream);
   verify_cuda(
+      target_rows_.distribution(views_.sampling),
       {state, views_.sampling, drafter_ ? drafter_->rows() : DraftRows{},
        target_.model.config.vocab_size, target_rows_.logits(), target_.decoder.device_logits(),
        target_rows_.probs(0), target_rows_.unscaled(0), target_rows_.best(), target_rows_.status(),

@@ -29,8 +29,9 @@ struct Step {
   Siblings siblings;
   bool copies;  // every second token of a chain was chosen without chance
   std::vector<int32_t> active, tokens, length, prefix, max_length, verifier, draft_tokens, parent,
-      depth, count, path, accepted, tested, decided, emitted, finish, failure, first, best, status,
-      wants_logprobs;
+      depth, count, path, accepted, tested, decided, emitted, finish, failure, first, row_slot,
+      row_node, best, status, wants_logprobs;
+  int32_t num_rows = kRows;
   std::vector<uint64_t> seed;
   std::vector<uint32_t> step, eos, stop;
   std::vector<Rule> rule;
@@ -45,6 +46,9 @@ struct Step {
                 TestRandom& random) const;
   void draft(int slot, TestRandom& random);
   VerifyArgs args();
+  // Its rows are given.
+  DistributionArgs target() const;
+  void verify_on_device() { verify_cuda(target(), args(), nullptr); }
 };
 
 void Step::fill_row(std::vector<float>& drawn, std::vector<float>& confidences, size_t row,
@@ -100,6 +104,8 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
       finish(kSlots, 0),
       failure(kSlots, 0),
       first(kSlots),
+      row_slot(kRows),
+      row_node(kRows),
       best(kRows),
       status(kRows, 0),
       wants_logprobs(kSlots, 1),
@@ -142,6 +148,8 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
     auto& bits = random.below(2) ? eos : stop;
     bits[static_cast<size_t>(slot * words + end / 32)] |= 1u << (end % 32);
     for (size_t row = s * (kNodes + 1); row < (s + 1) * (kNodes + 1); ++row) {
+      row_slot[row] = slot;
+      row_node[row] = static_cast<int32_t>(row - s * (kNodes + 1)) - 1;
       fill_row(probs, unscaled, row, greedy, random);
       fill_row(reference, reference_unscaled, row, greedy, random);
       // Often the same row, so that drafts are accepted.
@@ -204,11 +212,21 @@ VerifyArgs Step::args() {
   sampling.bit_words = bit_words_for(vocabulary);
   LogitRows rows = {};
   rows.first = first.data();
+  rows.node = row_node.data();
   const DraftRows drafts = {reference_at.data(), reference_unscaled_at.data(), proposal_at.data(),
                             siblings, chain};
   return {state,          sampling,     drafts,          vocabulary,     rows,
           logits.data(),  probs.data(), unscaled.data(), best.data(),    status.data(),
           log_sum.data(), pi.data(),    deferral.data(), scratch.data(), one_hot.data()};
+}
+
+DistributionArgs Step::target() const {
+  DistributionArgs rows = {};
+  rows.vocabulary = vocabulary;
+  rows.num_rows = &num_rows;
+  rows.max_rows = kRows;
+  rows.row_slot = row_slot.data();
+  return rows;
 }
 
 void check_same(const Step& got, const Step& expected, uint64_t seed) {
@@ -241,7 +259,7 @@ void try_step(int vocabulary, bool chain, uint64_t seed, Seen& seen) {
   Step cpu(vocabulary, chain, random);
   Step device = cpu;
   verify(cpu.args(), 1);
-  with_schedule(seed, [&] { verify_cuda(device.args(), nullptr); });
+  with_schedule(seed, [&] { device.verify_on_device(); });
   check_same(device, cpu, seed);
   for (size_t s = 0; s < kSlots; ++s) {
     seen.accepted += cpu.accepted[s] > 0;
@@ -270,7 +288,7 @@ void the_largest_vocabulary() {
   Step cpu(250112, true, random);
   Step device = cpu;
   verify(cpu.args(), 1);
-  verify_cuda(device.args(), nullptr);
+  device.verify_on_device();
   check_same(device, cpu, 9);
 }
 
@@ -280,7 +298,7 @@ void the_same_in_every_schedule() {
     const Step before(257, chain, random);
     same_in_every_schedule("verify", [&] {
       Step step = before;
-      verify_cuda(step.args(), nullptr);
+      step.verify_on_device();
       std::vector<float> all = step.pi;
       all.insert(all.end(), step.deferred.begin(), step.deferred.end());
       all.insert(all.end(), step.logprobs.begin(), step.logprobs.end());
