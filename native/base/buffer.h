@@ -29,23 +29,24 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
+// A product that wraps around must not become a small wish.
+template <typename T>
+size_t bytes_of(size_t count) {
+  return count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);
+}
+
 // A typed array in a Buffer of its own.
 template <typename T>
 class Array {
  public:
   Array() = default;
-  explicit Array(size_t count) : buffer_(bytes_of(count)), count_(count) {}
+  explicit Array(size_t count) : buffer_(bytes_of<T>(count)), count_(count) {}
   T* data() const { return static_cast<T*>(buffer_.data()); }
   size_t size() const { return count_; }
   size_t bytes() const { return buffer_.bytes(); }
   T& operator[](size_t i) const { return data()[i]; }
 
  private:
-  // A product that wraps around must not become a small wish.
-  static size_t bytes_of(size_t count) {
-    return count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);
-  }
-
   Buffer buffer_;
   size_t count_ = 0;
 };

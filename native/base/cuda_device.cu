@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "base/cuda_device.h"
 #include "base/error.h"
@@ -30,6 +31,25 @@ DeviceInfo describe(int index) {
   return device;
 }
 
+class CudaGraph final : public DeviceGraph {
+ public:
+  // Takes over the graph.
+  CudaGraph(int device, cudaGraph_t graph) : device_(device) {
+    const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "making a graph executable");
+  }
+  ~CudaGraph() override {
+    cudaSetDevice(device_);
+    cudaGraphExecDestroy(executable_);
+  }
+  cudaGraphExec_t executable() const { return executable_; }
+
+ private:
+  int device_;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
 class CudaStream final : public DeviceStream {
  public:
   explicit CudaStream(int device) : device_(device) {
@@ -52,6 +72,27 @@ class CudaStream final : public DeviceStream {
   }
   void synchronize() override { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
   void* handle() const override { return stream_; }
+
+  std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
+    activate();
+    // Of this thread's calls alone: other sessions allocate and launch meanwhile.
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a graph");
+    cudaGraph_t graph = nullptr;
+    try {
+      queue();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph), "recording a graph");
+    return std::make_unique<CudaGraph>(device_, graph);
+  }
+  void launch(DeviceGraph& graph) override {
+    check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).executable(), stream_),
+          "launching a graph");
+  }
 
  private:
   int device_;
@@ -76,9 +117,7 @@ class CudaDevice final : public Device {
            free_bytes);
     }
     check(status, "allocating device memory");
-    // Streams that do not block do not wait for this one either.
-    cudaError_t cleared = cudaMemset(memory, 0, bytes);
-    if (cleared == cudaSuccess) cleared = cudaDeviceSynchronize();
+    const cudaError_t cleared = clear(memory, bytes);
     if (cleared != cudaSuccess) cudaFree(memory);
     check(cleared, "clearing device memory");
     return memory;
@@ -89,11 +128,41 @@ class CudaDevice final : public Device {
     cudaFree(memory);
   }
 
+  void* allocate_host(size_t bytes) override {
+    check(cudaSetDevice(index_), "selecting the device");
+    void* memory = nullptr;
+    const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocDefault);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      fail(ErrorCode::kOutOfMemory, "out of page-locked memory for ", name_, ": needed ", bytes,
+           " bytes");
+    }
+    check(status, "allocating page-locked memory");
+    std::memset(memory, 0, bytes);
+    return memory;
+  }
+
+  void release_host(void* memory, size_t) noexcept override {
+    cudaSetDevice(index_);
+    cudaFreeHost(memory);
+  }
+
   std::unique_ptr<DeviceStream> open_stream() override {
     return std::make_unique<CudaStream>(index_);
   }
 
  private:
+  // On a stream of its own: a wait for the whole device would break what another thread records.
+  static cudaError_t clear(void* memory, size_t bytes) {
+    cudaStream_t stream = nullptr;
+    cudaError_t status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    if (status != cudaSuccess) return status;
+    status = cudaMemsetAsync(memory, 0, bytes, stream);
+    if (status == cudaSuccess) status = cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+    return status;
+  }
+
   int index_;
   std::string name_;
 };

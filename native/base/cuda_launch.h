@@ -39,20 +39,20 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
 
 #else
 
-// Runs kernel(arguments...) to its end. On a stream of the emulated device, kernels alone reach
-// that device's memory, and their arguments must not lead elsewhere; without a stream, memory is
-// the host's.
+// Runs kernel(arguments...) to its end, unless the stream records. On a stream of the emulated
+// device, kernels alone reach that device's memory, and their arguments must not lead elsewhere;
+// without a stream, memory is the host's.
 template <typename Result, typename... Parameters, typename... Arguments>
 void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters...),
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
   emulation::check_bound(shape.threads, emulation::bound_of_kernel<Result>());
-  if (stream != nullptr) {
-    emulation::count_launch();
-    (emulation::check_argument(arguments), ...);
-  }
-  const emulation::DeviceAccess access(stream != nullptr);
-  emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
+  const auto run = [shape, kernel, arguments...] {
+    emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
+  };
+  if (stream == nullptr) return run();
+  (emulation::check_argument(arguments), ...);
+  emulation::queue_kernel(stream, run);
 }
 
 #endif

@@ -3,11 +3,22 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
 namespace speccascade {
+
+// Copies and kernels that a stream recorded, their arguments included (a CUDA graph). The stream
+// outlives it.
+class DeviceGraph {
+ public:
+  DeviceGraph() = default;
+  virtual ~DeviceGraph() = default;
+  DeviceGraph(const DeviceGraph&) = delete;
+  DeviceGraph& operator=(const DeviceGraph&) = delete;
+};
 
 // An ordered queue of copies and kernels. Copies are asynchronous: host memory must stay as it is,
 // and what is copied to it unread, until synchronize(). One thread at a time.
@@ -25,6 +36,14 @@ class DeviceStream {
   // Waits for all that was queued. Throws ERR_DEVICE for what went wrong in it.
   virtual void synchronize() = 0;
   virtual void* handle() const = 0;  // what launch() takes: a cudaStream_t
+
+  // Keeps what `queue` puts on this stream, with the arguments as they are now, instead of running
+  // it. `queue` neither waits nor allocates, it starts only kernels that have run before (a first
+  // launch may load code), and the host's side of its copies is allocate_host()'s. Throws
+  // ERR_DEVICE; the stream stays usable.
+  virtual std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) = 0;
+  // Queues all that was recorded on this stream: one launch, whatever it holds.
+  virtual void launch(DeviceGraph& graph) = 0;
 };
 
 class Device {
@@ -39,6 +58,10 @@ class Device {
   // the device stays usable.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory, size_t bytes) noexcept = 0;
+  // Page-locked host memory, zero-filled: copies need no staging, run beside the host, and can be
+  // recorded. Its pages are taken at once. Throws ERR_OUT_OF_MEMORY with the bytes needed.
+  virtual void* allocate_host(size_t bytes) = 0;
+  virtual void release_host(void* memory, size_t bytes) noexcept = 0;
   virtual std::unique_ptr<DeviceStream> open_stream() = 0;
 };
 

@@ -1,14 +1,16 @@
 // The emulated device's memory: mappings that fault when the host touches them. Kernels of a stream
-// and its copies open them for as long as they run.
+// and its copies open them for as long as they run. Its streams and their graphs.
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/cuda_device.h"
@@ -21,12 +23,28 @@ namespace emulation {
 
 namespace {
 
+struct Pool {
+  std::map<uintptr_t, size_t> pieces;  // begin, bytes
+  size_t used = 0;
+  size_t limit = size_t{1} << 30;
+
+  bool holds(uintptr_t begin, size_t bytes) const {
+    auto piece = pieces.upper_bound(begin);
+    if (piece == pieces.begin()) return false;
+    --piece;
+    return begin + bytes <= piece->first + piece->second;
+  }
+  void set_limit(size_t bytes) {
+    if (bytes < used) fail(ErrorCode::kInput, "emulated device: ", used, " bytes are in use");
+    limit = bytes;
+  }
+};
+
 // Of the process: the one emulated device.
 struct DeviceMemory {
   std::mutex mutex;
-  std::map<uintptr_t, size_t> mappings;  // begin, bytes in whole pages
-  size_t used = 0;
-  size_t limit = size_t{1} << 30;
+  Pool device;   // pieces in whole pages
+  Pool host;     // page-locked
   int open = 0;  // accesses under way
 };
 
@@ -36,7 +54,7 @@ DeviceMemory& memory() {
 }
 
 struct AtomicCounts {
-  std::atomic<int64_t> launches, copies_down, copies_up, bytes_up, waits;
+  std::atomic<int64_t> launches, graphs, copies_down, copies_up, bytes_up, waits;
 };
 
 AtomicCounts& counts() {
@@ -51,26 +69,38 @@ size_t whole_pages(size_t bytes) {
 
 // A mapping that stays as it was would hide mistakes: there is no going on.
 void protect(const DeviceMemory& all, int access) noexcept {
-  for (const auto& [begin, bytes] : all.mappings) {
+  for (const auto& [begin, bytes] : all.device.pieces) {
     if (mprotect(reinterpret_cast<void*>(begin), bytes, access) != 0) std::abort();
   }
-}
-
-// With the lock held.
-bool is_device_memory(const DeviceMemory& all, uintptr_t begin, size_t bytes) {
-  auto mapping = all.mappings.upper_bound(begin);
-  if (mapping == all.mappings.begin()) return false;
-  --mapping;
-  return begin + bytes <= mapping->first + mapping->second;
 }
 
 void check_device_memory(const void* begin, size_t bytes, const char* what) {
   DeviceMemory& all = memory();
   const std::lock_guard<std::mutex> lock(all.mutex);
-  if (is_device_memory(all, reinterpret_cast<uintptr_t>(begin), bytes)) return;
+  if (all.device.holds(reinterpret_cast<uintptr_t>(begin), bytes)) return;
   fail(ErrorCode::kDevice, "emulated device: ", what, " of ", bytes,
        " bytes that are not device memory");
 }
+
+bool is_page_locked(const void* begin, size_t bytes) {
+  DeviceMemory& all = memory();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  return all.host.holds(reinterpret_cast<uintptr_t>(begin), bytes);
+}
+
+thread_local int recordings_here = 0;  // of this thread, under way
+
+void check_not_recording(const char* what) {
+  if (recordings_here == 0) return;
+  fail(ErrorCode::kDevice, "emulated device: ", what, " while a stream records");
+}
+
+std::atomic<int> recordings_to_fail = 0;
+
+struct EmulatedGraph final : DeviceGraph {
+  const DeviceStream* stream = nullptr;
+  std::vector<std::function<void()>> work;
+};
 
 class EmulatedStream final : public DeviceStream {
  public:
@@ -82,42 +112,126 @@ class EmulatedStream final : public DeviceStream {
 
   void copy_to_device(void* device_memory, const void* host, size_t bytes) override {
     check_device_memory(device_memory, bytes, "a copy to");
-    ++counts().copies_down;
-    const DeviceAccess access(true);
-    std::memcpy(device_memory, host, bytes);
+    queue_copy(host, bytes, [=, this] {
+      ++counts().copies_down;
+      const DeviceAccess access(true);
+      std::memcpy(device_memory, host, bytes);
+      if (!is_page_locked(host, bytes)) return;  // a GPU's driver takes it at once too
+      const char* sent = static_cast<const char*>(host);
+      sent_.push_back({const_cast<void*>(host), {sent, sent + bytes}});
+    });
   }
 
   // Lands at synchronize(); until then the host has nothing to read.
   void copy_to_host(void* host, const void* device_memory, size_t bytes) override {
     check_device_memory(device_memory, bytes, "a copy from");
-    ++counts().copies_up;
-    counts().bytes_up += static_cast<int64_t>(bytes);
-    Landing landing = {host, std::vector<char>(bytes)};
-    {
-      const DeviceAccess access(true);
-      std::memcpy(landing.bytes.data(), device_memory, bytes);
-    }
-    std::memset(host, 0xff, bytes);
-    landings_.push_back(std::move(landing));
+    queue_copy(host, bytes, [=, this] {
+      ++counts().copies_up;
+      counts().bytes_up += static_cast<int64_t>(bytes);
+      check_sent();  // before it is overwritten
+      Piece landing = {host, std::vector<char>(bytes)};
+      {
+        const DeviceAccess access(true);
+        std::memcpy(landing.bytes.data(), device_memory, bytes);
+      }
+      std::memset(host, 0xff, bytes);
+      landings_.push_back(std::move(landing));
+    });
   }
 
   void synchronize() override {
+    check_not_recording("a wait");
     access_.reset();
     ++counts().waits;
-    for (const Landing& landing : landings_) {
+    const std::vector<Piece> landings = std::exchange(landings_, {});
+    check_sent();
+    for (const Piece& landing : landings) {
       std::memcpy(landing.host, landing.bytes.data(), landing.bytes.size());
     }
-    landings_.clear();
   }
 
   void* handle() const override { return const_cast<EmulatedStream*>(this); }
 
+  std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
+    check_not_recording("a recording");
+    if (recordings_to_fail > 0) {
+      --recordings_to_fail;
+      fail(ErrorCode::kDevice, "emulated device: recording a graph: told to fail");
+    }
+    auto graph = std::make_unique<EmulatedGraph>();
+    graph->stream = this;
+    const Recording recording(*this, &graph->work);
+    queue();
+    ++counts().graphs;
+    return graph;
+  }
+
+  void launch(DeviceGraph& graph) override {
+    check_not_recording("a graph");
+    const auto& recorded = static_cast<EmulatedGraph&>(graph);
+    if (recorded.stream != this) fail(ErrorCode::kDevice, "emulated device: another's graph");
+    ++counts().launches;
+    for (const auto& work : recorded.work) work();
+  }
+
+  void queue_kernel(const std::function<void()>& run) {
+    if (recorded_ == nullptr) ++counts().launches;
+    put([run] {
+      const DeviceAccess access(true);
+      run();
+    });
+  }
+
  private:
-  struct Landing {
+  // Bytes of the host's.
+  struct Piece {
     void* host;
     std::vector<char> bytes;
   };
-  std::vector<Landing> landings_;
+
+  class Recording {
+   public:
+    Recording(EmulatedStream& stream, std::vector<std::function<void()>>* work) : stream_(stream) {
+      stream_.recorded_ = work;
+      ++recordings_here;
+    }
+    ~Recording() {
+      stream_.recorded_ = nullptr;
+      --recordings_here;
+    }
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+
+   private:
+    EmulatedStream& stream_;
+  };
+
+  void put(std::function<void()> work) {
+    if (recorded_ != nullptr) return recorded_->push_back(std::move(work));
+    work();
+  }
+
+  // A GPU copies other memory at once, or not at all, while it records.
+  void queue_copy(const void* host, size_t bytes, std::function<void()> copy) {
+    if (recorded_ != nullptr && !is_page_locked(host, bytes)) {
+      fail(ErrorCode::kDevice, "emulated device: a recorded copy of ", bytes,
+           " bytes that are not page-locked");
+    }
+    put(std::move(copy));
+  }
+
+  // What went down at once here may be on its way for as long on a GPU.
+  void check_sent() {
+    const std::vector<Piece> sent = std::exchange(sent_, {});
+    for (const Piece& piece : sent) {
+      if (std::memcmp(piece.host, piece.bytes.data(), piece.bytes.size()) == 0) continue;
+      fail(ErrorCode::kDevice, "emulated device: ", piece.bytes.size(),
+           " bytes of the host were changed while they were copied");
+    }
+  }
+
+  std::vector<Piece> sent_, landings_;
+  std::vector<std::function<void()>>* recorded_ = nullptr;
   std::optional<DeviceAccess> access_;
 };
 
@@ -126,9 +240,10 @@ class EmulatedDevice final : public Device {
   const std::string& name() const override { return name_; }
 
   void* allocate(size_t bytes) override {
+    check_not_recording("an allocation");
     DeviceMemory& all = memory();
     const std::lock_guard<std::mutex> lock(all.mutex);
-    const size_t free_bytes = all.limit - all.used;
+    const size_t free_bytes = all.device.limit - all.device.used;
     const size_t mapped = whole_pages(bytes);
     void* begin = MAP_FAILED;
     if (bytes <= free_bytes) {
@@ -139,17 +254,40 @@ class EmulatedDevice final : public Device {
       fail(ErrorCode::kOutOfMemory, "out of memory on ", name_, ": needed ", bytes, " bytes, free ",
            free_bytes);
     }
-    all.mappings.emplace(reinterpret_cast<uintptr_t>(begin), mapped);
-    all.used += bytes;
+    all.device.pieces.emplace(reinterpret_cast<uintptr_t>(begin), mapped);
+    all.device.used += bytes;
     return begin;
   }
 
   void release(void* begin, size_t bytes) noexcept override {
     DeviceMemory& all = memory();
     const std::lock_guard<std::mutex> lock(all.mutex);
-    all.mappings.erase(reinterpret_cast<uintptr_t>(begin));
-    all.used -= bytes;
+    all.device.pieces.erase(reinterpret_cast<uintptr_t>(begin));
+    all.device.used -= bytes;
     munmap(begin, whole_pages(bytes));
+  }
+
+  // From the heap, where sanitizers watch its ends.
+  void* allocate_host(size_t bytes) override {
+    check_not_recording("an allocation");
+    DeviceMemory& all = memory();
+    const std::lock_guard<std::mutex> lock(all.mutex);
+    void* begin = bytes <= all.host.limit - all.host.used ? std::calloc(bytes, 1) : nullptr;
+    if (begin == nullptr) {
+      fail(ErrorCode::kOutOfMemory, "out of page-locked memory for ", name_, ": needed ", bytes,
+           " bytes");
+    }
+    all.host.pieces.emplace(reinterpret_cast<uintptr_t>(begin), bytes);
+    all.host.used += bytes;
+    return begin;
+  }
+
+  void release_host(void* begin, size_t bytes) noexcept override {
+    DeviceMemory& all = memory();
+    const std::lock_guard<std::mutex> lock(all.mutex);
+    all.host.pieces.erase(reinterpret_cast<uintptr_t>(begin));
+    all.host.used -= bytes;
+    std::free(begin);
   }
 
   std::unique_ptr<DeviceStream> open_stream() override {
@@ -187,7 +325,7 @@ void check_addresses(const void* bytes, size_t count) {
   for (size_t at = 0; at + sizeof(uintptr_t) <= count; at += sizeof(uintptr_t)) {
     uintptr_t word = 0;
     std::memcpy(&word, static_cast<const char*>(bytes) + at, sizeof(word));
-    if (word < kLowest || is_device_memory(all, word, 1)) continue;
+    if (word < kLowest || all.device.holds(word, 1)) continue;
     void* begin = reinterpret_cast<void*>(word / page * page);
     if (msync(begin, page, MS_ASYNC) != 0) continue;  // nothing is mapped there
     fail(ErrorCode::kDevice, "emulated device: a kernel's argument leads to host memory, at byte ",
@@ -196,24 +334,35 @@ void check_addresses(const void* bytes, size_t count) {
 }
 
 void set_device_memory(size_t bytes) {
-  DeviceMemory& all = memory();
-  const std::lock_guard<std::mutex> lock(all.mutex);
-  if (bytes < all.used) fail(ErrorCode::kInput, "emulated device: ", all.used, " bytes are in use");
-  all.limit = bytes;
+  const std::lock_guard<std::mutex> lock(memory().mutex);
+  memory().device.set_limit(bytes);
 }
 
 size_t used_device_memory() {
-  DeviceMemory& all = memory();
-  const std::lock_guard<std::mutex> lock(all.mutex);
-  return all.used;
+  const std::lock_guard<std::mutex> lock(memory().mutex);
+  return memory().device.used;
 }
+
+void set_host_memory(size_t bytes) {
+  const std::lock_guard<std::mutex> lock(memory().mutex);
+  memory().host.set_limit(bytes);
+}
+
+size_t used_host_memory() {
+  const std::lock_guard<std::mutex> lock(memory().mutex);
+  return memory().host.used;
+}
+
+void fail_recordings(int count) { recordings_to_fail = count; }
 
 DeviceCounts device_counts() {
   const AtomicCounts& all = counts();
-  return {all.launches, all.copies_down, all.copies_up, all.bytes_up, all.waits};
+  return {all.launches, all.graphs, all.copies_down, all.copies_up, all.bytes_up, all.waits};
 }
 
-void count_launch() { ++counts().launches; }
+void queue_kernel(void* stream, const std::function<void()>& run) {
+  static_cast<EmulatedStream*>(stream)->queue_kernel(run);
+}
 
 }  // namespace emulation
 
@@ -221,7 +370,7 @@ std::vector<DeviceInfo> cuda_devices(std::string*) {
   DeviceInfo device;
   device.name = "emulated device";
   device.kind = "cuda";
-  device.memory_bytes = emulation::memory().limit;
+  device.memory_bytes = emulation::memory().device.limit;
   device.compute_capability = "8.0";
   device.note = "emulated on the CPU, for tests";
   return {device};

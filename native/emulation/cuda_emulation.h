@@ -15,7 +15,11 @@
 //   memory       device memory faults when the host touches it, and kernels of a stream must not be
 //                given addresses of the host's; copies to the host land when the stream is waited
 //                for
-//   copies       asynchronous ones poison their destination and land at their wait
+//   copies       asynchronous ones poison their destination and land at their wait; page-locked
+//                memory that is on its way down stays as it is until the stream is waited for
+//   graphs       what a stream records is not run but kept with its arguments; waits and
+//                allocations meanwhile are errors, and so are copies of memory that is not
+//                page-locked
 //
 // A kernel that breaks a rule ends; run_grid() throws ERR_DEVICE with block, thread and reason.
 #pragma once
@@ -87,16 +91,23 @@ void check_argument([[maybe_unused]] T argument) {
 // How much the device has; 1 GiB at first. Not less than what is in use.
 void set_device_memory(size_t bytes);
 size_t used_device_memory();
+// The same of page-locked memory.
+void set_host_memory(size_t bytes);
+size_t used_host_memory();
+// The next recordings of streams, so many, fail.
+void fail_recordings(int count);
 
 // What was asked of the device since the process began.
 struct DeviceCounts {
-  int64_t launches;
+  int64_t launches;  // of kernels, and of graphs whatever they hold
+  int64_t graphs;    // that were recorded
   int64_t copies_down, copies_up;
   int64_t bytes_up;
   int64_t waits;
 };
 DeviceCounts device_counts();
-void count_launch();
+// Runs a kernel now, with the device's memory open, or keeps it for the graph that is recorded.
+void queue_kernel(void* stream, const std::function<void()>& run);
 
 // --- Called by kernels ------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ DecoderPass::DecoderPass(const Model& model, PassMemory& memory, const Limits& l
       query_(memory, area(limits.max_rows, model.config.inner())),
       attended_(memory, area(limits.max_rows, model.config.inner())),
       feed_forward_(memory, area(limits.max_rows, model.config.d_ff)),
-      logits_(memory, area(limits.max_logits, model.config.vocab_size)),
+      logits_(memory, area(limits.max_logits, model.config.vocab_size), HostSide::kPageable),
       scratch_(memory, scratch_bytes(model, limits, self, cross)) {}
 
 size_t DecoderPass::bytes() const {
@@ -68,13 +68,14 @@ void DecoderPass::queue(DeviceStream& stream) {
 
 void DecoderPass::run() {
   if (program_.ops().empty()) emit();
-  row_data_.to_device();
-  node_parent_.to_device();
-  self_.to_device();
-  cross_.to_device();
-  model_.backend->run(program_, model_.threads, memory_.stream());
-  logits_.to_host(area(*rows_.num_logits, model_.config.vocab_size));
-  if (memory_.on_device()) memory_.stream()->synchronize();
+  memory_.complete([this] {
+    row_data_.to_device();
+    node_parent_.to_device();
+    self_.to_device();
+    cross_.to_device();
+    model_.backend->run(program_, model_.threads, memory_.stream());
+    logits_.to_host(area(*rows_.num_logits, model_.config.vocab_size));
+  });
 }
 
 void DecoderPass::emit() {

@@ -40,7 +40,8 @@ EncoderPass::EncoderPass(const Model& model, PassMemory& memory, int max_rows, i
       qkv_(memory, area(max_rows, 3 * model.config.inner())),
       attended_(memory, area(max_rows, model.config.inner())),
       feed_forward_(memory, area(max_rows, model.config.d_ff)),
-      states_(memory, cross == nullptr ? area(max_rows, model.config.d_model) : 0),
+      states_(memory, cross == nullptr ? area(max_rows, model.config.d_model) : 0,
+              HostSide::kPageable),
       scratch_(memory, scratch_bytes(model, max_rows)) {}
 
 size_t EncoderPass::bytes() const {
@@ -104,12 +105,13 @@ void EncoderPass::run(const std::vector<const std::vector<int32_t>*>& sequences,
 
 void EncoderPass::run_program() {
   if (program_.ops().empty()) emit();
-  for (const auto* table : {&num_rows_, &tokens_, &row_sequence_, &offsets_, &cross_rows_}) {
-    table->to_device();
-  }
-  model_.backend->run(program_, model_.threads, memory_.stream());
-  if (cross_ == nullptr) states_.to_host(area(num_rows_[0], model_.config.d_model));
-  if (memory_.on_device()) memory_.stream()->synchronize();
+  memory_.complete([this] {
+    for (const auto* table : {&num_rows_, &tokens_, &row_sequence_, &offsets_, &cross_rows_}) {
+      table->to_device();
+    }
+    model_.backend->run(program_, model_.threads, memory_.stream());
+    if (cross_ == nullptr) states_.to_host(area(num_rows_[0], model_.config.d_model));
+  });
 }
 
 }  // namespace speccascade

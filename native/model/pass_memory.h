@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/device_memory.h"
 #include "base/error.h"
+#include "base/host_array.h"
 #include "model/model.h"
 
 namespace speccascade {
@@ -20,7 +21,8 @@ class PassMemory {
   PassMemory& operator=(const PassMemory&) = delete;
 
   bool on_device() const { return device_ != nullptr; }
-  DeviceStream* stream() const { return stream_.get(); }  // null on the CPU
+  const std::shared_ptr<Device>& device() const { return device_; }  // null on the CPU
+  DeviceStream* stream() const { return stream_.get(); }             // null on the CPU
 
   // Takes bytes of the arena; returns where they begin.
   size_t reserve(size_t bytes) {
@@ -40,7 +42,28 @@ class PassMemory {
   }
   size_t arena_bytes() const { return arena_.bytes(); }
 
+  // Does what `queue` queues on the stream and waits for it, also where queueing it fails: nothing
+  // reads or writes the host's memory afterwards.
+  template <typename Queue>
+  void complete(const Queue& queue) const {
+    try {
+      queue();
+    } catch (...) {
+      abandon();
+      throw;
+    }
+    if (on_device()) stream_->synchronize();
+  }
+
  private:
+  // The error that there is already says more than what the wait may add.
+  void abandon() const noexcept {
+    try {
+      if (on_device()) stream_->synchronize();
+    } catch (const Error&) {
+    }
+  }
+
   std::shared_ptr<Device> device_;
   std::unique_ptr<DeviceStream> stream_;
   size_t reserved_ = 0;
@@ -75,12 +98,17 @@ class PassArray {
   size_t offset_ = 0;
 };
 
+// Page-locked memory is scarce and taken at once; other memory when it is first written.
+enum class HostSide { kPageLocked, kPageable };
+
 // An array that the host fills and operations read, or the other way round. On the CPU one array.
 template <typename T>
 class SharedArray {
  public:
-  SharedArray(PassMemory& memory, size_t count)
-      : memory_(memory), host_(count), device_(memory, memory.on_device() ? count : 0) {}
+  SharedArray(PassMemory& memory, size_t count, HostSide side = HostSide::kPageLocked)
+      : memory_(memory),
+        host_(side == HostSide::kPageLocked ? memory.device() : nullptr, count),
+        device_(memory, memory.on_device() ? count : 0) {}
 
   T* host() const { return host_.data(); }
   T* device() const { return memory_.on_device() ? device_.data() : host_.data(); }
@@ -102,7 +130,7 @@ class SharedArray {
 
  private:
   const PassMemory& memory_;
-  Array<T> host_;
+  HostArray<T> host_;
   PassArray<T> device_;
 };
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/cuda_device.h"
+#include "base/host_array.h"
 #include "emulation/cuda_emulation.h"
 #include "ops/ops_cuda.h"
 #include "test/check.h"
@@ -67,6 +68,41 @@ void copies_land_when_the_stream_is_waited_for() {
               stream->copy_to_host(got, static_cast<char*>(buffer.data()) + 8, 1 << 20));
 }
 
+// On a GPU the copy may still be under way.
+void page_locked_memory_stays_as_it_is_while_it_is_copied() {
+  const std::shared_ptr<Device> device = open_cuda_device(0);
+  const DeviceBuffer buffer(device, 16);
+  const auto stream = device->open_stream();
+  const HostArray<char> host(device, 16);
+  stream->copy_to_device(buffer.data(), host.data(), 16);
+  host[3] = 1;
+  CHECK_ERROR(ErrorCode::kDevice, "changed while they were copied", stream->synchronize());
+  stream->copy_to_device(buffer.data(), host.data(), 16);
+  stream->synchronize();
+}
+
+void recordings_hold_nothing_that_a_graph_cannot() {
+  const std::shared_ptr<Device> device = open_cuda_device(0);
+  const DeviceBuffer buffer(device, 16);
+  const auto stream = device->open_stream(), other = device->open_stream();
+  char pageable[16] = {};
+  const auto record = [&](const auto& queue) { return stream->record(queue); };
+  const int64_t graphs = emulation::device_counts().graphs;
+  CHECK_ERROR(ErrorCode::kDevice, "not page-locked",
+              record([&] { stream->copy_to_device(buffer.data(), pageable, 16); }));
+  CHECK_ERROR(ErrorCode::kDevice, "not page-locked",
+              record([&] { stream->copy_to_host(pageable, buffer.data(), 16); }));
+  CHECK_ERROR(ErrorCode::kDevice, "a wait", record([&] { stream->synchronize(); }));
+  CHECK_ERROR(ErrorCode::kDevice, "an allocation", record([&] { DeviceBuffer(device, 16); }));
+  CHECK_ERROR(ErrorCode::kDevice, "an allocation", record([&] { HostArray<char>(device, 16); }));
+  CHECK_ERROR(ErrorCode::kDevice, "a recording", record([&] { other->record([] {}); }));
+  emulation::fail_recordings(1);
+  CHECK_ERROR(ErrorCode::kDevice, "recording a graph", record([] {}));
+  CHECK(emulation::device_counts().graphs == graphs, "a recording that failed was counted");
+  const auto graph = record([] {});
+  CHECK_ERROR(ErrorCode::kDevice, "another's graph", other->launch(*graph));
+}
+
 // A table that was not copied is found by its address.
 void kernels_must_not_be_given_host_memory() {
   if (!emulation::kChecksArguments) {
@@ -123,6 +159,24 @@ void a_session_that_does_not_fit_leaves_others_alone() {
   check_sample(sample, decode_plainly(model, request), "the session beside it");
 }
 
+void page_locked_memory_that_is_full_is_an_error() {
+  const auto model = emulated_model(tiny_configs()[0].config, 3, "bf16");
+  Request request = plain_request({5, 4, 3}, 4);
+  request.logprobs = true;
+  EngineRig rig(model, nullptr, limits_of(1, {}, 4));
+  const size_t on_device = emulation::used_device_memory(), locked = emulation::used_host_memory();
+  for (const size_t room : {size_t{0}, size_t{500}}) {
+    emulation::set_host_memory(locked + room);
+    CHECK_ERROR(ErrorCode::kOutOfMemory, "page-locked memory for cuda:0: needed",
+                EngineRig(model, nullptr, limits_of(1, {}, 4)));
+    CHECK(emulation::used_host_memory() == locked, "page-locked memory was not given back");
+    CHECK(emulation::used_device_memory() == on_device, "device memory was not given back");
+  }
+  const SampleLog sample = rig.run(request)[0];
+  emulation::set_host_memory(size_t{1} << 30);
+  check_sample(sample, decode_plainly(model, request), "the session beside it");
+}
+
 void devices_are_named() {
   ModelOptions options;
   options.backend = &cuda_backend();
@@ -138,10 +192,12 @@ void devices_are_named() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(the_host_cannot_touch_it), CASE(copies_land_when_the_stream_is_waited_for),
-       CASE(kernels_must_not_be_given_host_memory), CASE(models_count_their_memory),
-       CASE(a_model_that_does_not_fit_is_refused),
-       CASE(a_session_that_does_not_fit_leaves_others_alone), CASE(devices_are_named)});
+  return run_cases(argc, argv,
+                   {CASE(the_host_cannot_touch_it), CASE(copies_land_when_the_stream_is_waited_for),
+                    CASE(page_locked_memory_stays_as_it_is_while_it_is_copied),
+                    CASE(recordings_hold_nothing_that_a_graph_cannot),
+                    CASE(kernels_must_not_be_given_host_memory), CASE(models_count_their_memory),
+                    CASE(a_model_that_does_not_fit_is_refused),
+                    CASE(a_session_that_does_not_fit_leaves_others_alone),
+                    CASE(page_locked_memory_that_is_full_is_an_error), CASE(devices_are_named)});
 }
