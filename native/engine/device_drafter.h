@@ -26,11 +26,12 @@ class DeviceDrafter {
   virtual void start(DeviceStream& stream, int slot) = 0;
   // What requests bring goes down: one began since the last step.
   virtual void send_requests(DeviceStream& stream) = 0;
-  // Rounds of this step, from the host's tables: drafts were emptied.
+  // Rounds of this step, from 0, from the host's tables: drafts were emptied.
   virtual int rounds(const SequenceState& state) const = 0;
-  // `tables`: the device's.
+  // `tables`: the device's. Recorded as a graph for each number of rounds (DeviceStream::record):
+  // what is launched, and with which arguments, depends on `rounds` alone.
   virtual void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) = 0;
-  // Verification was queued: caches keep what it accepted.
+  // Verification was queued: caches keep what it accepted. Recorded too.
   virtual void queue_commit(DeviceStream& stream, const TableViews& tables) = 0;
   // Pointers to the device's memory.
   virtual DraftRows rows() const = 0;

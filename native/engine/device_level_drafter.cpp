@@ -40,9 +40,10 @@ void DeviceLevelDrafter::fill() {
     reference_[row] = rows_.probs(static_cast<int64_t>(row));
     reference_[rows + row] = rows_.unscaled(static_cast<int64_t>(row));
   }
-  reference_.to_device();
-  widths_.to_device();
-  memory_.stream()->synchronize();
+  memory_.complete([this] {
+    reference_.to_device();
+    widths_.to_device();
+  });
 }
 
 void DeviceLevelDrafter::start(DeviceStream& stream, int slot) {

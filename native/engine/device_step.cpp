@@ -51,26 +51,39 @@ void DeviceStep::start(int slot) {
 }
 
 void DeviceStep::run() {
-  memory_.stream()->activate();
-  send();
-  if (drafter_) {
-    drafter_->queue_drafts(*memory_.stream(), views_, drafter_->rounds(tables_.sequences()));
-  }
-  verify();
-  receive();
+  DeviceStream& stream = *memory_.stream();
+  stream.activate();
+  memory_.complete([&] {
+    if (requests_changed_) send_requests();
+    if (drafter_) {
+      const int rounds = drafter_->rounds(tables_.sequences());
+      drafts_.run(stream, rounds, [&] {
+        send();
+        drafter_->queue_drafts(stream, views_, rounds);
+      });
+    }
+    verification_.run(stream, 0, [&] {
+      if (!drafter_) send();
+      verify();
+      receive();
+    });
+  });
+  if (drafter_) drafter_->finish();
 }
 
-// What steps change goes down each time, what requests bring when one began.
-void DeviceStep::send() {
+// What requests bring goes down when one began, what steps change each time.
+void DeviceStep::send_requests() {
   DeviceStream& stream = *memory_.stream();
-  const size_t begin = requests_changed_ ? 0 : tables_.step_begin();
-  stream.copy_to_device(device_tables_.data() + begin, tables_.memory() + begin,
-                        tables_.bytes() - begin);
-  if (requests_changed_) {
-    target_.cross.to_device(stream);
-    if (drafter_) drafter_->send_requests(stream);
-  }
+  stream.copy_to_device(device_tables_.data(), tables_.memory(), tables_.step_begin());
+  target_.cross.to_device(stream);
+  if (drafter_) drafter_->send_requests(stream);
   requests_changed_ = false;
+}
+
+void DeviceStep::send() {
+  const size_t begin = tables_.step_begin();
+  memory_.stream()->copy_to_device(device_tables_.data() + begin, tables_.memory() + begin,
+                                   tables_.bytes() - begin);
 }
 
 void DeviceStep::verify() {
@@ -93,12 +106,9 @@ void DeviceStep::verify() {
 }
 
 void DeviceStep::receive() {
-  DeviceStream& stream = *memory_.stream();
   const size_t begin = tables_.step_begin();
-  stream.copy_to_host(tables_.memory() + begin, device_tables_.data() + begin,
-                      tables_.bytes() - begin);
-  stream.synchronize();
-  if (drafter_) drafter_->finish();
+  memory_.stream()->copy_to_host(tables_.memory() + begin, device_tables_.data() + begin,
+                                 tables_.bytes() - begin);
 }
 
 }  // namespace speccascade

@@ -1,11 +1,13 @@
 // A step of a session whose models compute on one device: drafting, distributions, verification and
 // commits as kernels (decode_cuda.h), queued without waiting on one stream between a copy down of
-// what the host decides and a copy up of what the step came to.
+// what the host decides and a copy up of what the step came to. The host launches two graphs: the
+// draft's, of which there is one for each number of rounds, and the target's.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "base/graph_cache.h"
 #include "decode/verify.h"
 #include "engine/device_drafter.h"
 #include "engine/device_rows.h"
@@ -30,6 +32,7 @@ class DeviceStep {
   size_t bytes() const { return memory_.arena_bytes(); }
 
  private:
+  void send_requests();
   void send();
   void verify();
   void receive();
@@ -43,6 +46,7 @@ class DeviceStep {
   PassArray<float> pi_, deferral_, scratch_, one_hot_;
   TableViews views_ = {};
   bool requests_changed_ = true;
+  GraphCache drafts_, verification_;  // by rounds; one
 };
 
 }  // namespace speccascade

@@ -76,10 +76,11 @@ TableViews carve_tables(const SessionLimits& limits, int vocabulary, void* base)
   return views;
 }
 
-SlotTables::SlotTables(const SessionLimits& limits, int vocabulary)
+SlotTables::SlotTables(const SessionLimits& limits, int vocabulary,
+                       const std::shared_ptr<Device>& device)
     : drafter_reads_confidence_(limits.draft.reads_confidence()),
       keeps_inputs_(limits.draft.uses_copies()),
-      memory_(carve_tables(limits, vocabulary, nullptr).bytes),
+      memory_(device, carve_tables(limits, vocabulary, nullptr).bytes),
       views_(carve_tables(limits, vocabulary, memory_.data())) {}
 
 void SlotTables::set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const {

@@ -2,7 +2,7 @@
 // once from the session's limits.
 #pragma once
 
-#include "base/buffer.h"
+#include "base/host_array.h"
 #include "decode/sequence_state.h"
 #include "engine/request.h"
 #include "ops/sampling.h"
@@ -29,7 +29,9 @@ TableViews carve_tables(const SessionLimits& limits, int vocabulary, void* base)
 
 class SlotTables {
  public:
-  SlotTables(const SessionLimits& limits, int vocabulary);
+  // `device`: to which the tables are copied in each step; null without.
+  SlotTables(const SessionLimits& limits, int vocabulary,
+             const std::shared_ptr<Device>& device = nullptr);
 
   // Puts one sample of a request into a slot.
   void assign(int slot, const Request& request, uint64_t seed);
@@ -49,7 +51,7 @@ class SlotTables {
   void set_bits(uint32_t* table, int slot, const std::vector<int32_t>& tokens) const;
 
   bool drafter_reads_confidence_, keeps_inputs_;
-  Array<char> memory_;
+  HostArray<char> memory_;
   TableViews views_;
 };
 

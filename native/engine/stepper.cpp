@@ -31,7 +31,8 @@ DecoderPass::Limits target_limits(const SessionLimits& limits) {
 
 Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
                  const SessionLimits& limits)
-    : tables_(limits, target.config.vocab_size),
+    : tables_(limits, target.config.vocab_size,
+              DeviceStep::runs(limits, target, drafters) ? target.device : nullptr),
       target_(target, lane_limits(limits), target_limits(limits),
               limits.max_batch * (limits.draft.max_nodes() + 1)),
       drafter_(make_drafter(limits.draft, drafters,

@@ -115,35 +115,64 @@ void sampling_equals_the_cpu() {
   for (const Session& session : kSessions) compare(session, 0.9f);
 }
 
-// What a request of so many tokens asks of the device.
-emulation::DeviceCounts cost_of(EngineRig& rig, int tokens) {
+// What a request asks of the device: so many samples of so many tokens, decoded side by side.
+emulation::DeviceCounts cost_of(EngineRig& rig, int samples, int tokens) {
+  Request request = plain_request({5, 4, 3}, tokens);
+  request.seeds.assign(static_cast<size_t>(samples), 1);
   const emulation::DeviceCounts before = emulation::device_counts();
-  rig.run(plain_request({5, 4, 3}, tokens));
+  rig.run(request);
   const emulation::DeviceCounts after = emulation::device_counts();
-  return {after.launches - before.launches, after.copies_down - before.copies_down,
-          after.copies_up - before.copies_up, after.bytes_up - before.bytes_up,
-          after.waits - before.waits};
+  return {after.launches - before.launches,       after.graphs - before.graphs,
+          after.copies_down - before.copies_down, after.copies_up - before.copies_up,
+          after.bytes_up - before.bytes_up,       after.waits - before.waits};
 }
 
-// A drafter with the target's weights: every greedy step emits `emitted` tokens.
-void count_steps(const Widths& widths, int emitted) {
+// A drafter with the target's weights: every greedy step emits `emitted` tokens. The graphs are the
+// draft's and the target's, whatever the draft's length and the batch are.
+void count_steps(const Widths& widths, int emitted, int samples) {
   const T5Config config = tiny_configs()[0].config;
   const auto model = emulated_model(config, kTargetSeed, "f32");
   EngineRig rig(model, widths.empty() ? nullptr : model, limits_of(2, widths, 40));
-  const auto two = cost_of(rig, 2 * emitted), four = cost_of(rig, 4 * emitted),
-             six = cost_of(rig, 6 * emitted);
+  const int graphs = widths.empty() ? 1 : 2;
+  const auto first = cost_of(rig, samples, 2 * emitted);
+  CHECK(first.graphs == graphs, first.graphs, " graphs recorded");
+  const auto two = cost_of(rig, samples, 2 * emitted), four = cost_of(rig, samples, 4 * emitted);
+  CHECK(two.graphs + four.graphs == 0, "recorded again: ", two.graphs, ", ", four.graphs);
+  CHECK(four.launches - two.launches == 2 * graphs, four.launches - two.launches, " launches");
   CHECK(four.waits - two.waits == 2, "waits: ", four.waits - two.waits, " in two steps");
   CHECK(four.copies_up - two.copies_up == 2, four.copies_up - two.copies_up, " copies up");
   CHECK(four.copies_down - two.copies_down == 2, four.copies_down - two.copies_down, " down");
-  CHECK(four.launches - two.launches == six.launches - four.launches, "launches differ");
-  CHECK(four.bytes_up - two.bytes_up == six.bytes_up - four.bytes_up, "bytes differ");
   // Integers of the slots, not rows of the vocabulary.
   CHECK(four.bytes_up - two.bytes_up < 2 * 4096, four.bytes_up - two.bytes_up, " bytes up");
 }
 
 void steps_ask_the_same_of_the_device() {
-  if (!kSanitized) count_steps({}, 1);
-  count_steps({1, 1}, 3);
+  if (!kSanitized) {
+    count_steps({}, 1, 1);
+    count_steps({1, 1, 1}, 4, 1);
+    count_steps({2, 1}, 3, 2);
+  }
+  count_steps({1, 1}, 3, 2);
+}
+
+// Graphs are a session's own, and so is what goes wrong with them.
+void sessions_fail_alone() {
+  const T5Config config = tiny_configs()[0].config;
+  const auto target = emulated_model(config, kTargetSeed, "f32"),
+             drafter = emulated_model(config, kDrafterSeed, "f32");
+  EngineRig chain(target, drafter, limits_of(1, {1, 1}, 6)),
+      plain(target, nullptr, limits_of(1, {}, 6));
+  const Request request = plain_request({5, 4, 3}, 6);
+  const std::vector<int32_t> expected = plain.run(request)[0].tokens;
+  emulation::fail_recordings(1);
+  const uint64_t failing = chain.engine.submit(request), working = plain.engine.submit(request);
+  const SampleLog failed = chain.wait(failing, request)[0];
+  CHECK(failed.end == Event::End::kFailed && failed.error == ErrorCode::kDevice, "end");
+  CHECK(failed.message.find("recording a graph") != failed.message.npos, failed.message);
+  CHECK(plain.wait(working, request)[0].tokens == expected, "the session beside it");
+  for (int round = 0; round < 2; ++round) {
+    CHECK(chain.run(request)[0].tokens == expected, "the session afterwards");
+  }
 }
 
 }  // namespace
@@ -151,5 +180,5 @@ void steps_ask_the_same_of_the_device() {
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
                    {CASE(greedy_equals_the_cpu), CASE(sampling_equals_the_cpu),
-                    CASE(steps_ask_the_same_of_the_device)});
+                    CASE(steps_ask_the_same_of_the_device), CASE(sessions_fail_alone)});
 }
