@@ -147,22 +147,21 @@ void count_steps(const Widths& widths, int emitted, int samples) {
 }
 
 void steps_ask_the_same_of_the_device() {
-  if (!kSanitized) {
-    count_steps({}, 1, 1);
-    count_steps({1, 1, 1}, 4, 1);
-    count_steps({2, 1}, 3, 2);
-  }
-  count_steps({1, 1}, 3, 2);
+  count_steps({1, 1}, 3, kSanitized ? 1 : 2);
+  if (kSanitized) return;
+  count_steps({}, 1, 1);
+  count_steps({1, 1, 1}, 4, 1);
 }
 
 // Graphs are a session's own, and so is what goes wrong with them.
 void sessions_fail_alone() {
+  constexpr int kTokens = kSanitized ? 3 : 6;
   const T5Config config = tiny_configs()[0].config;
   const auto target = emulated_model(config, kTargetSeed, "f32"),
              drafter = emulated_model(config, kDrafterSeed, "f32");
-  EngineRig chain(target, drafter, limits_of(1, {1, 1}, 6)),
-      plain(target, nullptr, limits_of(1, {}, 6));
-  const Request request = plain_request({5, 4, 3}, 6);
+  EngineRig chain(target, drafter, limits_of(1, {1, 1}, kTokens)),
+      plain(target, nullptr, limits_of(1, {}, kTokens));
+  const Request request = plain_request({5, 4, 3}, kTokens);
   const std::vector<int32_t> expected = plain.run(request)[0].tokens;
   emulation::fail_recordings(1);
   const uint64_t failing = chain.engine.submit(request), working = plain.engine.submit(request);
@@ -170,7 +169,7 @@ void sessions_fail_alone() {
   CHECK(failed.end == Event::End::kFailed && failed.error == ErrorCode::kDevice, "end");
   CHECK(failed.message.find("recording a graph") != failed.message.npos, failed.message);
   CHECK(plain.wait(working, request)[0].tokens == expected, "the session beside it");
-  for (int round = 0; round < 2; ++round) {
+  for (int round = kSanitized ? 1 : 0; round < 2; ++round) {
     CHECK(chain.run(request)[0].tokens == expected, "the session afterwards");
   }
 }
