@@ -3,12 +3,41 @@
 // no chance: tokens are proposed, not drawn.
 #pragma once
 
-#include "base/buffer.h"
+#include <algorithm>
+
 #include "decode/adaptive_length.h"
+#include "decode/copy_writer.h"
 #include "decode/drafter.h"
-#include "decode/max_gram.h"
 
 namespace speccascade {
+
+// Searches alone, in linear time: copy_search.h.
+class HostLanes {
+ public:
+  explicit HostLanes(const SequenceState& state)
+      : scratch_(static_cast<size_t>(copy_text_size(state))) {}
+
+  void match_lengths(const MaxGramText& text, int32_t* lengths) {
+    max_gram_lengths(text, scratch_.data(), lengths);
+  }
+  template <typename Key>
+  uint64_t largest(int count, const Key& key) const {
+    uint64_t largest = 0;
+    for (int i = 0; i < count; ++i) largest = std::max<uint64_t>(largest, key(i));
+    return largest;
+  }
+  template <typename Body>
+  void for_each(int count, const Body& body) const {
+    for (int i = 0; i < count; ++i) body(i);
+  }
+  template <typename Body>
+  void alone(const Body& body) const {
+    body();
+  }
+
+ private:
+  std::vector<int32_t> scratch_;
+};
 
 // A slot's input and committed tokens, followed by drafted ones, as Max-Gram reads them.
 class CopySource {
@@ -19,16 +48,12 @@ class CopySource {
   // tokens, up to one that ends the sequence.
   void propose(int slot, const int32_t* drafted, int count, int length,
                std::vector<int32_t>* tokens);
-  // At most `width` different tokens for the next position, the best first.
-  void candidates(int slot, const int32_t* drafted, int count, int width,
-                  std::vector<int32_t>* tokens);
 
  private:
-  MaxGramText text(int slot, const int32_t* drafted, int count);
-
   const DraftContext& context_;
   std::vector<int32_t> bigrams_;
-  std::vector<int32_t> output_, scratch_;
+  HostLanes lanes_;
+  std::vector<int32_t> lengths_;
 };
 
 class CopyDrafter : public Drafter {
@@ -42,17 +67,18 @@ class CopyDrafter : public Drafter {
   DraftRows rows() const override;
   size_t bytes() const override { return 0; }
 
- private:
-  void draft_chain(int slot);
-  void draft_tree(int slot);
-  void append(int slot, int32_t token, int parent, int depth);
+  // For steps whose kernels draft in its place.
+  int text_size() const { return copy_text_size(state_); }
+  // Takes over who drafted.
+  void count_drafted();
 
-  std::vector<int32_t> widths_;
-  bool chain_;
-  CopySource source_;
+ private:
+  std::vector<int32_t> widths_, bigrams_;
+  CopyShape shape_;
+  HostLanes lanes_;
   AdaptiveLength adaptive_;
   std::vector<const float*> proposal_;  // all null
-  std::vector<int32_t> tokens_, path_;
+  std::vector<int32_t> lengths_, path_;
 };
 
 }  // namespace speccascade

@@ -3,6 +3,7 @@
 // cudaStream_t). Nothing waits.
 #pragma once
 
+#include "decode/copy_writer.h"
 #include "decode/level_writer.h"
 #include "decode/verify.h"
 
@@ -29,5 +30,10 @@ void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling
 void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
                      void* stream);
+
+// Max-Gram's drafts, of the lengths of `shape`: copy_writer.h. `scratch`: lengths is [slots,
+// copy_text_size()] and path [slots, max_path].
+void copy_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
+                      const CopyShape& shape, const CopyScratch& scratch, void* stream);
 
 }  // namespace speccascade

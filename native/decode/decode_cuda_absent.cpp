@@ -34,4 +34,9 @@ void draft_rows_cuda(const SequenceState&, const SlotSampling&, const CacheTable
   absent();
 }
 
+void copy_drafts_cuda(const SequenceState&, const SlotSampling&, const CopyShape&,
+                      const CopyScratch&, void*) {
+  absent();
+}
+
 }  // namespace speccascade

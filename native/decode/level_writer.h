@@ -37,6 +37,7 @@ class FixedLength {
   SC_HOST_DEVICE void open(int) {}
   SC_HOST_DEVICE bool goes_on(int) const { return true; }
   SC_HOST_DEVICE void add(int, int, float) {}
+  SC_HOST_DEVICE void add_copy(int, int) {}
   SC_HOST_DEVICE void count_pass(int) {}
 
  private:

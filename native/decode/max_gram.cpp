@@ -1,19 +1,10 @@
 #include "decode/max_gram.h"
 
 #include <algorithm>
-#include <vector>
 
 namespace speccascade {
 
 namespace {
-
-int text_length(const MaxGramText& text) {
-  return text.input_length + std::max(text.output_length - 1, 0);
-}
-
-int32_t text_token(const MaxGramText& text, int at) {
-  return at < text.input_length ? text.input[at] : text.output[at - text.input_length];
-}
 
 // Z function: prefix[i] = how many tokens from i on repeat the pattern's first ones.
 // Used on a pattern itself and, with the pattern's own values, on any other text:
@@ -37,12 +28,12 @@ void z_scan(int begin, int count, const int32_t* prefix, const Extend& match_fro
 // end of the text to its beginning.
 template <typename Visit>
 void scan_matches(const MaxGramText& text, int32_t* scratch, const Visit& visit) {
-  const int suffix = text.output_length;
-  const int count = text_length(text);
+  const int suffix = text.outputs();
+  const int count = text.length();
   if (suffix == 0) return;
   // Both read backwards: a suffix of the output becomes a prefix of the pattern.
-  const auto pattern = [&](int i) { return text.output[suffix - 1 - i]; };
-  const auto reversed = [&](int i) { return text_token(text, count - 1 - i); };
+  const auto pattern = [&](int i) { return text.output_at(suffix - 1 - i); };
+  const auto reversed = [&](int i) { return text.at(count - 1 - i); };
   scratch[0] = suffix;
   z_scan(
       1, suffix, scratch,
@@ -64,16 +55,6 @@ void scan_matches(const MaxGramText& text, int32_t* scratch, const Visit& visit)
       });
 }
 
-// Where what followed an occurrence ends: at the seam between input and output, too.
-int followed_until(const MaxGramText& text, const MaxGramMatch& match) {
-  return match.start <= text.input_length ? text.input_length : text_length(text);
-}
-
-// Of a token; negative: none.
-int32_t successor(const BigramTable& bigrams, int32_t token) {
-  return token >= 0 && token < bigrams.count ? bigrams.next[token] : -1;
-}
-
 bool is_end(int32_t token, const int32_t* ends, int num_ends) {
   return std::find(ends, ends + num_ends, token) != ends + num_ends;
 }
@@ -89,45 +70,20 @@ MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
   return best;
 }
 
-int max_gram_candidates(const MaxGramText& text, const BigramTable& bigrams, int32_t* scratch,
-                        int width, int32_t* tokens) {
-  std::vector<MaxGramMatch> matches;
-  scan_matches(text, scratch, [&](const MaxGramMatch& match) {
-    if (match.start < followed_until(text, match)) matches.push_back(match);
-  });
-  std::sort(matches.begin(), matches.end(), [](const MaxGramMatch& a, const MaxGramMatch& b) {
-    return a.length != b.length ? a.length > b.length : a.start < b.start;
-  });
-  int count = 0;
-  const auto propose = [&](int32_t token) {
-    if (count < width && std::find(tokens, tokens + count, token) == tokens + count) {
-      tokens[count++] = token;
-    }
-  };
-  for (const MaxGramMatch& match : matches) propose(text_token(text, match.start));
-  if (text.output_length == 0) return count;
-  const int32_t next = successor(bigrams, text.output[text.output_length - 1]);
-  if (next >= 0) propose(next);
-  return count;
+void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths) {
+  std::fill(lengths, lengths + text.length() + 1, 0);
+  scan_matches(text, scratch,
+               [&](const MaxGramMatch& match) { lengths[match.start] = match.length; });
 }
 
 int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
                      const int32_t* ends, int num_ends, int length, int32_t* proposal) {
   int proposed = 0;
-  bool ended = false;
-  const auto propose = [&](int32_t token) {
+  if (length == 0) return proposed;
+  max_gram_propose(text, match, bigrams, [&](int32_t token) {
     proposal[proposed++] = token;
-    ended = is_end(token, ends, num_ends);
-  };
-  if (match.start >= 0) {
-    const int end = followed_until(text, match);
-    for (int at = match.start; at < end && proposed < length && !ended; ++at) {
-      propose(text_token(text, at));
-    }
-  }
-  if (text.output_length == 0) return proposed;
-  int32_t last = proposed > 0 ? proposal[proposed - 1] : text.output[text.output_length - 1];
-  while (proposed < length && !ended && (last = successor(bigrams, last)) >= 0) propose(last);
+    return proposed < length && !is_end(token, ends, num_ends);
+  });
   return proposed;
 }
 

@@ -15,6 +15,8 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace speccascade {
 
 struct MaxGramText {
@@ -22,6 +24,19 @@ struct MaxGramText {
   int input_length;
   const int32_t* output;  // [output_length] output ids, the start token first
   int output_length;
+  const int32_t* drafted = nullptr;  // [drafted_length] the output goes on with them
+  int drafted_length = 0;
+
+  SC_HOST_DEVICE int outputs() const { return output_length + drafted_length; }
+  SC_HOST_DEVICE int32_t output_at(int at) const {
+    return at < output_length ? output[at] : drafted[at - output_length];
+  }
+  SC_HOST_DEVICE int32_t last() const { return output_at(outputs() - 1); }
+  // Of the text.
+  SC_HOST_DEVICE int length() const { return input_length + (outputs() > 1 ? outputs() - 1 : 0); }
+  SC_HOST_DEVICE int32_t at(int at) const {
+    return at < input_length ? input[at] : output_at(at - input_length);
+  }
 };
 
 // Successors of tokens; count = 0: none.
@@ -35,19 +50,46 @@ struct MaxGramMatch {
   int start = -1;  // index in the text of the token behind its occurrence; -1: no match
 };
 
-// scratch: [output_length]
+// Of a token; negative: none.
+SC_HOST_DEVICE inline int32_t successor(const BigramTable& bigrams, int32_t token) {
+  return token >= 0 && token < bigrams.count ? bigrams.next[token] : -1;
+}
+
+// Where what followed an occurrence ends: at the seam between input and output, too.
+SC_HOST_DEVICE inline int followed_until(const MaxGramText& text, int start) {
+  return start <= text.input_length ? text.input_length : text.length();
+}
+
+// Calls take(token) for what is proposed, token by token; its result says whether there may be
+// more. By one thread.
+template <typename Take>
+SC_COLLECTIVE void max_gram_propose(const MaxGramText& text, const MaxGramMatch& match,
+                                    const BigramTable& bigrams, const Take& take) {
+  if (text.outputs() == 0) return;
+  int32_t last = text.last();
+  if (match.start >= 0) {
+    const int end = followed_until(text, match.start);
+    for (int at = match.start; at < end; ++at) {
+      last = text.at(at);
+      if (!take(last)) return;
+    }
+  }
+  while ((last = successor(bigrams, last)) >= 0) {
+    if (!take(last)) return;
+  }
+}
+
+// How long the suffix of the output is that ends before each token of the text: of the
+// occurrence that `start` stands behind at lengths[start], 0 where there is none.
+// scratch: [outputs]; lengths: [text's length + 1]
+void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths);
+
+// The longest, the earliest of equals. scratch: [outputs]
 MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch);
 
 // Writes at most `length` tokens to `proposal`, [length]; returns how many. Tokens of
 // `ends`, [num_ends], end a proposal.
 int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
                      const int32_t* ends, int num_ends, int length, int32_t* proposal);
-
-// Different tokens for the next position, at most `width`: what followed occurrences of
-// the output's suffixes, longest suffixes first and earlier occurrences before later
-// ones; then the bigram successor of the last token. Returns how many.
-// scratch: [output_length]
-int max_gram_candidates(const MaxGramText& text, const BigramTable& bigrams, int32_t* scratch,
-                        int width, int32_t* tokens);
 
 }  // namespace speccascade

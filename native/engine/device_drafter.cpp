@@ -1,17 +1,22 @@
 #include "engine/device_drafter.h"
 
+#include "engine/device_copy_drafter.h"
 #include "engine/device_level_drafter.h"
 
 namespace speccascade {
 
 bool drafts_on_device(const DraftPlan& plan) {
   if (plan.may_lag()) return false;
-  return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels;
+  return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels ||
+         plan.kind == DraftKind::kCopy;
 }
 
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
                                                    Drafter* drafter) {
   if (drafter == nullptr) return nullptr;
+  if (limits.draft.kind == DraftKind::kCopy) {
+    return std::make_unique<DeviceCopyDrafter>(limits, memory, static_cast<CopyDrafter&>(*drafter));
+  }
   return std::make_unique<DeviceLevelDrafter>(limits, memory, static_cast<LevelDrafter&>(*drafter));
 }
 

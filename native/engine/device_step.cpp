@@ -34,7 +34,8 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
       device_tables_(memory_, tables.bytes()),
       target_rows_(memory_, target, limits.max_batch, rows_of(limits)),
       drafter_(make_device_drafter(limits, memory_, drafter)),
-      pi_(memory_, drafter ? area(rows_of(limits), target.model.config.vocab_size) : 0),
+      pi_(memory_,
+          limits.draft.models() > 0 ? area(rows_of(limits), target.model.config.vocab_size) : 0),
       deferral_(memory_, area(rows_of(limits), 1)),
       scratch_(memory_, area(2 * int64_t{limits.max_batch}, target.model.config.vocab_size)),
       one_hot_(memory_, area(limits.max_batch, target.model.config.vocab_size)) {
