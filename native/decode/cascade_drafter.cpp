@@ -37,7 +37,7 @@ CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Mo
                                     : Rule{}),
       source_(plan, context_),
       adaptive_(plan.adaptive, step_costs(*context.target, models.empty() ? nullptr : models[0]),
-                context.limits.slots, context.state.max_nodes),
+                context.state),
       slots_(static_cast<size_t>(context.limits.slots)),
       scratch_(static_cast<size_t>(context.vocabulary)),
       one_hot_(static_cast<size_t>(context.vocabulary)) {

@@ -10,20 +10,21 @@ constexpr int kThreads = 256;
 
 // A block per slot.
 SC_KERNEL(kThreads, 1)
-copy_kernel(SequenceState state, SlotSampling sampling, CopyShape shape, CopyScratch scratch) {
+copy_kernel(SequenceState state, SlotSampling sampling, CopyShape shape, CopyScratch scratch,
+            AdaptiveLength lengths) {
   const int slot = block_index();
   BlockLanes lanes;
-  FixedLength lengths(0.0f);
   const CopyScratch own = {slot_part(scratch.lengths, slot, copy_text_size(state)),
                            slot_part(scratch.path, slot, state.max_path)};
-  CopyWriter<BlockLanes, FixedLength>(state, sampling, shape, own, lanes, lengths, slot).draft();
+  CopyWriter<BlockLanes>(state, sampling, shape, own, lanes, lengths, slot).draft();
 }
 
 }  // namespace
 
 void copy_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
-                      const CopyShape& shape, const CopyScratch& scratch, void* stream) {
-  launch({state.slots, kThreads}, stream, copy_kernel, state, sampling, shape, scratch);
+                      const CopyShape& shape, const CopyScratch& scratch,
+                      const AdaptiveLength& lengths, void* stream) {
+  launch({state.slots, kThreads}, stream, copy_kernel, state, sampling, shape, scratch, lengths);
 }
 
 }  // namespace speccascade

@@ -28,8 +28,7 @@ CopyDrafter::CopyDrafter(const DraftPlan& plan, const DraftContext& context)
       bigrams_(plan.bigrams),
       shape_{widths_.data(), plan.is_chain(), {bigrams_.data(), static_cast<int>(bigrams_.size())}},
       lanes_(context.state),
-      adaptive_(plan.adaptive, step_costs(*context.target, nullptr), context.limits.slots,
-                context.state.max_nodes),
+      adaptive_(plan.adaptive, step_costs(*context.target, nullptr), context.state),
       proposal_(static_cast<size_t>(context.limits.slots) *
                 static_cast<size_t>(context.state.max_nodes)),
       lengths_(static_cast<size_t>(copy_text_size(context.state))),
@@ -37,8 +36,8 @@ CopyDrafter::CopyDrafter(const DraftPlan& plan, const DraftContext& context)
 
 void CopyDrafter::draft() {
   for (int slot = 0; slot < state_.slots; ++slot) {
-    CopyWriter<HostLanes, AdaptiveLength>(state_, context_.sampling, shape_,
-                                          {lengths_.data(), path_.data()}, lanes_, adaptive_, slot)
+    CopyWriter<HostLanes>(state_, context_.sampling, shape_, {lengths_.data(), path_.data()},
+                          lanes_, adaptive_, slot)
         .draft();
   }
   count_drafted();

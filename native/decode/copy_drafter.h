@@ -69,6 +69,7 @@ class CopyDrafter : public Drafter {
 
   // For steps whose kernels draft in its place.
   int text_size() const { return copy_text_size(state_); }
+  const AdaptiveLength& lengths() const { return adaptive_; }
   // Takes over who drafted.
   void count_drafted();
 

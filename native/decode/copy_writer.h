@@ -1,10 +1,10 @@
-// One slot's draft by Max-Gram (copy_drafter.h): over who searches (Lanes, copy_search.h) and over
-// who decides how long drafts become (Lengths, level_writer.h), so that the CPU and a block of a
-// GPU run the same code.
+// One slot's draft by Max-Gram (copy_drafter.h): over who searches (Lanes, copy_search.h), so that
+// the CPU and a block of a GPU run the same code.
 #pragma once
 
 #include <cstdint>
 
+#include "decode/adaptive_length.h"
 #include "decode/copy_search.h"
 #include "decode/sequence_state.h"
 #include "ops/sampling.h"
@@ -40,12 +40,12 @@ SC_HOST_DEVICE inline MaxGramText copy_text(const SequenceState& state, int slot
           count};
 }
 
-template <typename Lanes, typename Lengths>
+template <typename Lanes>
 class CopyWriter {
  public:
   SC_COLLECTIVE CopyWriter(const SequenceState& state, const SlotSampling& sampling,
                            const CopyShape& shape, const CopyScratch& scratch, Lanes& lanes,
-                           Lengths& lengths, int slot)
+                           const AdaptiveLength& lengths, int slot)
       : state_(state),
         sampling_(sampling),
         shape_(shape),
@@ -120,7 +120,7 @@ class CopyWriter {
   const CopyShape& shape_;
   const CopyScratch scratch_;
   Lanes& lanes_;
-  Lengths& lengths_;
+  const AdaptiveLength& lengths_;
   int slot_;
 };
 

@@ -20,20 +20,29 @@ void verify_rows_cuda(const SequenceState& state, const CacheTable& target, cons
 void commit_cuda(const SequenceState& state, const CacheTable& target, void* stream);
 void keep_accepted_cuda(const SequenceState& state, const CacheTable& drafter, void* stream);
 
-// level_draft.h, for drafts of fixed lengths: `confidence` is the plan's, below which nothing is
-// drafted. DraftDistributions::scratch is [slots, vocabulary].
-void open_drafts_cuda(const SequenceState& state, void* stream);
+// level_draft.h. The records that `lengths` keeps are the device's.
+// DraftDistributions::scratch is [slots, vocabulary].
+void open_drafts_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
 void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
                         const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
-                        const LogitRows& logits, const DraftDistributions& drafts, float confidence,
-                        void* stream);
+                        const LogitRows& logits, const DraftDistributions& drafts,
+                        const AdaptiveLength& lengths, void* stream);
 void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
                      void* stream);
+// AdaptiveLength::learn() of every active slot.
+void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
 
-// Max-Gram's drafts, of the lengths of `shape`: copy_writer.h. `scratch`: lengths is [slots,
+// ModelLane::catch_up of all slots whose draft is open, one pass of at most `most` positions each:
+// the rows of the pass, and, when it has run, that the cache holds them.
+void catch_up_rows_cuda(const SequenceState& state, const CacheTable& drafter, int most,
+                        const DecoderRows& rows, void* stream);
+void caught_up_cuda(const SequenceState& state, const CacheTable& drafter, int most, void* stream);
+
+// Max-Gram's drafts: copy_writer.h. `scratch`: lengths is [slots,
 // copy_text_size()] and path [slots, max_path].
 void copy_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
-                      const CopyShape& shape, const CopyScratch& scratch, void* stream);
+                      const CopyShape& shape, const CopyScratch& scratch,
+                      const AdaptiveLength& lengths, void* stream);
 
 }  // namespace speccascade

@@ -21,13 +21,21 @@ void commit_cuda(const SequenceState&, const CacheTable&, void*) { absent(); }
 
 void keep_accepted_cuda(const SequenceState&, const CacheTable&, void*) { absent(); }
 
-void open_drafts_cuda(const SequenceState&, void*) { absent(); }
+void open_drafts_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }
 
 void extend_drafts_cuda(const SequenceState&, const SlotSampling&, const DraftShape&,
                         const CacheTable&, const DecoderRows&, const LogitRows&,
-                        const DraftDistributions&, float, void*) {
+                        const DraftDistributions&, const AdaptiveLength&, void*) {
   absent();
 }
+
+void learn_lengths_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }
+
+void catch_up_rows_cuda(const SequenceState&, const CacheTable&, int, const DecoderRows&, void*) {
+  absent();
+}
+
+void caught_up_cuda(const SequenceState&, const CacheTable&, int, void*) { absent(); }
 
 void draft_rows_cuda(const SequenceState&, const SlotSampling&, const CacheTable&,
                      const DecoderRows&, const LogitRows&, void*) {
@@ -35,7 +43,7 @@ void draft_rows_cuda(const SequenceState&, const SlotSampling&, const CacheTable
 }
 
 void copy_drafts_cuda(const SequenceState&, const SlotSampling&, const CopyShape&,
-                      const CopyScratch&, void*) {
+                      const CopyScratch&, const AdaptiveLength&, void*) {
   absent();
 }
 

@@ -22,7 +22,7 @@ namespace speccascade {
 // A draft opens where tokens are left beyond the one that the target adds itself.
 // With a rule that reads the drafter, its rows for the token after the draft are
 // needed too.
-void open_drafts(const SequenceState& state, AdaptiveLength& adaptive);
+void open_drafts(const SequenceState& state, const AdaptiveLength& adaptive);
 
 bool is_draft_open(const SequenceState& state, int slot);
 // The condition of the drafting loop.
@@ -40,6 +40,6 @@ void draft_rows(const SequenceState& state, const SlotSampling& sampling, const 
 void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
                    const LogitRows& logits, const DraftDistributions& drafts,
-                   AdaptiveLength& adaptive);
+                   const AdaptiveLength& adaptive);
 
 }  // namespace speccascade

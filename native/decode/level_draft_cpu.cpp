@@ -5,7 +5,7 @@
 
 namespace speccascade {
 
-void open_drafts(const SequenceState& state, AdaptiveLength& adaptive) {
+void open_drafts(const SequenceState& state, const AdaptiveLength& adaptive) {
   for (int slot = 0; slot < state.slots; ++slot) open_slot(state, adaptive, slot);
 }
 
@@ -32,12 +32,12 @@ void draft_rows(const SequenceState& state, const SlotSampling& sampling, const 
 void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
                    const LogitRows& logits, const DraftDistributions& drafts,
-                   AdaptiveLength& adaptive) {
+                   const AdaptiveLength& adaptive) {
   for (int begin = 0; begin < *rows.num_logits;) {
     const int slot = logits.slot[begin];
     int end = begin;
     while (end < *rows.num_logits && logits.slot[end] == slot) ++end;
-    LevelWriter<RowMath<float>, AdaptiveLength>(state, sampling, shape, drafts, adaptive, slot)
+    LevelWriter<RowMath<float>>(state, sampling, shape, drafts, adaptive, slot)
         .extend(drafter, logits, begin, end);
     begin = end;
   }

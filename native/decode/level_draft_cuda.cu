@@ -8,42 +8,49 @@ namespace {
 
 constexpr int kThreads = 64;
 
-// A thread per slot.
-SC_KERNEL(kThreads) open_kernel(SequenceState state) {
+// A thread per slot, here and below.
+SC_KERNEL(kThreads) open_kernel(SequenceState state, AdaptiveLength lengths) {
   const int slot = block_index() * kThreads + thread_index();
-  FixedLength lengths(0.0f);
   if (slot < state.slots) open_slot(state, lengths, slot);
+}
+
+SC_KERNEL(kThreads) learn_kernel(SequenceState state, AdaptiveLength lengths) {
+  const int slot = block_index() * kThreads + thread_index();
+  if (slot < state.slots && state.active[slot]) lengths.learn(state, slot);
 }
 
 // A block per slot.
 SC_KERNEL(kMaxRowThreads, 1)
 extend_kernel(SequenceState state, SlotSampling sampling, DraftShape shape, CacheTable drafter,
               const int32_t* num_logits, LogitRows logits, DraftDistributions drafts,
-              float confidence) {
+              AdaptiveLength lengths) {
   const int slot = block_index();
   int begin = 0;
   while (begin < *num_logits && logits.slot[begin] != slot) ++begin;
   int end = begin;
   while (end < *num_logits && logits.slot[end] == slot) ++end;
   if (begin == end) return;
-  FixedLength lengths(confidence);
   drafts.scratch += static_cast<int64_t>(slot) * drafts.vocabulary;
-  LevelWriter<BlockMath, FixedLength>(state, sampling, shape, drafts, lengths, slot)
+  LevelWriter<BlockMath>(state, sampling, shape, drafts, lengths, slot)
       .extend(drafter, logits, begin, end);
 }
 
 }  // namespace
 
-void open_drafts_cuda(const SequenceState& state, void* stream) {
-  launch({(state.slots + kThreads - 1) / kThreads, kThreads}, stream, open_kernel, state);
+void open_drafts_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
+  launch({(state.slots + kThreads - 1) / kThreads, kThreads}, stream, open_kernel, state, lengths);
+}
+
+void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
+  launch({(state.slots + kThreads - 1) / kThreads, kThreads}, stream, learn_kernel, state, lengths);
 }
 
 void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
                         const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
-                        const LogitRows& logits, const DraftDistributions& drafts, float confidence,
-                        void* stream) {
+                        const LogitRows& logits, const DraftDistributions& drafts,
+                        const AdaptiveLength& lengths, void* stream) {
   launch({state.slots, row_threads(drafts.vocabulary)}, stream, extend_kernel, state, sampling,
-         shape, drafter, rows.num_logits, logits, drafts, confidence);
+         shape, drafter, rows.num_logits, logits, drafts, lengths);
 }
 
 }  // namespace speccascade

@@ -35,8 +35,7 @@ LevelDrafter::LevelDrafter(const DraftPlan& plan, const Model& model, const Draf
       most_pending_(most_pending(plan, context)),
       lane_(model, context.limits, pass_limits(plan, context),
             context.limits.slots * (context.state.max_nodes + 1)),
-      adaptive_(plan.adaptive, step_costs(*context.target, &model), context.limits.slots,
-                context.state.max_nodes),
+      adaptive_(plan.adaptive, step_costs(*context.target, &model), context.state),
       proposal_(static_cast<size_t>(context.limits.slots) *
                 static_cast<size_t>(context.state.max_nodes)),
       scratch_(static_cast<size_t>(context.vocabulary)) {

@@ -22,6 +22,9 @@ class LevelDrafter : public Drafter {
   // For steps whose kernels draft in its place.
   ModelLane& lane() { return lane_; }
   const DraftShape& shape() const { return shape_; }
+  const AdaptiveLength& lengths() const { return adaptive_; }
+  // Committed positions that a pass takes.
+  int most_positions() const { return most_pending_; }
   // Takes over how many passes each slot's draft had.
   void count_drafted();
 

@@ -1,11 +1,11 @@
 // One slot's part of drafting by a model, level by level (level_draft.h). Over the arithmetic
-// (Math) and over who decides how long drafts become (Lengths: AdaptiveLength or FixedLength), so
-// that the CPU and a block of a GPU run the same code.
+// (Math), so that the CPU and a block of a GPU run the same code.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
+#include "decode/adaptive_length.h"
 #include "decode/draft_shape.h"
 #include "decode/logit_rows.h"
 #include "decode/rules.h"
@@ -28,22 +28,6 @@ struct DraftDistributions {
   int vocabulary;
 };
 
-// Drafts as long as their shape, except where the drafter is not sure enough.
-class FixedLength {
- public:
-  SC_HOST_DEVICE explicit FixedLength(float confidence) : confidence_(confidence) {}
-  SC_HOST_DEVICE bool on() const { return false; }
-  SC_HOST_DEVICE float confidence() const { return confidence_; }
-  SC_HOST_DEVICE void open(int) {}
-  SC_HOST_DEVICE bool goes_on(int) const { return true; }
-  SC_HOST_DEVICE void add(int, int, float) {}
-  SC_HOST_DEVICE void add_copy(int, int) {}
-  SC_HOST_DEVICE void count_pass(int) {}
-
- private:
-  float confidence_;
-};
-
 SC_HOST_DEVICE inline void set_phase(const SequenceState& state, int slot, DraftPhase phase) {
   state.draft_phase[slot] = static_cast<int32_t>(phase);
 }
@@ -53,9 +37,19 @@ SC_HOST_DEVICE inline DraftPhase phase_when_full(const SequenceState& state, int
   return reads_drafter(state.rule[slot].kind) ? DraftPhase::kLastRows : DraftPhase::kClosed;
 }
 
+// Levels that a slot's draft may get, and whether the rows behind it are wanted: the drafter's
+// passes that open_slot() is about to ask for, at most.
+SC_HOST_DEVICE inline int passes_to_draft(const SequenceState& state, const AdaptiveLength& lengths,
+                                          int slot) {
+  if (!state.active[slot]) return 0;
+  const bool drafts = state.draft_limit[slot] > 0 && lengths.begins(slot);
+  const int last = reads_drafter(state.rule[slot].kind) ? 1 : 0;
+  return (drafts ? state.draft_limit[slot] : 0) + last;
+}
+
 // open_drafts() of one slot; by one thread.
-template <typename Lengths>
-SC_HOST_DEVICE void open_slot(const SequenceState& state, Lengths& lengths, int slot) {
+SC_HOST_DEVICE inline void open_slot(const SequenceState& state, const AdaptiveLength& lengths,
+                                     int slot) {
   set_phase(state, slot, DraftPhase::kClosed);
   state.draft_passes[slot] = 0;
   if (!state.active[slot]) return;
@@ -67,13 +61,13 @@ SC_HOST_DEVICE void open_slot(const SequenceState& state, Lengths& lengths, int 
   set_phase(state, slot, drafts ? DraftPhase::kDrafting : phase_when_full(state, slot));
 }
 
-template <typename Math, typename Lengths>
+template <typename Math>
 class LevelWriter {
  public:
   // drafts.scratch is the slot's own.
   SC_COLLECTIVE LevelWriter(const SequenceState& state, const SlotSampling& sampling,
                             const DraftShape& shape, const DraftDistributions& drafts,
-                            Lengths& lengths, int slot)
+                            const AdaptiveLength& lengths, int slot)
       : state_(state),
         sampling_(sampling),
         shape_(shape),
@@ -222,7 +216,7 @@ class LevelWriter {
   const SlotSampling& sampling_;
   const DraftShape& shape_;
   const DraftDistributions drafts_;
-  Lengths& lengths_;
+  const AdaptiveLength& lengths_;
   int slot_;
   int before_;  // nodes of earlier levels
   int count_;   // nodes so far

@@ -51,6 +51,21 @@ draft_rows_kernel(SequenceState state, SlotSampling sampling, CacheTable drafter
       });
 }
 
+SC_KERNEL(kThreads)
+catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderRows rows) {
+  append_slot(
+      state.slots, rows, [&](int slot) { return catch_up_slot_rows(state, drafter, most, slot); },
+      [&](const DecoderRows& own, int slot) {
+        append_catch_up_slot(state, drafter, most, own, slot);
+      });
+}
+
+SC_KERNEL(kThreads) caught_up_kernel(SequenceState state, CacheTable drafter, int most) {
+  const int slot = block_index() * kThreads + thread_index();
+  if (slot >= state.slots) return;
+  drafter.length[slot] += catch_up_slot_rows(state, drafter, most, slot).rows;
+}
+
 SC_KERNEL(kThreads) commit_kernel(SequenceState state, CacheTable target) {
   const int slot = block_index() * kThreads + thread_index();
   if (slot < state.slots) commit_slot(state, target, slot);
@@ -76,6 +91,15 @@ void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      void* stream) {
   launch(thread_per_slot(state.slots), stream, draft_rows_kernel, state, sampling, drafter, rows,
          logits);
+}
+
+void catch_up_rows_cuda(const SequenceState& state, const CacheTable& drafter, int most,
+                        const DecoderRows& rows, void* stream) {
+  launch(thread_per_slot(state.slots), stream, catch_up_rows_kernel, state, drafter, most, rows);
+}
+
+void caught_up_cuda(const SequenceState& state, const CacheTable& drafter, int most, void* stream) {
+  launch(thread_per_slot(state.slots), stream, caught_up_kernel, state, drafter, most);
 }
 
 void commit_cuda(const SequenceState& state, const CacheTable& target, void* stream) {

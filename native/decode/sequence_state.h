@@ -35,6 +35,18 @@ enum class Verifier : int32_t {
   kTrusted = 3,  // not at all: drafted where the rule keeps the drafter (token cascade)
 };
 
+// What adaptive lengths know of a slot's request: adaptive_length.h.
+constexpr int kAdaptiveClasses = 8;
+
+struct AdaptiveSlot {
+  float tested[kAdaptiveClasses];
+  float accepted[kAdaptiveClasses];
+  float reach;      // chance that all of the step's draft is accepted
+  float tokens;     // emitted so far
+  float time;       // spent on them
+  float step_time;  // spent on this step
+};
+
 struct SequenceState {
   int slots;
   int capacity;   // tokens a slot can hold, prefix included
@@ -67,6 +79,10 @@ struct SequenceState {
   int32_t* draft_depth;   // [slots, max_nodes] 0: directly after it
   int32_t* draft_count;   // [slots] nodes
   int32_t* draft_limit;   // [slots] levels: tokens left - 1, at most max_path
+
+  // Of lengths chosen step by step; null without.
+  AdaptiveSlot* adaptive;  // [slots]
+  int32_t* draft_class;    // [slots, max_nodes] class of each drafted token
 
   // Of drafters that work level by level.
   int32_t* draft_level;     // [slots] levels drafted

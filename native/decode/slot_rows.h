@@ -95,6 +95,22 @@ SC_HOST_DEVICE inline void append_draft_slot(const SequenceState& state,
   }
 }
 
+// Positions that a drafter whose draft is open consumes ahead of it, `most` in a pass, as long as
+// it lags by more.
+SC_HOST_DEVICE inline SlotRows catch_up_slot_rows(const SequenceState& state,
+                                                  const CacheTable& drafter, int most, int slot) {
+  const bool open = phase_of(state, slot) != DraftPhase::kClosed;
+  return {open && state.length[slot] - drafter.length[slot] > most ? most : 0, 0};
+}
+
+SC_HOST_DEVICE inline void append_catch_up_slot(const SequenceState& state,
+                                                const CacheTable& drafter, int most,
+                                                const DecoderRows& rows, int slot) {
+  if (catch_up_slot_rows(state, drafter, most, slot).rows == 0) return;
+  const int consumed = drafter.length[slot];
+  append_positions(state, rows, drafter, slot, consumed, consumed + most);
+}
+
 // Moves the first `kept` nodes of a path, which lie `offset` nodes behind the committed
 // ones, to the front of the free rows. Nodes rise along the path.
 SC_HOST_DEVICE inline void keep_path(const CacheTable& cache, int slot, int offset,
@@ -119,6 +135,16 @@ SC_HOST_DEVICE inline void commit_slot(const SequenceState& state, const CacheTa
   ++state.step[slot];
 }
 
+// Accepted nodes that a drafter has computed keys of.
+SC_HOST_DEVICE inline int accepted_and_consumed(const SequenceState& state, int slot) {
+  const int32_t* path = slot_part(state.path, slot, state.max_path);
+  int consumed = 0;
+  while (consumed < state.accepted[slot] && path[consumed] < state.draft_consumed[slot]) {
+    ++consumed;
+  }
+  return consumed;
+}
+
 // keep_accepted() of one slot.
 SC_HOST_DEVICE inline void keep_accepted_slot(const SequenceState& state, const CacheTable& drafter,
                                               int slot) {
@@ -126,12 +152,8 @@ SC_HOST_DEVICE inline void keep_accepted_slot(const SequenceState& state, const 
   const int before = state.length[slot] - state.emitted[slot];
   // A drafter that had nothing to draft in this step stays behind.
   if (drafter.length[slot] != before) return;
-  const int32_t* path = slot_part(state.path, slot, state.max_path);
-  int consumed = 0;
-  while (consumed < state.accepted[slot] && path[consumed] < state.draft_consumed[slot]) {
-    ++consumed;
-  }
-  keep_path(drafter, slot, 0, path, consumed);
+  const int consumed = accepted_and_consumed(state, slot);
+  keep_path(drafter, slot, 0, slot_part(state.path, slot, state.max_path), consumed);
   drafter.length[slot] = before + consumed;
 }
 

@@ -36,7 +36,13 @@ void DeviceCopyDrafter::queue_drafts(DeviceStream& stream, const TableViews& tab
   const BigramTable bigrams = {bigrams_.device(), static_cast<int>(bigrams_.size())};
   copy_drafts_cuda(tables.sequences, tables.drafter_sampling(),
                    {widths_.device(), drafter_.rows().chain, bigrams},
-                   {lengths_.data(), path_.data()}, stream.handle());
+                   {lengths_.data(), path_.data()}, drafter_.lengths().over(tables.sequences),
+                   stream.handle());
+}
+
+void DeviceCopyDrafter::queue_commit(DeviceStream& stream, const TableViews& tables) {
+  const AdaptiveLength lengths = drafter_.lengths().over(tables.sequences);
+  if (lengths.on()) learn_lengths_cuda(tables.sequences, lengths, stream.handle());
 }
 
 DraftRows DeviceCopyDrafter::rows() const {

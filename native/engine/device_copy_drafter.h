@@ -15,7 +15,7 @@ class DeviceCopyDrafter : public DeviceDrafter {
   void send_requests(DeviceStream&) override {}
   int rounds(const SequenceState&) const override { return 1; }
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
-  void queue_commit(DeviceStream&, const TableViews&) override {}
+  void queue_commit(DeviceStream& stream, const TableViews& tables) override;
   DraftRows rows() const override;
   void finish() override { drafter_.count_drafted(); }
 

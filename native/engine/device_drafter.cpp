@@ -6,18 +6,19 @@
 namespace speccascade {
 
 bool drafts_on_device(const DraftPlan& plan) {
-  if (plan.may_lag()) return false;
+  if (plan.follows_load) return false;
   return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels ||
          plan.kind == DraftKind::kCopy;
 }
 
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
-                                                   Drafter* drafter) {
+                                                   const SequenceState& state, Drafter* drafter) {
   if (drafter == nullptr) return nullptr;
   if (limits.draft.kind == DraftKind::kCopy) {
     return std::make_unique<DeviceCopyDrafter>(limits, memory, static_cast<CopyDrafter&>(*drafter));
   }
-  return std::make_unique<DeviceLevelDrafter>(limits, memory, static_cast<LevelDrafter&>(*drafter));
+  return std::make_unique<DeviceLevelDrafter>(limits, memory, state,
+                                              static_cast<LevelDrafter&>(*drafter));
 }
 
 }  // namespace speccascade

@@ -26,7 +26,7 @@ class DeviceDrafter {
   virtual void start(DeviceStream& stream, int slot) = 0;
   // What requests bring goes down: one began since the last step.
   virtual void send_requests(DeviceStream& stream) = 0;
-  // Rounds of this step, from 0, from the host's tables: drafts were emptied.
+  // What this step queues, as one number from 0, from the host's tables: drafts were emptied.
   virtual int rounds(const SequenceState& state) const = 0;
   // `tables`: the device's. Recorded as a graph for each number of rounds (DeviceStream::record):
   // what is launched, and with which arguments, depends on `rounds` alone.
@@ -44,7 +44,8 @@ bool drafts_on_device(const DraftPlan& plan);
 
 // Null where the plan drafts nothing. `drafter` is the host's, whose lanes hold caches and passes;
 // it outlives this one, and so does `memory`, which is not allocated yet.
+// `state`: the host's.
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
-                                                   Drafter* drafter);
+                                                   const SequenceState& state, Drafter* drafter);
 
 }  // namespace speccascade

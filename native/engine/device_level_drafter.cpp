@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decode/decode_cuda.h"
+#include "decode/slot_rows.h"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
@@ -20,11 +21,12 @@ int rows_of(const SessionLimits& limits) {
 }  // namespace
 
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
-                                       LevelDrafter& drafter)
+                                       const SequenceState& state, LevelDrafter& drafter)
     : memory_(memory),
       drafter_(drafter),
       lane_(drafter.lane()),
-      confidence_(limits.draft.adaptive.confidence),
+      host_(state),
+      consumed_(static_cast<size_t>(limits.max_batch)),
       rows_(memory, lane_, limits.max_batch, rows_of(limits)),
       scratch_(memory, area(limits.max_batch, lane_.model.config.vocab_size)),
       proposal_(memory, area(limits.max_batch, limits.draft.max_nodes())),
@@ -48,18 +50,23 @@ void DeviceLevelDrafter::fill() {
 
 void DeviceLevelDrafter::start(DeviceStream& stream, int slot) {
   lane_.self.slot_to_device(stream, slot);
+  consumed_[static_cast<size_t>(slot)] = 0;
 }
 
 void DeviceLevelDrafter::send_requests(DeviceStream& stream) { lane_.cross.to_device(stream); }
 
 int DeviceLevelDrafter::rounds(const SequenceState& state) const {
-  int rounds = 0;
+  const AdaptiveLength& lengths = drafter_.lengths();
+  const int most = drafter_.most_positions();
+  int drafting = 0, catching_up = 0;
   for (int slot = 0; slot < state.slots; ++slot) {
-    if (!state.active[slot]) continue;
-    const int last = reads_drafter(state.rule[slot].kind) ? 1 : 0;
-    rounds = std::max(rounds, state.draft_limit[slot] + last);
+    const int passes = passes_to_draft(state, lengths, slot);
+    if (passes == 0) continue;
+    const int lag = state.length[slot] - consumed_[static_cast<size_t>(slot)];
+    drafting = std::max(drafting, passes);
+    catching_up = std::max(catching_up, (lag - 1) / most);
   }
-  return rounds;
+  return catching_up * kMostPasses + drafting;
 }
 
 void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) {
@@ -78,16 +85,25 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
                                      scratch_.data(),
                                      lane_.model.config.vocab_size};
   const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
-  open_drafts_cuda(state, queue);
-  for (int round = 0; round < rounds; ++round) {
+  const AdaptiveLength lengths = drafter_.lengths().over(state);
+  const int most = drafter_.most_positions();
+  open_drafts_cuda(state, lengths, queue);
+  for (int pass = 0; pass < rounds / kMostPasses; ++pass) {
+    catch_up_rows_cuda(state, cache, most, rows, queue);
+    lane_.decoder.queue(stream);
+    caught_up_cuda(state, cache, most, queue);
+  }
+  for (int round = 0; round < rounds % kMostPasses; ++round) {
     draft_rows_cuda(state, sampling, cache, rows, logits, queue);
     lane_.decoder.queue(stream);
     distribution_cuda(rows_.distribution(sampling), queue);
-    extend_drafts_cuda(state, sampling, shape, cache, rows, logits, drafts, confidence_, queue);
+    extend_drafts_cuda(state, sampling, shape, cache, rows, logits, drafts, lengths, queue);
   }
 }
 
 void DeviceLevelDrafter::queue_commit(DeviceStream& stream, const TableViews& tables) {
+  const AdaptiveLength lengths = drafter_.lengths().over(tables.sequences);
+  if (lengths.on()) learn_lengths_cuda(tables.sequences, lengths, stream.handle());
   keep_accepted_cuda(tables.sequences, lane_.self.device_table(), stream.handle());
 }
 
@@ -95,6 +111,16 @@ DraftRows DeviceLevelDrafter::rows() const {
   const DraftRows host = drafter_.rows();
   return {reference_.device(), reference_.device() + reference_.size() / 2, proposal_.data(),
           host.siblings, host.chain};
+}
+
+// What keep_accepted() came to on the device.
+void DeviceLevelDrafter::finish() {
+  drafter_.count_drafted();
+  for (int slot = 0; slot < host_.slots; ++slot) {
+    if (!host_.active[slot] || host_.draft_passes[slot] == 0) continue;
+    const int before = host_.length[slot] - host_.emitted[slot];
+    consumed_[static_cast<size_t>(slot)] = before + accepted_and_consumed(host_, slot);
+  }
 }
 
 }  // namespace speccascade

@@ -33,7 +33,7 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
       memory_(target.model),
       device_tables_(memory_, tables.bytes()),
       target_rows_(memory_, target, limits.max_batch, rows_of(limits)),
-      drafter_(make_device_drafter(limits, memory_, drafter)),
+      drafter_(make_device_drafter(limits, memory_, tables.sequences(), drafter)),
       pi_(memory_,
           limits.draft.models() > 0 ? area(rows_of(limits), target.model.config.vocab_size) : 0),
       deferral_(memory_, area(rows_of(limits), 1)),

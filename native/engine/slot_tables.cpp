@@ -63,6 +63,9 @@ TableViews carve_tables(const SessionLimits& limits, int vocabulary, void* base)
   for (int32_t** nodes : {&state.draft_tokens, &state.draft_parent, &state.draft_depth}) {
     take(*nodes, slots * max_nodes);
   }
+  const size_t adapts = limits.draft.adaptive.on ? slots : 0;
+  take(state.adaptive, adapts);
+  take(state.draft_class, adapts * max_nodes);
   take(state.path, slots * max_path);
   take(state.token_logprobs, slots * (max_path + 1));
   take(state.deferred, slots);

@@ -226,21 +226,21 @@ int try_drafts(int vocabulary, const Tokens& widths, uint64_t seed) {
   Drafts cpu(vocabulary, widths, random);
   Drafts cuda = cpu;
   HostLanes lanes(cpu.state());
-  FixedLength lengths(0.0f);
+  const AdaptiveLength lengths({}, {}, cpu.state());
   int nodes = 0;
   for (int slot = 0; slot < kSlots; ++slot) {
     const SequenceState state = cpu.state();
     const SlotSampling sampling = cpu.sampling();
     const CopyShape shape = cpu.shape();
-    CopyWriter<HostLanes, FixedLength>(state, sampling, shape,
-                                       {cpu.lengths.data(), cpu.path.data()}, lanes, lengths, slot)
+    CopyWriter<HostLanes>(state, sampling, shape, {cpu.lengths.data(), cpu.path.data()}, lanes,
+                          lengths, slot)
         .draft();
     check_slot(cpu, slot, seed);
     nodes += cpu.count[static_cast<size_t>(slot)];
   }
   with_schedule(seed, [&] {
     copy_drafts_cuda(cuda.state(), cuda.sampling(), cuda.shape(),
-                     {cuda.lengths.data(), cuda.path.data()}, nullptr);
+                     {cuda.lengths.data(), cuda.path.data()}, lengths, nullptr);
   });
   CHECK(cuda.count == cpu.count && cuda.passes == cpu.passes, "counts, seed ", seed);
   CHECK(cuda.draft_tokens == cpu.draft_tokens, "tokens, seed ", seed);

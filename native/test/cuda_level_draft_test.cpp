@@ -209,9 +209,9 @@ void try_drafts(int vocabulary, const std::vector<int32_t>& widths, uint64_t see
   Drafts cuda = cpu;
   AdaptivePlan plan;
   plan.confidence = cpu.confidence;
-  AdaptiveLength lengths(plan, {}, kSlots, kNodes);
+  const AdaptiveLength lengths(plan, {}, cpu.state());
   open_drafts(cpu.state(), lengths);
-  with_schedule(seed, [&] { open_drafts_cuda(cuda.state(), nullptr); });
+  with_schedule(seed, [&] { open_drafts_cuda(cuda.state(), lengths, nullptr); });
   check_same(cuda, cpu, seed);
   while (any_draft_open(cpu.state())) {
     draft_rows(cpu.state(), cpu.sampling(), cpu.cache(), cpu.rows(), cpu.logit_rows());
@@ -224,7 +224,7 @@ void try_drafts(int vocabulary, const std::vector<int32_t>& widths, uint64_t see
                   cpu.logit_rows(), cpu.distributions(), lengths);
     with_schedule(seed, [&] {
       extend_drafts_cuda(cuda.state(), cuda.sampling(), cuda.shape(), cuda.cache(), cuda.rows(),
-                         cuda.logit_rows(), cuda.distributions(), cuda.confidence, nullptr);
+                         cuda.logit_rows(), cuda.distributions(), lengths, nullptr);
     });
     check_same(cuda, cpu, seed);
     ++seen.rounds;

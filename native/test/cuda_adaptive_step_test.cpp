@@ -1,0 +1,90 @@
+// Draft lengths chosen step by step, on the emulated device: drafts, tokens and passes are those of
+// the CPU's engine, also where a drafter was given up for long and has much to catch up with.
+#include "test/check.h"
+#include "test/support/emulated_models.h"
+#include "test/support/engine_rig.h"
+#include "test/support/tiny_models.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+
+constexpr uint64_t kTargetSeed = 31, kDrafterSeed = 77;
+
+SessionLimits limits(DraftKind kind, int tokens) {
+  constexpr int kMost = 4;
+  SessionLimits limits = limits_of(2, Widths(kMost, 1), tokens);
+  limits.draft.kind = kind;
+  limits.draft.adaptive = {true, kMost, 0.0f};
+  return limits;
+}
+
+// Half the cost of its target: worth a few trials, not more.
+T5Config smaller(T5Config config) {
+  config.num_decoder_layers = 1;
+  config.d_ff = 48;
+  return config;
+}
+
+// Two requests side by side, so that one catches up while the other drafts.
+std::vector<SampleLog> decode(EngineRig& rig, const Rule& rule, float temperature, int tokens) {
+  std::vector<uint64_t> ids;
+  std::vector<Request> requests;
+  for (int i = 0; i < 2; ++i) {
+    Request request = plain_request({3 + i, 1, 4}, tokens - 5 * i);
+    request.temperature = temperature;
+    request.eos_tokens.clear();  // as long as was asked for
+    request.rule = i == 0 ? Rule{} : rule;
+    request.seeds = {static_cast<uint64_t>(11 + i)};
+    requests.push_back(request);
+    ids.push_back(rig.engine.submit(request));
+  }
+  std::vector<SampleLog> samples;
+  for (size_t i = 0; i < ids.size(); ++i) samples.push_back(rig.wait(ids[i], requests[i])[0]);
+  return samples;
+}
+
+// Passes of the drafter of the first request, which drafts for speed alone. `drafts`: null for
+// copies.
+int64_t compare(const T5Config* drafts, const Rule& rule, float temperature, int tokens) {
+  const T5Config config = tiny_configs()[0].config;
+  const SessionLimits session = limits(drafts ? DraftKind::kLevels : DraftKind::kCopy, tokens);
+  EngineRig cpu(random_model(config, kTargetSeed),
+                drafts ? random_model(*drafts, kDrafterSeed) : nullptr, session);
+  EngineRig device(emulated_model(config, kTargetSeed, "f32"),
+                   drafts ? emulated_model(*drafts, kDrafterSeed, "f32") : nullptr, session);
+  const std::vector<SampleLog> expected = decode(cpu, rule, temperature, tokens);
+  const std::vector<SampleLog> got = decode(device, rule, temperature, tokens);
+  for (size_t i = 0; i < got.size(); ++i) {
+    CHECK(got[i].tokens == expected[i].tokens, "request ", i, ": ", got[i].message);
+    CHECK(got[i].accepted == expected[i].accepted, "request ", i);
+    CHECK(got[i].stats.draft_calls == expected[i].stats.draft_calls, "passes of request ", i, ": ",
+          got[i].stats.draft_calls[0], ", on the CPU ", expected[i].stats.draft_calls[0]);
+    CHECK(got[i].stats.proposed == expected[i].stats.proposed, "proposed of request ", i);
+  }
+  return got[0].stats.draft_calls[0];
+}
+
+// A stranger is given up and tried again, behind by more than two passes take.
+void given_up_and_tried_again() {
+  const T5Config config = smaller(tiny_configs()[0].config);
+  const int tokens = 48;
+  const int64_t calls = compare(&config, Rule{}, 1.0f, tokens);
+  CHECK(calls > 4 && calls < 2 * tokens, calls, " passes");
+}
+
+void sampled_and_beside_a_rule_that_reads() {
+  const T5Config config = smaller(tiny_configs()[0].config);
+  compare(&config, {RuleKind::kTokenV3, 0.5, 1.0}, 0.9f, 12);
+}
+
+void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies)};
+  if (!kSanitized) cases.push_back(CASE(given_up_and_tried_again));
+  return run_cases(argc, argv, cases);
+}
