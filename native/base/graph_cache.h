@@ -18,6 +18,7 @@ class GraphCache {
     const auto index = static_cast<size_t>(shape);
     if (index >= works_.size()) works_.resize(index + 1);
     Work& work = works_[index];
+    stream.activate();
     if (work.graph) return stream.launch(*work.graph);
     if (!work.ran) {
       queue();

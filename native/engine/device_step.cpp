@@ -53,7 +53,6 @@ void DeviceStep::start(int slot) {
 
 void DeviceStep::run() {
   DeviceStream& stream = *memory_.stream();
-  stream.activate();
   memory_.complete([&] {
     if (requests_changed_) send_requests();
     if (drafter_) {

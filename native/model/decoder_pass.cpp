@@ -73,7 +73,8 @@ void DecoderPass::run() {
     node_parent_.to_device();
     self_.to_device();
     cross_.to_device();
-    model_.backend->run(program_, model_.threads, memory_.stream());
+    memory_.repeat(graphs_,
+                   [this] { model_.backend->run(program_, model_.threads, memory_.stream()); });
     logits_.to_host(area(*rows_.num_logits, model_.config.vocab_size));
   });
 }

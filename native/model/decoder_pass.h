@@ -52,6 +52,7 @@ class DecoderPass {
   SharedArray<float> logits_;
   PassArray<char> scratch_;
   Program program_;
+  GraphCache graphs_;
 };
 
 }  // namespace speccascade

@@ -109,7 +109,8 @@ void EncoderPass::run_program() {
     for (const auto* table : {&num_rows_, &tokens_, &row_sequence_, &offsets_, &cross_rows_}) {
       table->to_device();
     }
-    model_.backend->run(program_, model_.threads, memory_.stream());
+    memory_.repeat(graphs_,
+                   [this] { model_.backend->run(program_, model_.threads, memory_.stream()); });
     if (cross_ == nullptr) states_.to_host(area(num_rows_[0], model_.config.d_model));
   });
 }

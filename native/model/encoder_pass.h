@@ -44,6 +44,7 @@ class EncoderPass {
   SharedArray<float> states_;
   PassArray<char> scratch_;
   Program program_;
+  GraphCache graphs_;
 };
 
 }  // namespace speccascade

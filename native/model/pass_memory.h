@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/device_memory.h"
 #include "base/error.h"
+#include "base/graph_cache.h"
 #include "base/host_array.h"
 #include "model/model.h"
 
@@ -53,6 +54,14 @@ class PassMemory {
       throw;
     }
     if (on_device()) stream_->synchronize();
+  }
+
+  // Does what `queue` queues, which is always the same: on the device one launch. `graphs` is of
+  // this work alone, and goes before this memory does.
+  template <typename Queue>
+  void repeat(GraphCache& graphs, const Queue& queue) const {
+    if (!on_device()) return queue();
+    graphs.run(*stream_, 0, queue);
   }
 
  private:

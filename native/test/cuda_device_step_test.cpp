@@ -99,7 +99,10 @@ void compare(const Session& session, float temperature) {
   const std::vector<Request> requests = requests_of(session, config, temperature, kTokens);
   EngineRig cpu(target, drafters, limits(session, kTokens));
   EngineRig device(device_target, device_drafters, limits(session, kTokens));
+  const int64_t graphs = emulation::device_counts().graphs;
   const std::vector<SampleLog> expected = decode(cpu, requests), got = decode(device, requests);
+  const int64_t recorded = emulation::device_counts().graphs - graphs;
+  CHECK(recorded >= 2 + session.plan.models(), session.name, ": ", recorded, " graphs");
   for (size_t i = 0; i < requests.size(); ++i) {
     CHECK(got[i].end == expected[i].end, session.name, " request ", i, ": ", got[i].message);
     CHECK(got[i].tokens == expected[i].tokens, session.name, " request ", i);
@@ -165,8 +168,9 @@ void count_steps(const DraftPlan& plan, int emitted, int samples) {
   limits.draft = plan;
   EngineRig rig(model, EngineRig::Drafters(static_cast<size_t>(plan.models()), model), limits);
   const int graphs = plan.kind == DraftKind::kNone ? 1 : 2;
-  const Cost first = cost_of(rig, samples, 2 * emitted);
+  const Cost first = cost_of(rig, samples, 2 * emitted), second = cost_of(rig, samples, 1);
   CHECK(first.device.graphs == graphs, first.device.graphs, " graphs recorded");
+  CHECK(second.device.graphs == 1 + plan.models(), second.device.graphs, " of encoders");
   const Cost two = cost_of(rig, samples, 2 * emitted), four = cost_of(rig, samples, 4 * emitted);
   const int64_t recorded = two.device.graphs + four.device.graphs, steps = four.steps - two.steps;
   CHECK(recorded == 0, "recorded again: ", recorded);
@@ -199,7 +203,8 @@ void sessions_fail_alone() {
   EngineRig chain(target, drafter, limits_of(1, {1, 1}, kTokens)),
       plain(target, nullptr, limits_of(1, {}, kTokens));
   const Request request = plain_request({5, 4, 3}, kTokens);
-  const std::vector<int32_t> expected = plain.run(request)[0].tokens;
+  plain.run(plain_request({5, 4, 3}, 1));
+  const std::vector<int32_t> expected = plain.run(request)[0].tokens;  // all is recorded
   emulation::fail_recordings(1);
   const uint64_t failing = chain.engine.submit(request), working = plain.engine.submit(request);
   const SampleLog failed = chain.wait(failing, request)[0];
