@@ -1,6 +1,5 @@
 #include <cmath>
 
-#include "base/philox.h"
 #include "model/weight_source.h"
 
 namespace speccascade {
@@ -18,15 +17,6 @@ bool ends_with(const std::string& text, const char* end) {
   const std::string tail(end);
   return text.size() >= tail.size() &&
          text.compare(text.size() - tail.size(), tail.size(), tail) == 0;
-}
-
-// Four variates of unit variance from one block: a sum of four 16-bit uniforms
-// is close enough to normal for weights and costs no logarithm.
-float unit_variate(const PhiloxBlock& block, int which) {
-  const uint64_t a = block.word[which];
-  const uint64_t b = block.word[(which + 1) & 3] * 0x9E3779B97F4A7C15u;
-  const float sum = static_cast<float>((a & 0xffff) + (a >> 16) + ((b >> 32) & 0xffff) + (b >> 48));
-  return (sum / 65536.0f - 2.0f) * 1.7320508f;  // variance of the sum: 4/12
 }
 
 }  // namespace
@@ -56,21 +46,18 @@ void RandomSource::read(const std::string& name, int64_t begin, int64_t count, i
     for (int64_t i = 0; i < count * width; ++i) out[i] = 1.0f;
     return;
   }
-  const float scale = deviation(name);
-  const uint64_t stream = hash_name(name);
-  const PhiloxBlock zero = {
-      {0, 0, static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)}};
+  const RandomTensor tensor = *random(name);
   for (int64_t i = 0; i < count * width;) {
     const uint64_t index = static_cast<uint64_t>(begin * width + i);
-    PhiloxBlock counter = zero;
-    counter.word[0] = static_cast<uint32_t>(index / 4);
-    counter.word[1] = static_cast<uint32_t>(index / 4 >> 32);
-    const PhiloxBlock block =
-        philox(counter, static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32));
+    const PhiloxBlock quad = random_quad(tensor, index / 4);
     for (int which = static_cast<int>(index % 4); which < 4 && i < count * width; ++which, ++i) {
-      out[i] = unit_variate(block, which) * scale;
+      out[i] = random_of_quad(tensor, quad, which);
     }
   }
+}
+
+std::optional<RandomTensor> RandomSource::random(const std::string& name) const {
+  return RandomTensor{seed_, hash_name(name), deviation(name)};
 }
 
 }  // namespace speccascade

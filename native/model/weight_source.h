@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/mapped_file.h"
+#include "base/random_weight.h"
 
 namespace speccascade {
 
@@ -34,6 +36,8 @@ class WeightSource {
   // The same rows as they are stored, if that is as `dtype`; else null.
   virtual const void* stored(const std::string& name, int64_t begin, int64_t columns,
                              DType dtype) const = 0;
+  // How the elements of a matrix are made, where they are made rather than read.
+  virtual std::optional<RandomTensor> random(const std::string&) const { return std::nullopt; }
   // Says that a tensor will not be read again.
   virtual void release(const std::string& name) const = 0;
 };
@@ -81,6 +85,7 @@ class RandomSource : public WeightSource {
   void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
             float* out) const override;
   const void* stored(const std::string&, int64_t, int64_t, DType) const override { return nullptr; }
+  std::optional<RandomTensor> random(const std::string& name) const override;
   void release(const std::string&) const override {}
 
  private:

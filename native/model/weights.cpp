@@ -84,6 +84,8 @@ class Loader {
   void* reserve(size_t bytes);
   void require(const std::string& name, int64_t rows, int64_t columns);
   void run(const Job& job, void* out, int threads) const;
+  bool is_made_there(const Job& job) const;
+  void make_there(const Job& job, DeviceStream& stream) const;
 
   const T5Config& config_;
   WeightSource& source_;
@@ -270,13 +272,24 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
     for (const Job& job : jobs_) run_one(job, job.out);
     return;
   }
-  // One region of the arena after the other by way of the host.
+  // What is made where it lies needs no copy; the rest goes by way of the host, one region of the
+  // arena after the other.
   size_t largest = 0;
-  for (const Job& job : jobs_) largest = std::max(largest, job.region_bytes);
+  for (const Job& job : jobs_) {
+    if (!is_made_there(job)) largest = std::max(largest, job.region_bytes);
+  }
   const Buffer staging(largest);
   const std::unique_ptr<DeviceStream> stream = device->open_stream();
+  stream->activate();
   for (size_t begin = 0, end = 0; begin < jobs_.size(); begin = end) {
     const Job& first = jobs_[begin];
+    if (is_made_there(first)) {
+      make_there(first, *stream);
+      done += size(first);
+      if (progress) progress(done, total);
+      end = begin + 1;
+      continue;
+    }
     std::memset(staging.data(), 0, first.region_bytes);
     for (; end < jobs_.size() && jobs_[end].out == first.out; ++end) {
       run_one(jobs_[end], staging.data());
@@ -284,6 +297,26 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
     stream->copy_to_device(first.out, staging.data(), first.region_bytes);
     stream->synchronize();
   }
+  stream->synchronize();
+}
+
+// Whether the device makes a tensor itself, in its packed form.
+bool Loader::is_made_there(const Job& job) const {
+  return job.kind == Job::kMatrix && job.dtype != DType::kF32 && backend_.fill_random != nullptr &&
+         source_.random(job.name).has_value();
+}
+
+void Loader::make_there(const Job& job, DeviceStream& stream) const {
+  const RandomFill fill = {*source_.random(job.name),
+                           job.row_begin,
+                           job.rows,
+                           job.total_rows,
+                           job.columns,
+                           job.dtype,
+                           job.which,
+                           job.gated,
+                           job.out};
+  backend_.fill_random(fill, stream.handle());
 }
 
 }  // namespace

@@ -6,10 +6,21 @@
 #include <memory>
 
 #include "base/device_memory.h"
+#include "base/random_weight.h"
 #include "ops/packed_matrix.h"
 #include "ops/program.h"
 
 namespace speccascade {
+
+// Rows [row_begin, row_begin + rows) of matrix `which` of total_rows rows of `columns`.
+struct RandomFill {
+  RandomTensor tensor;
+  int row_begin, rows, total_rows, columns;
+  DType dtype;
+  int which;
+  bool gated;
+  void* out;  // packed, zero before
+};
 
 struct Backend {
   // Bytes of one matrix of n rows, or of two if gated.
@@ -18,6 +29,9 @@ struct Backend {
   // row-major f32 [rows, k] into memory that is zero.
   void (*pack_rows)(const float* source, int row_begin, int rows, int n, int k, DType dtype,
                     int which, bool gated, void* packed);
+  // On devices: the same for rows that are made rather than read, in the device's memory; queued.
+  // Null: they are packed on the host.
+  void (*fill_random)(const RandomFill& fill, void* stream);
   // Scratch of one product.
   size_t (*gemm_scratch_bytes)(int max_rows, int k, int parts, DType dtype);
   // Opens the device of that index, in whose memory programs, weights and scratch lie. Null: the

@@ -50,6 +50,10 @@ void cross_attention_cuda(const CrossAttentionArgs& args, void* stream);
 // Masses are counted in units of 2^-62 for top-p.
 void distribution_cuda(const DistributionArgs& args, void* stream);
 
+// Weights of bf16, f16 or int8 that are made rather than read, in their device form: the bits of
+// pack_device_rows over the same values.
+void fill_random_cuda(const RandomFill& fill, void* stream);
+
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);
 

@@ -42,8 +42,8 @@ void run_cuda(const Program& program, void* stream) {
 }
 
 const Backend& cuda_backend() {
-  static const Backend backend = {device_matrix_bytes, pack_device_rows, gemm_scratch_bytes_cuda,
-                                  open_cuda_device, queue};
+  static const Backend backend = {device_matrix_bytes,     pack_device_rows, fill_random_cuda,
+                                  gemm_scratch_bytes_cuda, open_cuda_device, queue};
   return backend;
 }
 
