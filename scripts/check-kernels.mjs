@@ -21,7 +21,7 @@ const bounds = [
   { name: /^skinny_kernel/, registers: 96, shared: 32768, reason: '2 blocks of 256 threads' },
   { name: /^(encoder|self|cross)_kernel/, registers: 128, shared: 8704, reason: '4 of 128' },
   {
-    name: /^(verify|extend)_kernel/,
+    name: /^(verify|extend|cascade_open|cascade_review)_kernel/,
     registers: 128,
     shared: 1024,
     reason: '1 block of 512 threads',

@@ -1,8 +1,8 @@
 // Cascade Speculative Drafting (Chen et al. 2023) in the engine: models that review each
 // other's drafts, down to Max-Gram, by the schedule of cs_draft_schedule.h, which is the
 // same recursion for one sequence and without batches. Here every slot has a stack of
-// reviewers and stands at its own place of the recursion; each round runs one model for
-// all slots that wait for it.
+// reviewers and stands at its own place of the recursion (cascade_slot.h); each round runs
+// one model for all slots that wait for it.
 //
 // Drafts are chains, and so are the caches: a model has consumed some of a slot's
 // tokens, committed or drafted, and forgets those that are taken back.
@@ -13,10 +13,19 @@
 
 #include "base/buffer.h"
 #include "decode/adaptive_length.h"
+#include "decode/cascade_state.h"
 #include "decode/copy_drafter.h"
 #include "decode/drafter.h"
 
 namespace speccascade {
+
+// What of a cascade its plan says; without the memory.
+Cascade cascade_of(const DraftPlan& plan, const DraftContext& context);
+
+// The models of the passes that a draft of at most `tokens` tokens may ask for, in an order of
+// which what any slot asks for is a part: every review adds a token or more. Longer than `most`,
+// it is cut there.
+std::vector<int> cascade_passes(const DraftPlan& plan, int tokens, size_t most);
 
 class CascadeDrafter : public Drafter {
  public:
@@ -31,65 +40,28 @@ class CascadeDrafter : public Drafter {
   DraftRows rows() const override;
   size_t bytes() const override;
 
- private:
-  // A draft in the making: tokens from `begin` on, for a reviewer's row of the lengths
-  // (0: the target, 1 + i: drafter i).
-  struct Frame {
-    int row;
-    int begin;
-    int stage;
-    int wanted;  // tokens by the end of the stage
-    int limit;   // draft tokens, from the step's beginning, that this draft may reach
-  };
-  struct Slot {
-    std::vector<Frame> frames;  // the last is worked on
-    int waits_for = -1;         // model whose pass is needed; -1: none
-    bool last_rows = false;     // the pass is for rules alone
-    int reviews = 0;            // of this step: addresses their random draws
-    int known_rows = 0;         // leading rows of the first model that are of this draft
-    int considered = 0;         // tokens that adaptive length has seen
-  };
+  // For steps whose kernels draft in its place.
+  const Cascade& cascade() const { return cascade_; }
+  ModelLane& lane(int model) { return *lanes_[static_cast<size_t>(model)]; }
+  const AdaptiveLength& lengths() const { return adaptive_; }
+  int text_size() const { return copy_text_size(state_); }
 
-  void open(int slot);
-  void advance(int slot);
-  bool draft_is_complete(int slot, const Frame& frame) const;
-  bool ask(int slot, Frame& frame);
-  int copy(int slot, int length);
-  void finish(int slot);
+ private:
   int deepest_wanted() const;
   void run(int model);
-  int first_place(int slot) const;
-  int append_rows(int model, int slot, int first_place);
-  void review(int model, int slot, int first_logit);
-  int accept_greedy(int model, int slot, int begin, int first_logit);
-  int accept_sampled(int model, int slot, int begin);
-  void consider(int slot);
-  float confidence(int slot, int token) const;
 
-  int count(int slot) const { return state_.draft_count[slot]; }
-  int32_t* tokens(int slot) const { return slot_part(state_.draft_tokens, slot, state_.max_nodes); }
-  int64_t row_of(int slot, int place) const {
-    return static_cast<int64_t>(slot) * (state_.max_nodes + 1) + place;
-  }
-  void put(int slot, int32_t token, int source);
-  void cut(int slot, int length);
-  bool ended(int slot) const;
-  bool lenient() const { return lenience_.kind != RuleKind::kLossless; }
-
-  DraftPlan plan_;
-  int models_;
-  int copy_length_;
-  double lenience_factor_;
-  Rule lenience_;
-  CopySource source_;
+  HostLanes search_;
   AdaptiveLength adaptive_;
   std::vector<std::unique_ptr<ModelLane>> lanes_;
   std::vector<Array<float>> lenient_rows_;  // [models][slots * (max_nodes + 1), vocabulary]
-  std::vector<Slot> slots_;
-  std::vector<int32_t> drawn_by_;  // [slots, max_nodes] model, or -1: copied
   std::vector<const float*> reference_, reference_unscaled_, proposal_;
+  // Behind `cascade_`.
+  std::vector<int32_t> bigrams_, lengths_, drawn_by_, text_lengths_;
+  std::vector<CascadeLane> views_;
+  std::vector<CascadeFrame> frames_;
+  std::vector<CascadeTurn> turns_;
   Array<float> scratch_, one_hot_;
-  std::vector<int32_t> copied_;
+  Cascade cascade_;
 };
 
 }  // namespace speccascade

@@ -2,26 +2,6 @@
 
 namespace speccascade {
 
-CopySource::CopySource(const DraftPlan& plan, const DraftContext& context)
-    : context_(context),
-      bigrams_(plan.bigrams),
-      lanes_(context.state),
-      lengths_(static_cast<size_t>(copy_text_size(context.state))) {}
-
-void CopySource::propose(int slot, const int32_t* drafted, int count, int length,
-                         std::vector<int32_t>* tokens) {
-  tokens->clear();
-  if (length == 0) return;
-  const MaxGramText text = copy_text(context_.state, slot, drafted, count);
-  const MaxGramMatch match = CopySearch<HostLanes>(lanes_, text, lengths_.data()).longest();
-  const BigramTable bigrams = {bigrams_.data(), static_cast<int>(bigrams_.size())};
-  max_gram_propose(text, match, bigrams, [&](int32_t token) {
-    tokens->push_back(token);
-    return static_cast<int>(tokens->size()) < length &&
-           !ends_sequence(context_.sampling, slot, token);
-  });
-}
-
 CopyDrafter::CopyDrafter(const DraftPlan& plan, const DraftContext& context)
     : Drafter(context, 1),
       widths_(plan.widths),
@@ -41,13 +21,6 @@ void CopyDrafter::draft() {
         .draft();
   }
   count_drafted();
-}
-
-void CopyDrafter::count_drafted() {
-  clear_calls();
-  for (int slot = 0; slot < state_.slots; ++slot) {
-    if (state_.active[slot]) count_calls(slot, 0, state_.draft_passes[slot]);
-  }
 }
 
 void CopyDrafter::commit() {

@@ -39,23 +39,6 @@ class HostLanes {
   std::vector<int32_t> scratch_;
 };
 
-// A slot's input and committed tokens, followed by drafted ones, as Max-Gram reads them.
-class CopySource {
- public:
-  CopySource(const DraftPlan& plan, const DraftContext& context);
-
-  // What Max-Gram proposes behind the committed tokens and `drafted`: at most `length`
-  // tokens, up to one that ends the sequence.
-  void propose(int slot, const int32_t* drafted, int count, int length,
-               std::vector<int32_t>* tokens);
-
- private:
-  const DraftContext& context_;
-  std::vector<int32_t> bigrams_;
-  HostLanes lanes_;
-  std::vector<int32_t> lengths_;
-};
-
 class CopyDrafter : public Drafter {
  public:
   CopyDrafter(const DraftPlan& plan, const DraftContext& context);
@@ -70,8 +53,6 @@ class CopyDrafter : public Drafter {
   // For steps whose kernels draft in its place.
   int text_size() const { return copy_text_size(state_); }
   const AdaptiveLength& lengths() const { return adaptive_; }
-  // Takes over who drafted.
-  void count_drafted();
 
  private:
   std::vector<int32_t> widths_, bigrams_;

@@ -1,5 +1,6 @@
 // In place of the kernels of a step in builds without nvcc, where no model is on a device.
 #include "base/error.h"
+#include "decode/cascade_cuda.h"
 #include "decode/decode_cuda.h"
 
 namespace speccascade {
@@ -46,5 +47,28 @@ void copy_drafts_cuda(const SequenceState&, const SlotSampling&, const CopyShape
                       const CopyScratch&, const AdaptiveLength&, void*) {
   absent();
 }
+
+void open_cascade_cuda(const SequenceState&, const SlotSampling&, const Cascade&,
+                       const AdaptiveLength&, void*) {
+  absent();
+}
+
+void cascade_rows_cuda(const SequenceState&, const Cascade&, int, const DecoderRows&,
+                       const LogitRows&, void*) {
+  absent();
+}
+
+void cascade_review_cuda(const SequenceState&, const SlotSampling&, const Cascade&,
+                         const AdaptiveLength&, int, const DecoderRows&, const LogitRows&, void*) {
+  absent();
+}
+
+void cascade_lag_rows_cuda(const SequenceState&, const Cascade&, int, const DecoderRows&, void*) {
+  absent();
+}
+
+void cascade_take_lag_cuda(const SequenceState&, const Cascade&, int, void*) { absent(); }
+
+void commit_cascade_cuda(const SequenceState&, const Cascade&, void*) { absent(); }
 
 }  // namespace speccascade

@@ -22,6 +22,17 @@ void empty_drafts(const SequenceState& state) {
 
 void Drafter::clear_calls() { std::fill(calls_.begin(), calls_.end(), 0); }
 
+void Drafter::count_drafted() {
+  clear_calls();
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (!state_.active[slot]) continue;
+    const int32_t* passes = slot_part(state_.draft_passes, slot, drafters_);
+    for (int drafter = 0; drafter < drafters_; ++drafter) {
+      count_calls(slot, drafter, passes[drafter]);
+    }
+  }
+}
+
 void Drafter::count_pass(const ModelLane& lane, int drafter) {
   const int rows = *lane.decoder.rows().num_logits;
   const int32_t* slots = lane.logits.slot;

@@ -50,6 +50,9 @@ class Drafter {
   virtual DraftRows rows() const = 0;
   virtual size_t bytes() const = 0;
 
+  // For steps whose kernels draft in its place: takes over the passes of each slot's draft.
+  void count_drafted();
+
   int drafters() const { return drafters_; }
   // [drafters] passes of the last draft that a slot took part in; of the copy model
   // proposals.

@@ -25,14 +25,11 @@ extend_kernel(SequenceState state, SlotSampling sampling, DraftShape shape, Cach
               const int32_t* num_logits, LogitRows logits, DraftDistributions drafts,
               AdaptiveLength lengths) {
   const int slot = block_index();
-  int begin = 0;
-  while (begin < *num_logits && logits.slot[begin] != slot) ++begin;
-  int end = begin;
-  while (end < *num_logits && logits.slot[end] == slot) ++end;
-  if (begin == end) return;
+  const LogitRange range = logits_of_slot(logits, *num_logits, slot);
+  if (range.begin == range.end) return;
   drafts.scratch += static_cast<int64_t>(slot) * drafts.vocabulary;
   LevelWriter<BlockMath>(state, sampling, shape, drafts, lengths, slot)
-      .extend(drafter, logits, begin, end);
+      .extend(drafter, logits, range.begin, range.end);
 }
 
 }  // namespace

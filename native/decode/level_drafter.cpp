@@ -84,13 +84,6 @@ void LevelDrafter::commit() {
   keep_accepted(state_, lane_.self.table());
 }
 
-void LevelDrafter::count_drafted() {
-  clear_calls();
-  for (int slot = 0; slot < state_.slots; ++slot) {
-    if (state_.active[slot]) count_calls(slot, 0, state_.draft_passes[slot]);
-  }
-}
-
 DraftRows LevelDrafter::rows() const {
   return {reference_.data(), reference_unscaled_.data(), proposal_.data(), shape_.siblings, chain_};
 }

@@ -25,8 +25,6 @@ class LevelDrafter : public Drafter {
   const AdaptiveLength& lengths() const { return adaptive_; }
   // Committed positions that a pass takes.
   int most_positions() const { return most_pending_; }
-  // Takes over how many passes each slot's draft had.
-  void count_drafted();
 
  private:
   std::vector<int32_t> widths_;

@@ -17,6 +17,19 @@ struct LogitRows {
   int32_t* first;    // [slots] first logit row of the slot (verification)
 };
 
+struct LogitRange {
+  int begin, end;
+};
+
+// A slot's among the `count` logit rows of a pass, where they stand together.
+SC_HOST_DEVICE inline LogitRange logits_of_slot(const LogitRows& logits, int count, int slot) {
+  LogitRange range = {0, 0};
+  while (range.begin < count && logits.slot[range.begin] != slot) ++range.begin;
+  range.end = range.begin;
+  while (range.end < count && logits.slot[range.end] == slot) ++range.end;
+  return range;
+}
+
 // Appends a decoder row for cache node `node` below `parent`; returns its index.
 SC_HOST_DEVICE inline int append_row(const DecoderRows& rows, int slot, int32_t token, int position,
                                      int node, int parent) {

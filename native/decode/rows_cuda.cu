@@ -1,37 +1,14 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
 #include "decode/slot_rows.h"
+#include "decode/slot_threads_cuda.cuh"
 
 namespace speccascade {
 
 namespace {
 
-constexpr int kThreads = 64;
-
-// Appends the rows of this thread's slot where those of the slots before it end: size(slot) is what
-// a slot adds, append(rows, slot) adds it behind what the counters of `rows` say.
-template <typename Size, typename Append>
-SC_DEVICE void append_slot(int slots, const DecoderRows& rows, const Size& size,
-                           const Append& append) {
-  const int slot = block_index() * kThreads + thread_index();
-  if (slot >= slots) return;
-  SlotRows before = {0, 0};
-  for (int other = 0; other < slot; ++other) {
-    const SlotRows added = size(other);
-    before.rows += added.rows;
-    before.logits += added.logits;
-  }
-  DecoderRows own = rows;
-  own.num_rows = &before.rows;
-  own.num_logits = &before.logits;
-  append(own, slot);
-  if (slot < slots - 1) return;
-  *rows.num_rows = before.rows;
-  *rows.num_logits = before.logits;
-}
-
 // A thread per slot, here and below.
-SC_KERNEL(kThreads)
+SC_KERNEL(kSlotThreads)
 verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, LogitRows logits,
                    SlotSampling sampling) {
   append_slot(
@@ -41,7 +18,7 @@ verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, Log
       });
 }
 
-SC_KERNEL(kThreads)
+SC_KERNEL(kSlotThreads)
 draft_rows_kernel(SequenceState state, SlotSampling sampling, CacheTable drafter, DecoderRows rows,
                   LogitRows logits) {
   append_slot(
@@ -51,7 +28,7 @@ draft_rows_kernel(SequenceState state, SlotSampling sampling, CacheTable drafter
       });
 }
 
-SC_KERNEL(kThreads)
+SC_KERNEL(kSlotThreads)
 catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderRows rows) {
   append_slot(
       state.slots, rows, [&](int slot) { return catch_up_slot_rows(state, drafter, most, slot); },
@@ -60,23 +37,21 @@ catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderR
       });
 }
 
-SC_KERNEL(kThreads) caught_up_kernel(SequenceState state, CacheTable drafter, int most) {
-  const int slot = block_index() * kThreads + thread_index();
+SC_KERNEL(kSlotThreads) caught_up_kernel(SequenceState state, CacheTable drafter, int most) {
+  const int slot = slot_of_thread();
   if (slot >= state.slots) return;
   drafter.length[slot] += catch_up_slot_rows(state, drafter, most, slot).rows;
 }
 
-SC_KERNEL(kThreads) commit_kernel(SequenceState state, CacheTable target) {
-  const int slot = block_index() * kThreads + thread_index();
+SC_KERNEL(kSlotThreads) commit_kernel(SequenceState state, CacheTable target) {
+  const int slot = slot_of_thread();
   if (slot < state.slots) commit_slot(state, target, slot);
 }
 
-SC_KERNEL(kThreads) keep_accepted_kernel(SequenceState state, CacheTable drafter) {
-  const int slot = block_index() * kThreads + thread_index();
+SC_KERNEL(kSlotThreads) keep_accepted_kernel(SequenceState state, CacheTable drafter) {
+  const int slot = slot_of_thread();
   if (slot < state.slots) keep_accepted_slot(state, drafter, slot);
 }
-
-LaunchShape thread_per_slot(int slots) { return {(slots + kThreads - 1) / kThreads, kThreads}; }
 
 }  // namespace
 

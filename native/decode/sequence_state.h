@@ -89,7 +89,11 @@ struct SequenceState {
   int32_t* level_begin;     // [slots] first node of the last level
   int32_t* draft_consumed;  // [slots] nodes that the drafter has computed keys of
   int32_t* draft_phase;     // [slots] DraftPhase
-  int32_t* draft_passes;    // [slots] passes of the drafter that the step took part in
+
+  // Of drafters.
+  int32_t* draft_passes;  // [slots, drafters] that the step took part in; copies asked for
+  int32_t* draft_lag;     // [slots] of cascades: most committed positions that one of the models
+                          // has not consumed
 
   // The outcome of this step.
   int32_t* path;          // [slots, max_path] accepted nodes

@@ -1,5 +1,6 @@
 #include "engine/device_drafter.h"
 
+#include "engine/device_cascade_drafter.h"
 #include "engine/device_copy_drafter.h"
 #include "engine/device_level_drafter.h"
 
@@ -7,6 +8,7 @@ namespace speccascade {
 
 bool drafts_on_device(const DraftPlan& plan) {
   if (plan.follows_load) return false;
+  if (plan.kind == DraftKind::kCascade) return DeviceCascadeDrafter::runs(plan);
   return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels ||
          plan.kind == DraftKind::kCopy;
 }
@@ -16,6 +18,10 @@ std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, 
   if (drafter == nullptr) return nullptr;
   if (limits.draft.kind == DraftKind::kCopy) {
     return std::make_unique<DeviceCopyDrafter>(limits, memory, static_cast<CopyDrafter&>(*drafter));
+  }
+  if (limits.draft.kind == DraftKind::kCascade) {
+    return std::make_unique<DeviceCascadeDrafter>(limits, memory,
+                                                  static_cast<CascadeDrafter&>(*drafter));
   }
   return std::make_unique<DeviceLevelDrafter>(limits, memory, state,
                                               static_cast<LevelDrafter&>(*drafter));

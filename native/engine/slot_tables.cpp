@@ -69,10 +69,11 @@ TableViews carve_tables(const SessionLimits& limits, int vocabulary, void* base)
   take(state.path, slots * max_path);
   take(state.token_logprobs, slots * (max_path + 1));
   take(state.deferred, slots);
+  take(state.draft_passes, slots * static_cast<size_t>(limits.draft.drafters()));
   take(state.step, slots);
   for (int32_t** value : {&state.active, &state.length, &state.draft_count, &state.draft_limit,
                           &state.draft_level, &state.level_begin, &state.draft_consumed,
-                          &state.draft_phase, &state.draft_passes, &state.tested, &state.accepted,
+                          &state.draft_phase, &state.draft_lag, &state.tested, &state.accepted,
                           &state.emitted, &state.finish, &state.failure, &state.decided}) {
     take(*value, slots);
   }
@@ -110,6 +111,7 @@ void SlotTables::assign(int slot, const Request& request, uint64_t seed) {
   state.max_length[s] = prefix + request.max_new_tokens;
   state.seed[s] = seed;
   state.step[s] = 0;
+  state.draft_lag[s] = 0;
   state.finish[s] = static_cast<int32_t>(Finish::kNone);
   state.failure[s] = static_cast<int32_t>(Failure::kNone);
   state.rule[s] = request.rule;

@@ -17,6 +17,10 @@ SessionLimits limits(DraftKind kind, int tokens) {
   SessionLimits limits = limits_of(2, Widths(kMost, 1), tokens);
   limits.draft.kind = kind;
   limits.draft.adaptive = {true, kMost, 0.0f};
+  if (kind == DraftKind::kCascade) {
+    limits.draft.widths.clear();
+    limits.draft.lengths = {2};
+  }
   return limits;
 }
 
@@ -47,9 +51,10 @@ std::vector<SampleLog> decode(EngineRig& rig, const Rule& rule, float temperatur
 
 // Passes of the drafter of the first request, which drafts for speed alone. `drafts`: null for
 // copies.
-int64_t compare(const T5Config* drafts, const Rule& rule, float temperature, int tokens) {
+int64_t compare(const T5Config* drafts, const Rule& rule, float temperature, int tokens,
+                DraftKind kind = DraftKind::kLevels) {
   const T5Config config = tiny_configs()[0].config;
-  const SessionLimits session = limits(drafts ? DraftKind::kLevels : DraftKind::kCopy, tokens);
+  const SessionLimits session = limits(drafts ? kind : DraftKind::kCopy, tokens);
   EngineRig cpu(random_model(config, kTargetSeed),
                 drafts ? random_model(*drafts, kDrafterSeed) : nullptr, session);
   EngineRig device(emulated_model(config, kTargetSeed, "f32"),
@@ -74,6 +79,13 @@ void given_up_and_tried_again() {
   CHECK(calls > 4 && calls < 2 * tokens, calls, " passes");
 }
 
+void given_up_and_tried_again_in_a_cascade() {
+  const T5Config config = smaller(tiny_configs()[0].config);
+  const int tokens = 48;
+  const int64_t calls = compare(&config, Rule{}, 1.0f, tokens, DraftKind::kCascade);
+  CHECK(calls > 4 && calls < 2 * tokens, calls, " passes");
+}
+
 void sampled_and_beside_a_rule_that_reads() {
   const T5Config config = smaller(tiny_configs()[0].config);
   compare(&config, {RuleKind::kTokenV3, 0.5, 1.0}, 0.9f, 12);
@@ -85,6 +97,9 @@ void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
 
 int main(int argc, char** argv) {
   std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies)};
-  if (!kSanitized) cases.push_back(CASE(given_up_and_tried_again));
+  if (!kSanitized) {
+    cases.push_back(CASE(given_up_and_tried_again));
+    cases.push_back(CASE(given_up_and_tried_again_in_a_cascade));
+  }
   return run_cases(argc, argv, cases);
 }

@@ -46,6 +46,15 @@ DraftPlan copies(const Widths& widths) {
   return plan;
 }
 
+DraftPlan cascade(std::vector<int32_t> lengths, bool with_copies, double lenience = 1.0) {
+  DraftPlan plan;
+  plan.kind = DraftKind::kCascade;
+  plan.lengths = std::move(lengths);
+  plan.copies = with_copies;
+  plan.lenience = lenience;
+  return plan;
+}
+
 std::vector<Request> requests_of(const Session& session, const T5Config& config, float temperature,
                                  int tokens) {
   TestRandom random(5);
@@ -127,15 +136,21 @@ const Session kSessions[] = {
     {"trusted, Chow", levels({1, 1, 1}), RuleKind::kChow, Verifier::kTrusted, 0.0f, true},
     {"copied chain", copies({1, 1, 1}), RuleKind::kLossless, Verifier::kToken, 0.0f, true},
     {"copied tree", copies({2, 2})},
+    {"cascade", cascade({1, 1, 0, 1}, false), RuleKind::kLossless, Verifier::kToken, 0.0f, true},
+    {"cascade with copies", cascade({2, 2, 0, 2}, true), RuleKind::kLossless, Verifier::kToken,
+     0.0f, true},
+    {"lenient cascade, Chow", cascade({1, 1, 1, 0, 1, 1, 0, 0, 2}, true, 4.0), RuleKind::kChow},
+    {"cascade of copies", cascade({3}, true), RuleKind::kLossless, Verifier::kToken, 0.0f, true},
 };
 
 void greedy_equals_the_cpu() {
   for (const Session& session : kSessions) {
     const bool plain = session.verifier == Verifier::kToken && session.confidence_stop == 0.0f;
-    const bool copied = kSanitized && session.plan.uses_copies();  // alike at any temperature
-    if (plain && session.plan.widths.size() > 1 && !session.plan.replacement && !copied) {
-      compare(session, 0.0f);
-    }
+    // Alike at any temperature.
+    const bool copied = kSanitized && session.plan.uses_copies();
+    const bool cascade = session.plan.kind == DraftKind::kCascade;
+    const bool tree = session.plan.widths.size() > 1 && !session.plan.replacement;
+    if (plain && (tree || cascade) && !copied) compare(session, 0.0f);
   }
 }
 
@@ -196,6 +211,7 @@ void steps_ask_the_same_of_the_device() {
   count_steps(levels({}), 1, 1);
   count_steps(levels({1, 1, 1}), 4, 1);
   count_steps(copies({1, 1, 1}), 4, 1);
+  count_steps(cascade({1, 1, 0, 1}, false), 3, 1);
 }
 
 // Graphs are a session's own, and so is what goes wrong with them.

@@ -1,0 +1,39 @@
+// Kernels of bookkeeping: a thread per slot.
+#pragma once
+
+#include "base/cuda_launch.h"
+#include "decode/slot_rows.h"
+
+namespace speccascade {
+
+constexpr int kSlotThreads = 64;
+
+inline LaunchShape thread_per_slot(int slots) {
+  return {(slots + kSlotThreads - 1) / kSlotThreads, kSlotThreads};
+}
+
+SC_DEVICE int slot_of_thread() { return block_index() * kSlotThreads + thread_index(); }
+
+// Appends the rows of this thread's slot where those of the slots before it end: size(slot) is what
+// a slot adds, append(rows, slot) adds it behind what the counters of `rows` say.
+template <typename Size, typename Append>
+SC_DEVICE void append_slot(int slots, const DecoderRows& rows, const Size& size,
+                           const Append& append) {
+  const int slot = slot_of_thread();
+  if (slot >= slots) return;
+  SlotRows before = {0, 0};
+  for (int other = 0; other < slot; ++other) {
+    const SlotRows added = size(other);
+    before.rows += added.rows;
+    before.logits += added.logits;
+  }
+  DecoderRows own = rows;
+  own.num_rows = &before.rows;
+  own.num_logits = &before.logits;
+  append(own, slot);
+  if (slot < slots - 1) return;
+  *rows.num_rows = before.rows;
+  *rows.num_logits = before.logits;
+}
+
+}  // namespace speccascade
