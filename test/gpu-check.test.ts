@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -87,5 +88,35 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(written.parts[1]?.detail).toContain('holds no build');
     expect(written.parts[2]?.detail).toBe('no Node: give --node PATH');
     expect(readFileSync(path.join(results, table ?? ''), 'utf8')).toContain('| build | failed |');
+  });
+
+  it('puts the share of the copy bandwidth beside what is asked', () => {
+    const folder = programs({
+      'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
+      nvcc: 'exit 0',
+      cmake: 'exit 0',
+      'c++': 'exit 0',
+    });
+    const build = path.join(folder, 'build');
+    mkdirSync(build);
+    const pass = (rows: number, ms: number) =>
+      `{"rows": ${rows}, "medianMs": ${ms}, "minMs": ${ms}, "bytes": 2e9}`;
+    for (const [name, line] of [
+      ['cuda_ceilings', '{"copyGBps": 4000}'],
+      [
+        'gpu_passes',
+        `{"shape": "'$1'", "dtype": "'$3'", "passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`,
+      ],
+    ] as const) {
+      writeFileSync(path.join(build, name), `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
+    }
+    const only = ['--only', 'passes', '--shape', 'xl', '--shape', 'small'];
+    const { status, stdout, results } = gpuCheck(folder, ...only);
+    expect(stdout).toContain('passes: ok');
+    expect(status).toBe(0);
+    const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
+    const lines = readFileSync(path.join(results, table), 'utf8').split('\n');
+    expect(lines).toContain('| xl | bf16 | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |');
+    expect(lines).toContain('| small | int8 | 2.000 | 1.000 | 50% |  | 1.05 |');
   });
 });

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "base/cuda_device.h"
 #include "base/error.h"
@@ -58,6 +59,7 @@ class CudaStream final : public DeviceStream {
   }
   ~CudaStream() override {
     cudaSetDevice(device_);
+    for (cudaEvent_t event : marks_) cudaEventDestroy(event);
     cudaStreamDestroy(stream_);
   }
 
@@ -72,6 +74,20 @@ class CudaStream final : public DeviceStream {
   }
   void synchronize() override { check(cudaStreamSynchronize(stream_), "waiting for the device"); }
   void* handle() const override { return stream_; }
+
+  void mark(size_t number) override {
+    while (marks_.size() <= number) {
+      cudaEvent_t event = nullptr;
+      check(cudaEventCreate(&event), "creating an event");
+      marks_.push_back(event);
+    }
+    check(cudaEventRecord(marks_[number], stream_), "recording an event");
+  }
+  double milliseconds(size_t from, size_t to) override {
+    float taken = 0.0f;
+    check(cudaEventElapsedTime(&taken, marks_.at(from), marks_.at(to)), "reading events");
+    return static_cast<double>(taken);
+  }
 
   std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
     activate();
@@ -97,6 +113,7 @@ class CudaStream final : public DeviceStream {
  private:
   int device_;
   cudaStream_t stream_ = nullptr;
+  std::vector<cudaEvent_t> marks_;
 };
 
 class CudaDevice final : public Device {

@@ -37,6 +37,11 @@ class DeviceStream {
   virtual void synchronize() = 0;
   virtual void* handle() const = 0;  // what launch() takes: a cudaStream_t
 
+  // Notes the time at which the queue gets here, under a number from 0; not within recordings.
+  virtual void mark(size_t number) = 0;
+  // Between two marks that were reached: on the device's clock, in milliseconds.
+  virtual double milliseconds(size_t from, size_t to) = 0;
+
   // Keeps what `queue` puts on this stream, with the arguments as they are now, instead of running
   // it. `queue` neither waits nor allocates, it starts only kernels that have run before (a first
   // launch may load code), and the host's side of its copies is allocate_host()'s. Throws

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -152,6 +153,15 @@ class EmulatedStream final : public DeviceStream {
 
   void* handle() const override { return const_cast<EmulatedStream*>(this); }
 
+  void mark(size_t number) override {
+    check_not_recording("a mark");
+    if (marks_.size() <= number) marks_.resize(number + 1);
+    marks_[number] = std::chrono::steady_clock::now();
+  }
+  double milliseconds(size_t from, size_t to) override {
+    return std::chrono::duration<double, std::milli>(marks_.at(to) - marks_.at(from)).count();
+  }
+
   std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
     check_not_recording("a recording");
     if (recordings_to_fail > 0) {
@@ -233,6 +243,7 @@ class EmulatedStream final : public DeviceStream {
   std::vector<Piece> sent_, landings_;
   std::vector<std::function<void()>>* recorded_ = nullptr;
   std::optional<DeviceAccess> access_;
+  std::vector<std::chrono::steady_clock::time_point> marks_;
 };
 
 class EmulatedDevice final : public Device {

@@ -15,6 +15,8 @@ struct PassTimes {
   std::vector<double> flops;  // two per multiply-add of the products and of attention
 };
 
+// On a device milliseconds are of its own clock, and of decoder passes alone: no copies.
+//
 // Decoder passes over each of `rows` new positions of one sequence, after `cached`
 // positions, over a source of `source` tokens. Row counts take turns.
 // ERR_INPUT for sizes out of range.
