@@ -7,7 +7,6 @@
 namespace speccascade {
 
 bool drafts_on_device(const DraftPlan& plan) {
-  if (plan.follows_load) return false;
   if (plan.kind == DraftKind::kCascade) return DeviceCascadeDrafter::runs(plan);
   return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels ||
          plan.kind == DraftKind::kCopy;

@@ -55,6 +55,7 @@ void DeviceStep::run() {
   DeviceStream& stream = *memory_.stream();
   memory_.complete([&] {
     if (requests_changed_) send_requests();
+    stream.mark(0);
     if (drafter_) {
       const int rounds = drafter_->rounds(tables_.sequences());
       drafts_.run(stream, rounds, [&] {
@@ -62,11 +63,13 @@ void DeviceStep::run() {
         drafter_->queue_drafts(stream, views_, rounds);
       });
     }
+    stream.mark(1);
     verification_.run(stream, 0, [&] {
       if (!drafter_) send();
       verify();
       receive();
     });
+    stream.mark(2);
   });
   if (drafter_) drafter_->finish();
 }

@@ -27,8 +27,13 @@ class DeviceStep {
 
   // A sample begins in a slot, whose tables and caches the host has set.
   void start(int slot);
+  // A drafter has encoded the input of a sample that began before.
+  void encoded() { requests_changed_ = true; }
   // Drafts were emptied; afterwards the host's tables hold the outcome.
   void run();
+  // Of the last step, on the device's clock; copies included.
+  double draft_ms() const { return memory_.stream()->milliseconds(0, 1); }
+  double target_ms() const { return memory_.stream()->milliseconds(1, 2); }
   size_t bytes() const { return memory_.arena_bytes(); }
 
  private:

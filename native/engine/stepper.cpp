@@ -48,7 +48,6 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
       deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {
   if (DeviceStep::runs(limits, target, drafters)) {
     device_ = std::make_unique<DeviceStep>(limits, tables_, target_, drafter_.get());
-    return;
   }
   if (!drafter_ || !limits.draft.follows_load) return;
   sources_.resize(count(limits.max_batch));
@@ -90,15 +89,19 @@ void Stepper::stop(int slot) {
 }
 
 void Stepper::step() {
-  const auto begin = Clock::now();
   LoadSample sample;
   empty_drafts(sequences());
-  if (device_) return device_->run();
   if (lengths_) {
-    draft_with_load(sample);
-  } else if (drafter_) {
-    drafter_->draft();
+    limit_drafts();
+    encode_drafters(sample);
   }
+  device_ ? step_on_device(sample) : step_on_host(sample);
+  if (lengths_) learn(sample);
+}
+
+void Stepper::step_on_host(LoadSample& sample) {
+  const auto begin = Clock::now();
+  if (drafter_) drafter_->draft();
   const auto drafted = Clock::now();
   verify_rows(sequences(), target_.self.table(), target_.decoder.rows(), target_.logits,
               tables_.sampling());
@@ -107,24 +110,21 @@ void Stepper::step() {
   verify();
   if (drafter_) drafter_->commit();
   commit(sequences(), target_.self.table());
-  if (!lengths_) return;
   sample.target_ms = ms_between(drafted, Clock::now());
-  sample.draft_ms = ms_between(begin, drafted) - sample.encode_ms;
-  learn(sample);
+  sample.draft_ms = ms_between(begin, drafted);
 }
 
-void Stepper::draft_with_load(LoadSample& sample) {
-  limit_drafts();
-  encode_drafters(sample);
-  drafter_->draft();
+void Stepper::step_on_device(LoadSample& sample) {
+  device_->run();
+  if (!lengths_) return;
+  sample.draft_ms = device_->draft_ms();
+  sample.target_ms = device_->target_ms();
   const SequenceState& state = sequences();
   for (int slot = 0; slot < state.slots; ++slot) {
-    if (!state.active[slot] || state.draft_count[slot] == 0) continue;
-    followers_[count(slot)].drafted_to = state.length[slot];
-    const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
-    const int levels = 1 + depths[state.draft_count[slot] - 1];
-    sample.draft_levels = std::max(sample.draft_levels, levels);
-    ++sample.draft_slots;
+    if (!state.active[slot]) continue;
+    // The first step of a sample consumes its prefix, later ones the last token.
+    const int pending = state.step[slot] == 1 ? state.prefix_length[slot] : 1;
+    sample.target_rows += pending + state.draft_count[slot];
   }
 }
 
@@ -196,17 +196,23 @@ void Stepper::encode_drafters(LoadSample& sample) {
     ++sample.encoded;
   }
   run();
+  if (device_ && sample.encoded > 0) device_->encoded();
   sample.encode_ms = sample.encoded > 0 ? ms_between(begin, Clock::now()) : 0.0;
 }
 
 void Stepper::learn(LoadSample& sample) {
   const SequenceState& state = sequences();
   for (int slot = 0; slot < state.slots; ++slot) {
-    if (!state.active[slot] || !followers_[count(slot)].follows) continue;
-    sample.tokens += state.emitted[slot];
-    if (state.draft_count[slot] > 0) {
-      lengths_->learn_levels(state.tested[slot], state.accepted[slot]);
-    }
+    if (!state.active[slot]) continue;
+    Follower& own = followers_[count(slot)];
+    if (own.follows) sample.tokens += state.emitted[slot];
+    if (state.draft_count[slot] == 0) continue;
+    own.drafted_to = state.length[slot] - state.emitted[slot];
+    const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
+    const int levels = 1 + depths[state.draft_count[slot] - 1];
+    sample.draft_levels = std::max(sample.draft_levels, levels);
+    ++sample.draft_slots;
+    if (own.follows) lengths_->learn_levels(state.tested[slot], state.accepted[slot]);
   }
   lengths_->learn(sample);
 }

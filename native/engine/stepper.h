@@ -56,7 +56,8 @@ class Stepper {
   void limit_drafts();
   bool may_draft(int slot, int followers) const;
   void encode_drafters(LoadSample& sample);
-  void draft_with_load(LoadSample& sample);
+  void step_on_host(LoadSample& sample);
+  void step_on_device(LoadSample& sample);
   void learn(LoadSample& sample);
   void verify();
 

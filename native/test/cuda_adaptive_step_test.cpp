@@ -1,5 +1,6 @@
 // Draft lengths chosen step by step, on the emulated device: drafts, tokens and passes are those of
 // the CPU's engine, also where a drafter was given up for long and has much to catch up with.
+#include "engine/device_step.h"
 #include "test/check.h"
 #include "test/support/emulated_models.h"
 #include "test/support/engine_rig.h"
@@ -93,10 +94,41 @@ void sampled_and_beside_a_rule_that_reads() {
 
 void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
 
+DraftPlan cascade() {
+  DraftPlan plan;
+  plan.kind = DraftKind::kCascade;
+  plan.lengths = {2, 2, 0, 2};
+  plan.copies = true;
+  return plan;
+}
+
+// Lengths follow clocks, so steps differ; greedy tokens do not.
+void lengths_by_load() {
+  constexpr int kLength = 14;
+  const T5Config config = tiny_configs()[0].config;
+  const auto target = emulated_model(config, kTargetSeed, "f32");
+  const auto stranger = emulated_model(smaller(config), kDrafterSeed, "f32");
+  EngineRig plain(target, nullptr, limits_of(2, {}, kLength));
+  const std::vector<SampleLog> expected = decode(plain, Rule{}, 0.0f, kLength);
+  SessionLimits session = limits_of(2, Widths(3, 1), kLength);
+  for (const DraftPlan& plan : {session.draft, cascade()}) {
+    session.draft = plan;
+    session.draft.follows_load = true;
+    CHECK(DeviceStep::runs(session, *target, {stranger.get()}), "steps stay on the device");
+    EngineRig rig(target, stranger, session);
+    const std::vector<SampleLog> got = decode(rig, Rule{}, 0.0f, kLength);
+    for (size_t i = 0; i < got.size(); ++i) {
+      CHECK(got[i].tokens == expected[i].tokens, "request ", i, ": ", got[i].message);
+      CHECK(got[i].stats.proposed > 0, "nothing was tried for request ", i);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies)};
+  std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies),
+                             CASE(lengths_by_load)};
   if (!kSanitized) {
     cases.push_back(CASE(given_up_and_tried_again));
     cases.push_back(CASE(given_up_and_tried_again_in_a_cascade));
