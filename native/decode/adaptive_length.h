@@ -56,7 +56,9 @@ class AdaptiveLength {
   AdaptiveLength over(const SequenceState& state) const { return {plan_, costs_, state}; }
 
   SC_HOST_DEVICE bool on() const { return plan_.on; }
-  SC_HOST_DEVICE int limit(int limit) const { return on() && plan_.max < limit ? plan_.max : limit; }
+  SC_HOST_DEVICE int limit(int limit) const {
+    return on() && plan_.max < limit ? plan_.max : limit;
+  }
   // Below it nothing is drafted; 0: off.
   SC_HOST_DEVICE float confidence() const { return plan_.confidence; }
 
