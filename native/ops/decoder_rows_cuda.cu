@@ -1,5 +1,6 @@
 #include "base/cuda_launch.h"
 #include "ops/ops_cuda.h"
+#include "ops/row_ops_cuda.cuh"
 
 namespace speccascade {
 
@@ -10,11 +11,7 @@ constexpr int kThreads = 128;
 // One thread per row.
 SC_KERNEL(kThreads) resolve_kernel(ResolveCacheRowsArgs args) {
   const int row = block_index() * kThreads + thread_index();
-  if (row >= *args.rows.num_rows) return;
-  const int slot = args.rows.slot[row];
-  const int32_t base = slot * args.table.rows_per_slot;
-  const int at = args.table.length[slot] + args.rows.node[row];
-  args.rows.cache_row[row] = base + args.table.order[base + at];
+  if (row < *args.rows.num_rows) resolve_cache_row(args, row);
 }
 
 }  // namespace

@@ -45,24 +45,31 @@ SC_HOST_DEVICE inline DeviceInputs inputs_of(const GemmArgs& args, int parts) {
   return {scratch, reinterpret_cast<const float*>(scratch + parts * part), stride, part};
 }
 
-// What a type of weight is multiplied with. kSums: separate sums of a product (int8's two parts).
+// What a type of weight is multiplied with. kSums: separate sums of a product (int8's two parts);
+// kScaled: rows of inputs have a factor.
 struct Bf16 {
   using Sum = float;
+  static constexpr DType kType = DType::kBF16;
   static constexpr int kSums = 1;
+  static constexpr bool kScaled = false;
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     mma_bf16(sums, a, b);
   }
 };
 struct F16 {
   using Sum = float;
+  static constexpr DType kType = DType::kF16;
   static constexpr int kSums = 1;
+  static constexpr bool kScaled = true;
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     mma_f16(sums, a, b);
   }
 };
 struct Int8 {
   using Sum = int32_t;
+  static constexpr DType kType = DType::kInt8;
   static constexpr int kSums = 2;
+  static constexpr bool kScaled = true;
   static SC_DEVICE void multiply(int32_t (&sums)[4], const uint32_t (&a)[4],
                                  const uint32_t (&b)[2]) {
     mma_int8(sums, a, b);
@@ -105,18 +112,17 @@ SC_DEVICE void finish(const GemmArgs& args, int row, int n, float first, float s
   }
 }
 
-// The product that the sums of one output make.
-SC_DEVICE float product_of(const GemmArgs& args, const DeviceInputs& inputs, int row, int, int,
-                           const float (&sums)[1]) {
-  return args.weight.dtype == DType::kF16 ? sums[0] * inputs.factors[row] : sums[0];
+// The product that the sums of one output make; `factor`: that of the row of inputs.
+SC_DEVICE float product_of(const GemmArgs&, float factor, int, int, const float (&sums)[1]) {
+  return sums[0] * factor;
 }
-SC_DEVICE float product_of(const GemmArgs& args, const DeviceInputs& inputs, int row, int n,
-                           int which, const int32_t (&sums)[2]) {
+SC_DEVICE float product_of(const GemmArgs& args, float factor, int n, int which,
+                           const int32_t (&sums)[2]) {
   const Matrix& w = args.weight;
   const float scale = *reinterpret_cast<const float*>(static_cast<const char*>(w.data) +
                                                       scale_offset(n, which, w.n, w.k, w.gated));
   const int64_t whole = 256 * static_cast<int64_t>(sums[0]) + sums[1];
-  return static_cast<float>(whole) * (inputs.factors[row] * scale);
+  return static_cast<float>(whole) * (factor * scale);
 }
 
 // Calls body(matrix, part, column tile, i) for every sum that a lane holds, all known when
@@ -142,9 +148,9 @@ SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }
 
 // Writes up to 16 x `tiles` outputs of `rows` rows, from `row` and `tile` on, by all threads of the
 // block. sum_at(s, output, r): sum s (by matrix, then part) of an output and row counted from
-// there.
-template <typename Type, bool kGated, typename SumAt>
-SC_DEVICE void finish_block(const GemmArgs& args, const DeviceInputs& inputs, int row, int rows,
+// there; factor_of(r): of that row.
+template <typename Type, bool kGated, typename FactorOf, typename SumAt>
+SC_DEVICE void finish_block(const GemmArgs& args, const FactorOf& factor_of, int row, int rows,
                             int tile, int tiles, const SumAt& sum_at) {
   constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
   const int outputs = tiles * kTileOutputs;
@@ -152,13 +158,14 @@ SC_DEVICE void finish_block(const GemmArgs& args, const DeviceInputs& inputs, in
     const int output = i % outputs, r = i / outputs;
     const int n = tile * kTileOutputs + output;
     if (row + r >= *args.num_rows || n >= args.weight.n) continue;
+    const float factor = Type::kScaled ? factor_of(r) : 1.0f;
     float products[2] = {};
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
       typename Type::Sum sums[kParts];
       SC_UNROLL
       for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
-      products[m] = product_of(args, inputs, row + r, n, m, sums);
+      products[m] = product_of(args, factor, n, m, sums);
     }
     finish(args, row + r, n, products[0], products[1]);
   }

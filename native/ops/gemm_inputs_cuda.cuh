@@ -8,24 +8,32 @@ namespace speccascade {
 constexpr int kPrepareThreads = 128;
 constexpr float kInt8InputLimit = 32512.0f;  // 127 x 256: the upper part stays a signed byte
 
-struct RowMaximum {
+struct RowMagnitude {
   uint32_t bits[kPrepareThreads / kWarpLanes];
 };
 
-// The largest magnitude of a row as its bits, which order like the values; NaN is above infinity.
-SC_DEVICE uint32_t magnitude_bits(const float* x, int k) {
-  uint32_t own = 0;
-  for (int i = thread_index(); i < k; i += kPrepareThreads) {
-    uint32_t bits;
-    memcpy(&bits, &x[i], sizeof(bits));
-    bits &= 0x7fffffffu;
-    own = bits > own ? bits : own;
-  }
+// Magnitudes as their bits, which order like the values; NaN is above infinity.
+SC_DEVICE void take_magnitude(uint32_t& largest, float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  bits &= 0x7fffffffu;
+  largest = bits > largest ? bits : largest;
+}
+
+SC_DEVICE uint32_t warp_magnitude(uint32_t own) {
   for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) {
     const uint32_t other = shuffle_xor(kAllLanes, own, bits);
     own = other > own ? other : own;
   }
-  RowMaximum& maximum = shared<RowMaximum>();
+  return own;
+}
+
+// The largest of a row.
+SC_DEVICE uint32_t magnitude_bits(const float* x, int k) {
+  uint32_t own = 0;
+  for (int i = thread_index(); i < k; i += kPrepareThreads) take_magnitude(own, x[i]);
+  own = warp_magnitude(own);
+  RowMagnitude& maximum = shared<RowMagnitude>();
   if (lane_index() == 0) maximum.bits[warp_index()] = own;
   sync_block();
   for (const uint32_t other : maximum.bits) own = other > own ? other : own;
@@ -44,9 +52,8 @@ SC_DEVICE float power_of_two(int exponent) {
   return value;
 }
 
-SC_DEVICE RowScale row_scale(DType dtype, const float* x, int k) {
-  if (dtype == DType::kBF16) return {1.0f, 1.0f};
-  const uint32_t bits = magnitude_bits(x, k);
+// Of a row with that largest magnitude; not of bf16, which needs none.
+SC_DEVICE RowScale row_scale(DType dtype, uint32_t bits) {
   if (bits >= 0x7f800000u) return {0.0f, NAN};
   float largest;
   memcpy(&largest, &bits, sizeof(largest));
@@ -60,6 +67,22 @@ SC_DEVICE RowScale row_scale(DType dtype, const float* x, int k) {
   return {power_of_two(bounded), power_of_two(-bounded)};
 }
 
+// A part of a value in a type of floating point; the second is what rounding left.
+SC_DEVICE uint16_t part_of(DType dtype, int part, float value) {
+  const bool bf16 = dtype == DType::kBF16;
+  const uint16_t bits = bf16 ? float_to_bf16(value) : float_to_f16(value);
+  if (part == 0) return bits;
+  const float rest = value - (bf16 ? bf16_to_float(bits) : f16_to_float(bits));
+  return bf16 ? float_to_bf16(rest) : float_to_f16(rest);
+}
+
+// The upper part of a value in int8, or the lower.
+SC_DEVICE int8_t byte_of(int part, float value) {
+  const int whole = static_cast<int>(rintf(value));
+  const int upper = (whole + 128) >> 8;
+  return static_cast<int8_t>(part == 0 ? upper : whole - 256 * upper);
+}
+
 // One block per row of the pass.
 SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, int parts) {
   const int row = block_index();
@@ -69,26 +92,20 @@ SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, int parts) {
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
   const float* x = args.x + source * args.ldx;
   const DeviceInputs inputs = inputs_of(args, parts);
-  const RowScale scale = row_scale(dtype, x, k);
+  const RowScale scale =
+      dtype == DType::kBF16 ? RowScale{1.0f, 1.0f} : row_scale(dtype, magnitude_bits(x, k));
   if (thread_index() == 0) const_cast<float*>(inputs.factors)[row] = scale.after;
   char* first = const_cast<char*>(inputs.prepared) + row * inputs.stride;
-  char* second = first + inputs.part;
   const int padded = static_cast<int>(inputs.stride / static_cast<int64_t>(dtype_bytes(dtype)));
   for (int i = thread_index(); i < padded; i += kPrepareThreads) {
     const float value = i < k ? x[i] * scale.before : 0.0f;
-    if (dtype == DType::kInt8) {
-      const int whole = static_cast<int>(rintf(value));
-      const int upper = (whole + 128) >> 8;
-      first[i] = static_cast<char>(upper);
-      second[i] = static_cast<char>(whole - 256 * upper);
-      continue;
-    }
-    const bool bf16 = dtype == DType::kBF16;
-    const uint16_t bits = bf16 ? float_to_bf16(value) : float_to_f16(value);
-    reinterpret_cast<uint16_t*>(first)[i] = bits;
-    if (parts == 2) {
-      const float rest = value - (bf16 ? bf16_to_float(bits) : f16_to_float(bits));
-      reinterpret_cast<uint16_t*>(second)[i] = bf16 ? float_to_bf16(rest) : float_to_f16(rest);
+    for (int part = 0; part < parts; ++part) {
+      char* to = first + part * inputs.part;
+      if (dtype == DType::kInt8) {
+        reinterpret_cast<int8_t*>(to)[i] = byte_of(part, value);
+      } else {
+        reinterpret_cast<uint16_t*>(to)[i] = part_of(dtype, part, value);
+      }
     }
   }
 }

@@ -16,24 +16,30 @@ struct SkinnyShared {
   typename Type::Sum sum[kMaxSplits][kSums][kTileOutputs][kRows];
 };
 
-// The lane's part of a step of 8 rows from `row` on; zero for rows that are not there.
-SC_DEVICE void load_inputs(const char* rows, int64_t stride, int row, int num_rows, int step,
-                           uint32_t (&b)[2]) {
-  b[0] = b[1] = 0;
-  const int own = row + lane_index() / 4;
-  if (own >= num_rows) return;
-  memcpy(b, rows + own * stride + step * kStepBytes + lane_index() % 4 * 8, sizeof(b));
-}
+// Rows of x that were prepared (gemm_inputs_cuda.cuh), from `row` on.
+struct PreparedRows {
+  DeviceInputs inputs;
+  int row, num_rows;
 
-template <typename Type, bool kGated, int kColumns>
-SC_DEVICE void multiply_run(const GemmArgs& args, int tile, int row, int parts,
-                            SkinnyShared<Type, kGated, kColumns>& memory) {
+  // The lane's part of a step of 8 rows, the c-th such; zero for rows that are not there.
+  SC_DEVICE void load(int part, int c, int step, uint32_t (&b)[2]) const {
+    b[0] = b[1] = 0;
+    const int own = row + 8 * c + lane_index() / 4;
+    if (own >= num_rows) return;
+    memcpy(b,
+           inputs.prepared + part * inputs.part + own * inputs.stride + step * kStepBytes +
+               lane_index() % 4 * 8,
+           sizeof(b));
+  }
+  SC_DEVICE float factor(int r) const { return inputs.factors[row + r]; }
+};
+
+template <typename Type, bool kGated, int kColumns, typename Rows>
+SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, int parts,
+                            const Split& split, SkinnyShared<Type, kGated, kColumns>& memory) {
   using Sum = typename Type::Sum;
   constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
-  const Matrix& weight = args.weight;
-  const DeviceInputs inputs = inputs_of(args, parts);
-  const Split split = split_of(weight.k, weight.dtype);
-  const int run = warp_index(), rows = *args.num_rows;
+  const int run = warp_index();
   const int begin = run * split.steps;
   const int end =
       begin + split.steps < split.steps_in_all ? begin + split.steps : split.steps_in_all;
@@ -55,7 +61,7 @@ SC_DEVICE void multiply_run(const GemmArgs& args, int tile, int row, int parts,
     for (int c = 0; c < kColumns; ++c) {
       for (int p = 0; p < parts; ++p) {
         uint32_t b[2];
-        load_inputs(inputs.prepared + p * inputs.part, inputs.stride, row + 8 * c, rows, step, b);
+        rows.load(p, c, step, b);
         SC_UNROLL
         for (int m = 0; m < kMatrices; ++m) {
           // Floating-point parts go into one sum, those of integers stay apart.
@@ -73,7 +79,26 @@ SC_DEVICE void multiply_run(const GemmArgs& args, int tile, int row, int parts,
   });
 }
 
-// Blocks: tiles x groups of 8 kColumns rows. Threads: one warp for each run of K.
+// A tile of outputs of the rows from `row` on, by all threads of a block: at least a warp for each
+// run of K.
+template <typename Type, bool kGated, int kColumns, typename Rows>
+SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, int tile, int row, int parts,
+                           SkinnyShared<Type, kGated, kColumns>& memory) {
+  const Split split = split_of(args.weight.k, Type::kType);
+  if (warp_index() < split.runs) {
+    multiply_run<Type, kGated, kColumns>(args.weight, rows, tile, parts, split, memory);
+  }
+  sync_block();
+  finish_block<Type, kGated>(
+      args, [&](int r) { return rows.factor(r); }, row, 8 * kColumns, tile, 1,
+      [&](int s, int output, int r) {
+        typename Type::Sum sum = memory.sum[0][s][output][r];
+        for (int run = 1; run < split.runs; ++run) sum += memory.sum[run][s][output][r];
+        return sum;
+      });
+}
+
+// Blocks: tiles x groups of 8 kColumns rows.
 template <typename Type, bool kGated, int kColumns>
 SC_KERNEL(kSkinnyThreads, 2)
 skinny_kernel(GemmArgs args, int parts, int row_groups) {
@@ -81,18 +106,8 @@ skinny_kernel(GemmArgs args, int parts, int row_groups) {
   const int tile = block_index() / row_groups;
   const int row = block_index() % row_groups * Memory::kRows;
   if (row >= *args.num_rows) return;
-  Memory& memory = shared<Memory>();
-  multiply_run<Type, kGated, kColumns>(args, tile, row, parts, memory);
-  sync_block();
-  const int runs = block_threads() / kWarpLanes;
-  finish_block<Type, kGated>(args, inputs_of(args, parts), row, Memory::kRows, tile, 1,
-                             [&](int s, int output, int r) {
-                               typename Type::Sum sum = memory.sum[0][s][output][r];
-                               for (int run = 1; run < runs; ++run) {
-                                 sum += memory.sum[run][s][output][r];
-                               }
-                               return sum;
-                             });
+  skinny_tile(args, PreparedRows{inputs_of(args, parts), row, *args.num_rows}, tile, row, parts,
+              shared<Memory>());
 }
 
 }  // namespace speccascade

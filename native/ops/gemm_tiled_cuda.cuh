@@ -130,8 +130,9 @@ tiled_kernel(GemmArgs args, int parts, int row_groups) {
     memory.sums[m * kParts + p][8 * c + row_of_sum(i)][output] = totals[m][p][c][i];
   });
   sync_block();
-  finish_block<Type, kGated>(args, inputs, row, Shape::kRows, tile - warp_index(), kTiledWarps,
-                             [&](int s, int output, int r) { return memory.sums[s][r][output]; });
+  finish_block<Type, kGated>(
+      args, [&](int r) { return inputs.factors[row + r]; }, row, Shape::kRows, tile - warp_index(),
+      kTiledWarps, [&](int s, int output, int r) { return memory.sums[s][r][output]; });
 }
 
 }  // namespace speccascade
