@@ -26,6 +26,8 @@ const bounds = [
     shared: 1024,
     reason: '1 block of 512 threads',
   },
+  { name: /^pass_kernel/, registers: 128, shared: 32768, reason: '2 blocks of 256, 1 planned' },
+  { name: /^draft_loop_kernel/, registers: 128, shared: 32768, reason: '1 block of 512' },
   { name: /^distribution_kernel/, registers: 64, shared: 4096, reason: '2 blocks of 512' },
   { name: /^row_kernel/, registers: 64, shared: 4096, reason: '2 blocks of 512' },
   { name: /./, registers: 64, shared: 1024, reason: '8 of 128' },

@@ -118,9 +118,13 @@ class CudaStream final : public DeviceStream {
 
 class CudaDevice final : public Device {
  public:
-  explicit CudaDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {}
+  explicit CudaDevice(int index) : index_(index), name_("cuda:" + std::to_string(index)) {
+    check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index),
+          "counting multiprocessors");
+  }
 
   const std::string& name() const override { return name_; }
+  int multiprocessors() const override { return multiprocessors_; }
 
   void* allocate(size_t bytes) override {
     check(cudaSetDevice(index_), "selecting the device");
@@ -181,6 +185,7 @@ class CudaDevice final : public Device {
   }
 
   int index_;
+  int multiprocessors_ = 0;
   std::string name_;
 };
 

@@ -23,6 +23,7 @@
 
 #include <cstdint>
 
+#include "base/grid_barrier.h"
 #include "base/host_device.h"
 
 namespace speccascade {
@@ -32,12 +33,6 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 struct Words4 {
   uint32_t word[4];
-};
-
-// In device memory, zero before its first use; one for each kernel that may run at the same time.
-struct GridBarrier {
-  uint32_t arrived;
-  uint32_t generation;
 };
 
 }  // namespace speccascade

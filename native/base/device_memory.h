@@ -59,6 +59,8 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   virtual const std::string& name() const = 0;  // "cuda:0"
+  // Blocks of a kernel with barriers between them, of which each has one for itself.
+  virtual int multiprocessors() const = 0;
   // Zero-filled and aligned to 256 bytes. Throws ERR_OUT_OF_MEMORY with the bytes needed and free;
   // the device stays usable.
   virtual void* allocate(size_t bytes) = 0;

@@ -45,7 +45,8 @@ SC_KERNEL(kSlotThreads)
 cascade_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows rows,
                     LogitRows logits) {
   append_slot(
-      state.slots, rows, [&](int slot) { return cascade_slot_rows(state, cascade, model, slot); },
+      slot_of_thread(), state.slots, rows,
+      [&](int slot) { return cascade_slot_rows(state, cascade, model, slot); },
       [&](const DecoderRows& own, int slot) {
         append_cascade_slot(state, cascade, own, logits, model, slot);
       });
@@ -54,7 +55,7 @@ cascade_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows
 SC_KERNEL(kSlotThreads)
 cascade_lag_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows rows) {
   append_slot(
-      state.slots, rows,
+      slot_of_thread(), state.slots, rows,
       [&](int slot) {
         return SlotRows{lags(state, cascade, model, slot) ? cascade.most_behind : 0, 0};
       },

@@ -6,6 +6,7 @@
 #include "decode/copy_writer.h"
 #include "decode/level_writer.h"
 #include "decode/verify.h"
+#include "ops/persistent.h"
 
 namespace speccascade {
 
@@ -30,6 +31,23 @@ void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling
 void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      const CacheTable& drafter, const DecoderRows& rows, const LogitRows& logits,
                      void* stream);
+// All rounds of a step's drafts, after open_drafts_cuda, in one kernel that stays on the device:
+// rows, the drafter's pass, distributions, levels, until no draft is open or for so many rounds.
+// The bits are those of the kernels round by round.
+struct DraftLoop {
+  SequenceState state;
+  SlotSampling sampling;
+  DraftShape shape;
+  CacheTable drafter;
+  DecoderRows rows;
+  LogitRows logits;
+  DraftDistributions drafts;
+  AdaptiveLength lengths;
+  DistributionArgs distribution;
+  PersistentPass pass;
+  int rounds;
+};
+void draft_loop_cuda(const DraftLoop& loop, void* stream);
 // AdaptiveLength::learn() of every active slot.
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
 

@@ -30,6 +30,8 @@ void extend_drafts_cuda(const SequenceState&, const SlotSampling&, const DraftSh
   absent();
 }
 
+void draft_loop_cuda(const DraftLoop&, void*) { absent(); }
+
 void learn_lengths_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }
 
 void catch_up_rows_cuda(const SequenceState&, const CacheTable&, int, const DecoderRows&, void*) {

@@ -1,6 +1,6 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
-#include "ops/row_math_cuda.cuh"
+#include "decode/level_draft_cuda.cuh"
 
 namespace speccascade {
 
@@ -24,12 +24,7 @@ SC_KERNEL(kMaxRowThreads, 1)
 extend_kernel(SequenceState state, SlotSampling sampling, DraftShape shape, CacheTable drafter,
               const int32_t* num_logits, LogitRows logits, DraftDistributions drafts,
               AdaptiveLength lengths) {
-  const int slot = block_index();
-  const LogitRange range = logits_of_slot(logits, *num_logits, slot);
-  if (range.begin == range.end) return;
-  drafts.scratch += static_cast<int64_t>(slot) * drafts.vocabulary;
-  LevelWriter<BlockMath>(state, sampling, shape, drafts, lengths, slot)
-      .extend(drafter, logits, range.begin, range.end);
+  extend_slot(state, sampling, shape, drafter, *num_logits, logits, drafts, lengths, block_index());
 }
 
 }  // namespace

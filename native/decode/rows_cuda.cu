@@ -12,7 +12,8 @@ SC_KERNEL(kSlotThreads)
 verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, LogitRows logits,
                    SlotSampling sampling) {
   append_slot(
-      state.slots, rows, [&](int slot) { return verify_slot_rows(state, target, sampling, slot); },
+      slot_of_thread(), state.slots, rows,
+      [&](int slot) { return verify_slot_rows(state, target, sampling, slot); },
       [&](const DecoderRows& own, int slot) {
         append_verify_slot(state, target, own, logits, sampling, slot);
       });
@@ -21,17 +22,14 @@ verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, Log
 SC_KERNEL(kSlotThreads)
 draft_rows_kernel(SequenceState state, SlotSampling sampling, CacheTable drafter, DecoderRows rows,
                   LogitRows logits) {
-  append_slot(
-      state.slots, rows, [&](int slot) { return draft_slot_rows(state, sampling, drafter, slot); },
-      [&](const DecoderRows& own, int slot) {
-        append_draft_slot(state, sampling, drafter, own, logits, slot);
-      });
+  append_drafting_slot(state, sampling, drafter, rows, logits, slot_of_thread());
 }
 
 SC_KERNEL(kSlotThreads)
 catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderRows rows) {
   append_slot(
-      state.slots, rows, [&](int slot) { return catch_up_slot_rows(state, drafter, most, slot); },
+      slot_of_thread(), state.slots, rows,
+      [&](int slot) { return catch_up_slot_rows(state, drafter, most, slot); },
       [&](const DecoderRows& own, int slot) {
         append_catch_up_slot(state, drafter, most, own, slot);
       });

@@ -249,6 +249,7 @@ class EmulatedStream final : public DeviceStream {
 class EmulatedDevice final : public Device {
  public:
   const std::string& name() const override { return name_; }
+  int multiprocessors() const override { return kMultiprocessors; }
 
   void* allocate(size_t bytes) override {
     check_not_recording("an allocation");

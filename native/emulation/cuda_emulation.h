@@ -34,6 +34,8 @@ constexpr int kWarp = 32;
 
 // As many blocks as may wait for each other.
 constexpr int kMaxLiveBlocks = 8;
+// As many as kernels that plan for the device have: each costs the fibres of a block.
+constexpr int kMultiprocessors = 2;
 
 enum class Order { kForward, kReverse, kRandom };
 

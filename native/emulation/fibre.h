@@ -1,8 +1,9 @@
-// A thread of an emulated block: a ucontext of its own, announced to the address sanitizer.
+// A thread of an emulated block: a stack of its own, announced to the address sanitizer.
 #pragma once
 
-#include <setjmp.h>
+#if !defined(__x86_64__)
 #include <ucontext.h>
+#endif
 
 #include <cstddef>
 #include <memory>
@@ -18,6 +19,8 @@ class FibreStack {
   FibreStack& operator=(const FibreStack&) = delete;
   char* base() const;
   size_t bytes() const;
+  // Fibres that are abandoned leave the red zones of their frames behind.
+  void forget_frames();
 
  private:
   void* mapping_;
@@ -39,14 +42,13 @@ class Fibre {
   void suspend();
 
  private:
-  // Where to go on. swapcontext() is a system call, which kernels of many small blocks would spend
-  // their time in, so it is left to the first switch and to the sanitizer's builds, whose longjmp()
-  // forgets red zones.
-  struct Context {
-    ucontext_t entry = {};
-    jmp_buf jump;
-    bool entered = false;
-  };
+  // Where to go on. swapcontext() is a system call, and under the address sanitizer it clears what
+  // is known of a whole stack: kernels of many threads would spend their time in it.
+#if defined(__x86_64__)
+  using Context = void*;  // the stack pointer, above the registers that a callee keeps
+#else
+  using Context = ucontext_t;
+#endif
 
   static void enter();
   static void swap(Context& from, Context& to);
@@ -54,8 +56,8 @@ class Fibre {
   std::unique_ptr<FibreStack> stack_;
   Body body_ = nullptr;
   bool idle_ = false;  // has ended a body and can run another one
-  Context own_;
-  Context outside_;
+  Context own_ = {};
+  Context outside_ = {};
   const void* outside_stack_ = nullptr;
   size_t outside_bytes_ = 0;
 };

@@ -63,6 +63,7 @@ struct Machine {
   Schedule schedule;
   std::vector<std::unique_ptr<Block>> blocks;
   size_t alive = 0;  // blocks of the present launch
+  int at_grid_barrier = 0;
   Block* block = nullptr;
   Thread* thread = nullptr;
   const std::function<void()>* body = nullptr;
@@ -213,6 +214,7 @@ void run_grid(int blocks, int threads, bool barriers, const std::function<void()
   const size_t live = barriers ? static_cast<size_t>(blocks) : 1;
   while (m.blocks.size() < live) m.blocks.push_back(std::make_unique<Block>());
   m.alive = live;
+  m.at_grid_barrier = 0;
   const std::vector<int> order = ordered(m, blocks);
   for (size_t begin = 0; begin < order.size(); begin += live) {
     for (size_t i = 0; i < live; ++i) {
@@ -240,14 +242,10 @@ void sync_grid() {
   if (m.alive != static_cast<size_t>(thread.place.blocks)) {
     stop_thread("a grid barrier in a launch without them");
   }
-  thread.wait = Wait::kGrid;
-  for (size_t b = 0; b < m.alive; ++b) {
-    for (int t = 0; t < thread.place.threads; ++t) {
-      if (m.blocks[b]->threads[static_cast<size_t>(t)]->wait != Wait::kGrid) {
-        return thread.fibre.suspend();
-      }
-    }
+  if (++m.at_grid_barrier < thread.place.threads * thread.place.blocks) {
+    return suspend(thread, Wait::kGrid);
   }
+  m.at_grid_barrier = 0;
   for (size_t b = 0; b < m.alive; ++b) {
     for (int t = 0; t < thread.place.threads; ++t) {
       m.blocks[b]->threads[static_cast<size_t>(t)]->wait = Wait::kNone;

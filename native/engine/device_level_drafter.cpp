@@ -93,7 +93,13 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
     lane_.decoder.queue(stream);
     caught_up_cuda(state, cache, most, queue);
   }
-  for (int round = 0; round < rounds % kMostPasses; ++round) {
+  const int drafting = rounds % kMostPasses;
+  if (const PersistentPass* pass = lane_.decoder.persistent(stream)) {
+    return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
+                            rows_.distribution(sampling), *pass, drafting},
+                           queue);
+  }
+  for (int round = 0; round < drafting; ++round) {
     draft_rows_cuda(state, sampling, cache, rows, logits, queue);
     lane_.decoder.queue(stream);
     distribution_cuda(rows_.distribution(sampling), queue);

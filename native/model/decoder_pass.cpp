@@ -9,6 +9,10 @@ namespace speccascade {
 
 namespace {
 
+// Of the program: norms and products that read rows of queries, keys, feed-forward; attention.
+constexpr int kOpsOfLayer = 12;
+constexpr int kOpsAround = 4;
+
 size_t area(int rows, int columns) {
   return static_cast<size_t>(rows) * static_cast<size_t>(columns);
 }
@@ -49,7 +53,8 @@ DecoderPass::DecoderPass(const Model& model, PassMemory& memory, const Limits& l
       attended_(memory, area(limits.max_rows, model.config.inner())),
       feed_forward_(memory, area(limits.max_rows, model.config.d_ff)),
       logits_(memory, area(limits.max_logits, model.config.vocab_size), HostSide::kPageable),
-      scratch_(memory, scratch_bytes(model, limits, self, cross)) {}
+      scratch_(memory, scratch_bytes(model, limits, self, cross)),
+      persistent_(model, memory, kOpsAround + model.config.num_decoder_layers * kOpsOfLayer) {}
 
 size_t DecoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + query_.bytes() + attended_.bytes() +
@@ -63,7 +68,13 @@ const DecoderRows& DecoderPass::device_rows() {
 
 void DecoderPass::queue(DeviceStream& stream) {
   if (program_.ops().empty()) emit();
+  if (persistent_.on()) return model_.backend->run_persistent(persistent_.pass(stream), &stream);
   model_.backend->run(program_, model_.threads, &stream);
+}
+
+const PersistentPass* DecoderPass::persistent(DeviceStream& stream) {
+  if (program_.ops().empty()) emit();
+  return persistent_.on() ? &persistent_.pass(stream) : nullptr;
 }
 
 void DecoderPass::run() {
@@ -73,8 +84,10 @@ void DecoderPass::run() {
     node_parent_.to_device();
     self_.to_device();
     cross_.to_device();
-    memory_.repeat(graphs_,
-                   [this] { model_.backend->run(program_, model_.threads, memory_.stream()); });
+    memory_.repeat(graphs_, [this] {
+      if (memory_.on_device()) return queue(*memory_.stream());
+      model_.backend->run(program_, model_.threads, nullptr);
+    });
     logits_.to_host(area(*rows_.num_logits, model_.config.vocab_size));
   });
 }
@@ -97,6 +110,7 @@ void DecoderPass::emit() {
   program_.add(last);
   program_.add(
       multiply(normed_.data(), model_.weights.head, logits_.device(), Epilogue::kStore, wanted));
+  persistent_.take(program_);
 }
 
 void DecoderPass::emit_layer(int index) {

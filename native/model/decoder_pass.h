@@ -5,6 +5,7 @@
 #include "model/caches.h"
 #include "model/model.h"
 #include "model/pass_memory.h"
+#include "model/persistent_form.h"
 #include "ops/program.h"
 
 namespace speccascade {
@@ -29,6 +30,10 @@ class DecoderPass {
   // Where kernels fill the rows: theirs, and what computes them. Nothing is copied, nothing waits.
   const DecoderRows& device_rows();
   void queue(DeviceStream& stream);
+  // The pass as one kernel walks it; null where kernels run it one by one.
+  const PersistentPass* persistent(DeviceStream& stream);
+  // How often its blocks meet; 0: kernels run the pass one by one.
+  int phases() const { return persistent_.phases(); }
   float* device_logits() const { return logits_.device(); }
   // [num_logits, V] f32, the host's
   float* logits() const { return logits_.host(); }
@@ -52,6 +57,7 @@ class DecoderPass {
   SharedArray<float> logits_;
   PassArray<char> scratch_;
   Program program_;
+  PersistentForm persistent_;
   GraphCache graphs_;
 };
 

@@ -57,6 +57,7 @@ std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSourc
   active_isa();  // an instruction set that cannot be had fails here, not in the first pass
   auto model = std::make_shared<Model>();
   model->backend = &backend;
+  model->executor = options.executor;
   if (backend.open_device != nullptr) model->device = backend.open_device(index);
   model->dtype = choose_dtype(options.dtype, model->device != nullptr);
   model->threads =

@@ -11,6 +11,10 @@
 
 namespace speccascade {
 
+// What runs the decoder's passes on a device: kernels one by one, or, where there is code for it,
+// one that stays (ops/persistent.h).
+enum class Executor { kByShape, kKernels, kPersistent };
+
 struct Model {
   T5Config config;
   T5Weights weights;
@@ -18,6 +22,7 @@ struct Model {
   const Backend* backend = &cpu_backend();  // what the weights are packed for
   std::shared_ptr<Device> device;           // where they lie; null: in the host's memory
   int threads = 1;                          // upper bound of pool threads one operation uses
+  Executor executor = Executor::kByShape;
   LoadReport report;
 
   size_t memory_bytes() const { return weights.bytes(); }
@@ -36,6 +41,7 @@ struct ModelOptions {
   std::string dtype = "auto";        // "auto", "f32", "bf16", "int8"; on CUDA "f16" too
   int threads = 0;                   // 0: all cores
   const Backend* backend = nullptr;  // null: that of the device
+  Executor executor = Executor::kByShape;
 };
 
 // Loads and converts once. Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_DEVICE,

@@ -8,6 +8,7 @@
 #include "base/device_memory.h"
 #include "base/random_weight.h"
 #include "ops/packed_matrix.h"
+#include "ops/persistent.h"
 #include "ops/program.h"
 
 namespace speccascade {
@@ -40,6 +41,8 @@ struct Backend {
   // On the host: runs the list to its end, on at most `threads` pool threads. On a device: queues
   // it on `stream`.
   void (*run)(const Program& program, int threads, DeviceStream* stream);
+  // On devices: queues one kernel that walks it. Null elsewhere.
+  void (*run_persistent)(const PersistentPass& pass, DeviceStream* stream);
 };
 
 const Backend& cpu_backend();

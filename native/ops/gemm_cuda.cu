@@ -17,6 +17,11 @@ constexpr int groups_of_size(int count, int size) { return (count + size - 1) / 
 
 int parts_of(const Matrix& weight) { return weight.dtype == DType::kInt8 ? 2 : weight.parts; }
 
+// One block per row of the pass.
+SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, int parts) {
+  if (block_index() < *args.num_rows) prepare_row(args, parts, block_index());
+}
+
 template <typename Type, bool kGated, int kColumns>
 void launch_skinny(const GemmArgs& args, void* stream) {
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");

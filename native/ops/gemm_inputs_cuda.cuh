@@ -83,10 +83,8 @@ SC_DEVICE int8_t byte_of(int part, float value) {
   return static_cast<int8_t>(part == 0 ? upper : whole - 256 * upper);
 }
 
-// One block per row of the pass.
-SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, int parts) {
-  const int row = block_index();
-  if (row >= *args.num_rows) return;
+// A row, by a block of kPrepareThreads.
+SC_DEVICE void prepare_row(const GemmArgs& args, int parts, int row) {
   const int k = args.weight.k;
   const DType dtype = args.weight.dtype;
   const int64_t source = args.in_rows ? args.in_rows[row] : row;

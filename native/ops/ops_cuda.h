@@ -11,6 +11,7 @@
 #include "ops/decoder_rows.h"
 #include "ops/embed.h"
 #include "ops/gemm.h"
+#include "ops/persistent.h"
 #include "ops/program.h"
 #include "ops/rms_norm.h"
 #include "ops/sampling.h"
@@ -56,6 +57,9 @@ void fill_random_cuda(const RandomFill& fill, void* stream);
 
 // Queues the whole list, op by op.
 void run_cuda(const Program& program, void* stream);
+
+// Walks a pass in one kernel, with the bits of run_cuda.
+void run_persistent_cuda(const PersistentPass& pass, void* stream);
 
 // run() does not wait: who reads results copies them and waits for the stream. Without nvcc its
 // device cannot be opened (ERR_DEVICE) and the rest is null.

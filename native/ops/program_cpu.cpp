@@ -86,8 +86,8 @@ void run_on_host(const Program& program, int threads, DeviceStream*) { run_cpu(p
 }  // namespace
 
 const Backend& cpu_backend() {
-  static const Backend backend = {packed_bytes,       pack_cpu_rows, nullptr,
-                                  gemm_scratch_bytes, nullptr,       run_on_host};
+  static const Backend backend = {packed_bytes, pack_cpu_rows, nullptr, gemm_scratch_bytes,
+                                  nullptr,      run_on_host,   nullptr};
   return backend;
 }
 

@@ -11,6 +11,11 @@ void queue(const Program& program, int, DeviceStream* stream) {
   run_cuda(program, stream->handle());
 }
 
+void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
+  stream->activate();
+  run_persistent_cuda(pass, stream->handle());
+}
+
 }  // namespace
 
 void run_cuda(const Program& program, void* stream) {
@@ -43,7 +48,8 @@ void run_cuda(const Program& program, void* stream) {
 
 const Backend& cuda_backend() {
   static const Backend backend = {device_matrix_bytes,     pack_device_rows, fill_random_cuda,
-                                  gemm_scratch_bytes_cuda, open_cuda_device, queue};
+                                  gemm_scratch_bytes_cuda, open_cuda_device, queue,
+                                  queue_persistent};
   return backend;
 }
 

@@ -6,7 +6,8 @@
 namespace speccascade {
 
 const Backend& cuda_backend() {
-  static const Backend backend = {nullptr, nullptr, nullptr, nullptr, open_cuda_device, nullptr};
+  static const Backend backend = {nullptr,          nullptr, nullptr, nullptr,
+                                  open_cuda_device, nullptr, nullptr};
   return backend;
 }
 

@@ -1,6 +1,6 @@
 // RowMath (row_math.h) for a block of a GPU: all threads of the block make each pass together, with
-// the same arguments, and get the same result. Sums are made in double in an order that the block's
-// size and the row's length alone decide.
+// the same arguments, and get the same result. Sums are made in double in an order that the row's
+// length alone decides; a block has row_threads() of it, or more.
 //
 // Every pass that writes has a barrier before and after, so that what it writes may be read at once
 // by any thread, and what it overwrites was read by all.
@@ -17,7 +17,9 @@ namespace speccascade {
 constexpr int kMaxRowThreads = 512;
 constexpr int kMaxRowWarps = kMaxRowThreads / kWarpLanes;
 
-inline int row_threads(int vocabulary) {
+// Of a kernel over rows of this length. A block may have more, which have no entries: sums depend
+// on this number.
+SC_HOST_DEVICE inline int row_threads(int vocabulary) {
   const int threads = (vocabulary / 8 + kWarpLanes - 1) / kWarpLanes * kWarpLanes;
   if (threads < kWarpLanes) return kWarpLanes;
   return threads < kMaxRowThreads ? threads : kMaxRowThreads;
@@ -30,13 +32,19 @@ struct RowPartials {
   int found;
 };
 
+// Where this thread's entries begin; the next is row_threads(count) on.
+SC_DEVICE int first_entry(int count) {
+  return thread_index() < row_threads(count) ? thread_index() : count;
+}
+
 // A warp's consecutive part of a row, for passes that go by the order of entries.
 struct RowSegment {
   int begin, end;
 };
 
 SC_DEVICE RowSegment row_segment(int count) {
-  const int length = (count + block_threads() - 1) / block_threads() * kWarpLanes;
+  const int threads = row_threads(count);
+  const int length = (count + threads - 1) / threads * kWarpLanes;
   const int begin = warp_index() * length;
   if (begin >= count) return {count, count};
   return {begin, count - begin < length ? count : begin + length};
@@ -154,7 +162,7 @@ struct BlockMath {
     const float inverse = temperature > 1e-30f ? 1.0f / temperature : 1e30f;
     double own = 0.0;
     sync_block();
-    for (int v = thread_index(); v < count; v += block_threads()) {
+    for (int v = first_entry(count); v < count; v += row_threads(count)) {
       out[v] = expf((logits[v] - max) * inverse);
       own += static_cast<double>(out[v]);
     }
@@ -169,7 +177,7 @@ struct BlockMath {
                                              float* out) {
     double own = 0.0;
     sync_block();
-    for (int v = thread_index(); v < count; v += block_threads()) {
+    for (int v = first_entry(count); v < count; v += row_threads(count)) {
       const float difference = a[v] > b[v] ? a[v] - b[v] : 0.0f;
       out[v] = difference;
       own += static_cast<double>(difference);
@@ -184,7 +192,7 @@ struct BlockMath {
   template <typename Term>
   static SC_DEVICE float sum_of(int count, const Term& term) {
     double own = 0.0;
-    for (int v = thread_index(); v < count; v += block_threads()) {
+    for (int v = first_entry(count); v < count; v += row_threads(count)) {
       own += static_cast<double>(term(v));
     }
     return static_cast<float>(block_sum(own));

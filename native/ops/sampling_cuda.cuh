@@ -134,7 +134,7 @@ SC_DEVICE void filter_row(float* probs, int count, int top_k, float top_p) {
     kept = select(probs, count, target, mass);
   }
   double own = 0.0;
-  for (int v = thread_index(); v < count; v += block_threads()) {
+  for (int v = first_entry(count); v < count; v += row_threads(count)) {
     if (kept.keeps(bits_of(probs[v]), v)) own += static_cast<double>(probs[v]);
   }
   const double total = block_sum(own);

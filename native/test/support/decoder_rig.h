@@ -35,6 +35,9 @@ class DecoderRig {
   // One pass over the nodes of all these slots; the logits of each node, in order of the call.
   std::vector<std::vector<Logits>> run(const std::vector<SlotNodes>& slots);
 
+  // Of the pass, after a run.
+  int phases() const { return decoder_.phases(); }
+
   // Commits the nodes of `path` (parents first) and forgets the slot's others.
   void keep(int slot, const std::vector<int>& path);
 

@@ -10,7 +10,8 @@ namespace speccascade::test {
 
 // Like random_model of tiny_models.h.
 inline std::shared_ptr<const Model> emulated_model(const T5Config& config, uint64_t seed,
-                                                   const char* dtype) {
+                                                   const char* dtype,
+                                                   Executor executor = Executor::kByShape) {
   ModelSource source;
   source.seed = seed;
   ModelOptions options;
@@ -18,6 +19,7 @@ inline std::shared_ptr<const Model> emulated_model(const T5Config& config, uint6
   options.dtype = dtype;
   options.threads = 1;
   options.backend = &cuda_backend();
+  options.executor = executor;
   return load_model(config, source, options, {});
 }
 

@@ -1,0 +1,123 @@
+// Rows of x that a product rounds itself, as it reads them, with the norm before it: what is
+// prepared in launches of their own elsewhere (gemm_inputs_cuda.cuh), to the bit.
+#pragma once
+
+#include "ops/gemm_inputs_cuda.cuh"
+#include "ops/row_ops_cuda.cuh"
+
+namespace speccascade {
+
+constexpr int kOwnRows = 8;  // of a tile
+
+// Of the rows from `row` on; the block has kNormThreads threads or more.
+struct OwnRowsShared {
+  float squares[kOwnRows][kNormWarps];
+  uint32_t magnitude[kOwnRows][kNormWarps];
+  float factor[kOwnRows];  // of the norm
+  RowScale scale[kOwnRows];
+};
+
+// Four consecutive values, read at once.
+struct alignas(16) Values4 {
+  float value[4];
+};
+
+template <typename Type>
+struct OwnRows {
+  static constexpr int kValues =
+      8 / static_cast<int>(dtype_bytes(Type::kType));  // of a lane's step
+
+  const GemmArgs& args;
+  const RmsNormArgs& norm;
+  int row, num_rows;
+  OwnRowsShared& memory;
+
+  SC_DEVICE const float* input(int own) const {
+    if (norm.x != nullptr) return norm_input(norm, own);
+    const int64_t source = args.in_rows ? args.in_rows[own] : own;
+    return args.x + source * args.ldx;
+  }
+  // Entry i of row `row + r`, before it is scaled.
+  SC_DEVICE float entry(float x, int r, int i) const {
+    return norm.x != nullptr ? normalised(norm, x, memory.factor[r], i) : x;
+  }
+
+  // By all threads, before the first load().
+  SC_DEVICE void measure() const {
+    if (norm.x != nullptr) measure_norms();
+    if constexpr (Type::kScaled) measure_scales();
+  }
+
+  // As PreparedRows'.
+  SC_DEVICE void load(int part, int, int step, uint32_t (&b)[2]) const {
+    b[0] = b[1] = 0;
+    const int r = lane_index() / 4;
+    if (row + r >= num_rows) return;
+    const int k = args.weight.k, first = (step * 4 + lane_index() % 4) * kValues;
+    const float* x = input(row + r);
+    const float before = Type::kScaled ? memory.scale[r].before : 1.0f;
+    SC_UNROLL
+    for (int four = 0; four < kValues; four += 4) {
+      const int begin = first + four;
+      Values4 values = {};
+      if (begin + 4 <= k && k % 4 == 0) {
+        values = *reinterpret_cast<const Values4*>(x + begin);
+      } else {
+        for (int i = 0; i < 4 && begin + i < k; ++i) values.value[i] = x[begin + i];
+      }
+      SC_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (begin + i >= k) continue;
+        const float value = entry(values.value[i], r, begin + i) * before;
+        if (Type::kType == DType::kInt8) {
+          const uint32_t byte = static_cast<uint8_t>(byte_of(part, value));
+          b[four / 4] |= byte << (8 * i);
+        } else {
+          const uint32_t bits = part_of(Type::kType, part, value);
+          b[i / 2] |= bits << (16 * (i % 2));
+        }
+      }
+    }
+  }
+  SC_DEVICE float factor(int r) const { return memory.scale[r].after; }
+
+ private:
+  // The rows that there are, which the block's first warps measure.
+  SC_DEVICE int rows_to_measure() const {
+    if (warp_index() >= kNormWarps) return 0;
+    return num_rows - row < kOwnRows ? num_rows - row : kOwnRows;
+  }
+
+  SC_DEVICE void measure_norms() const {
+    const int rows = rows_to_measure(), own = thread_index();
+    for (int r = 0; r < rows; ++r) {
+      const float squares = squares_of_warp(norm, input(row + r));
+      if (lane_index() == 0) memory.squares[r][warp_index()] = squares;
+    }
+    sync_block();
+    if (own < rows) memory.factor[own] = norm_factor(norm, memory.squares[own]);
+    sync_block();
+  }
+
+  SC_DEVICE void measure_scales() const {
+    const int rows = rows_to_measure(), own = thread_index();
+    for (int r = 0; r < rows; ++r) {
+      const float* x = input(row + r);
+      uint32_t largest = 0;
+      for (int i = own; i < args.weight.k; i += kNormThreads) {
+        take_magnitude(largest, entry(x[i], r, i));
+      }
+      largest = warp_magnitude(largest);
+      if (lane_index() == 0) memory.magnitude[r][warp_index()] = largest;
+    }
+    sync_block();
+    if (own < rows) {
+      uint32_t largest = 0;
+      for (const uint32_t one : memory.magnitude[own]) largest = one > largest ? one : largest;
+      memory.scale[own] = row_scale(Type::kType, largest);
+    }
+    sync_block();
+  }
+};
+
+}  // namespace speccascade

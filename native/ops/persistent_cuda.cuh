@@ -1,0 +1,148 @@
+// A pass walked by the blocks of one kernel. Each operation is cut as its own kernel would be; the
+// blocks take the pieces in turns and meet where a phase ends. A row has the bits that the kernels
+// of run_cuda give it.
+#pragma once
+
+#include "ops/attention_cuda.cuh"
+#include "ops/gemm_own_rows_cuda.cuh"
+#include "ops/gemm_skinny_cuda.cuh"
+#include "ops/persistent.h"
+
+namespace speccascade {
+
+constexpr int kPersistentThreads = kSkinnyThreads;  // at least
+static_assert(kPersistentThreads >= kNormThreads && kPersistentThreads >= kAttentionThreads);
+
+// The sums of whatever product is made: one at a time.
+struct PersistentSums {
+  alignas(16) char bytes[sizeof(SkinnyShared<Int8, true, 1>)];
+};
+
+// The operation at hand and the next one, which comes while others are waited for.
+struct PhaseOps {
+  alignas(16) char bytes[2][sizeof(PhaseOp)];
+};
+
+SC_DEVICE const PhaseOp& fetched_op(int index) {
+  return *static_cast<const PhaseOp*>(
+      static_cast<const void*>(shared<PhaseOps>().bytes[index % 2]));
+}
+
+template <typename Type, bool kGated>
+SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
+  using Memory = SkinnyShared<Type, kGated, 1>;
+  static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
+  const GemmArgs& args = step.op.gemm;
+  const int num_rows = *args.num_rows;
+  const int tiles = tiles_of(args.weight.n);
+  const int tile = piece % tiles, row = piece / tiles * kOwnRows;
+  const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
+  rows.measure();
+  skinny_tile<Type, kGated, 1>(
+      args, rows, tile, row, Type::kSums == 2 ? 2 : args.weight.parts,
+      *static_cast<Memory*>(static_cast<void*>(shared<PersistentSums>().bytes)));
+}
+
+template <typename Type>
+SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
+  if (step.op.gemm.weight.gated) return product_piece<Type, true>(step, piece);
+  product_piece<Type, false>(step, piece);
+}
+
+// How many pieces an operation has this time.
+SC_DEVICE int pieces_of(const PhaseOp& step) {
+  const Op& op = step.op;
+  switch (op.kind) {
+    case OpKind::kEmbed:
+      return *op.embed.num_rows;
+    case OpKind::kGemm:
+      return tiles_of(op.gemm.weight.n) * ((*op.gemm.num_rows + kOwnRows - 1) / kOwnRows);
+    case OpKind::kResolveCacheRows:
+      return (*op.resolve_cache_rows.rows.num_rows + block_threads() - 1) / block_threads();
+    case OpKind::kSelfAttention:
+      return *op.self_attention.rows.num_rows * op.self_attention.heads;
+    case OpKind::kCrossAttention:
+      return *op.cross_attention.rows.num_rows * op.cross_attention.heads;
+    case OpKind::kRmsNorm:
+    case OpKind::kEncoderAttention:
+      break;
+  }
+  return 0;
+}
+
+// kThreads: that a block has at most.
+template <int kThreads>
+SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
+  const Op& op = step.op;
+  switch (op.kind) {
+    case OpKind::kEmbed:
+      return embed_row(op.embed, piece);
+    case OpKind::kGemm:
+      switch (op.gemm.weight.dtype) {
+        case DType::kBF16:
+          return product_piece<Bf16>(step, piece);
+        case DType::kF16:
+          return product_piece<F16>(step, piece);
+        case DType::kInt8:
+          return product_piece<Int8>(step, piece);
+        case DType::kF32:
+          break;
+      }
+      return;
+    case OpKind::kResolveCacheRows: {
+      const int row = piece * block_threads() + thread_index();
+      const ResolveCacheRowsArgs& args = op.resolve_cache_rows;
+      if (row < *args.rows.num_rows) resolve_cache_row(args, row);
+      return;
+    }
+    case OpKind::kSelfAttention: {
+      const int heads = op.self_attention.heads;
+      return attend_own<kNarrowHead, kThreads>(op.self_attention, piece / heads, piece % heads);
+    }
+    case OpKind::kCrossAttention: {
+      const int heads = op.cross_attention.heads;
+      return attend_encoded<kNarrowHead, kThreads>(op.cross_attention, piece / heads,
+                                                   piece % heads);
+    }
+    case OpKind::kRmsNorm:
+    case OpKind::kEncoderAttention:
+      break;
+  }
+}
+
+SC_DEVICE void fetch_op(const PersistentPass& pass, int index) {
+  static_assert(sizeof(PhaseOp) % sizeof(uint32_t) == 0, "copied by words");
+  const char* from = static_cast<const char*>(static_cast<const void*>(&pass.ops[index]));
+  char* to = shared<PhaseOps>().bytes[index % 2];
+  for (int i = thread_index() * 4; i < static_cast<int>(sizeof(PhaseOp));
+       i += block_threads() * 4) {
+    memcpy(to + i, from + i, sizeof(uint32_t));
+  }
+}
+
+// By all blocks; what was written before is seen by those that meet at pass.barrier first.
+template <int kThreads>
+SC_DEVICE void walk_pass(const PersistentPass& pass) {
+  const int blocks = grid_blocks();
+  int before = 0;  // pieces of the phase's other operations
+  fetch_op(pass, 0);
+  sync_block();
+  for (int i = 0; i < pass.count; ++i) {
+    const PhaseOp& step = fetched_op(i);
+    const int pieces = pieces_of(step);
+    const int first = (block_index() + blocks - before % blocks) % blocks;
+    for (int piece = first; piece < pieces; piece += blocks) {
+      run_piece<kThreads>(step, piece);
+      sync_block();
+    }
+    before = step.last != 0 ? 0 : before + pieces;
+    if (i + 1 < pass.count) fetch_op(pass, i + 1);
+    if (step.last != 0) {
+      sync_grid(pass.barrier);
+    } else {
+      sync_block();
+    }
+  }
+}
+
+}  // namespace speccascade
