@@ -26,7 +26,7 @@ if (status === 0) {
   for (const name of plots) {
     const svg = readFileSync(path.join(out, name), 'utf8');
     // What browsers show at each point is most of the file, and not shown in a page's picture.
-    const picture = svg.replace(/<title>[^<]*<\/title>/g, '');
+    const picture = svg.replace(/><title>[^<]*<\/title><\/\w+>/g, '/>');
     writeFileSync(path.join(root, 'docs', `methods-${name}`), picture);
   }
   console.log(`methods-table: wrote ${page} and its plot; its explanations are written by hand`);

@@ -4,6 +4,7 @@ import { linearScale, type Scale } from './plot-scale.ts';
 import { seriesOf, type Series, type Shape } from './plot-series.ts';
 
 export const plotFont = 'DejaVu Sans';
+const ink = '#111111';
 
 export interface Plot {
   title: string;
@@ -43,7 +44,7 @@ export function plotSvg(points: readonly Point[], plot: Plot): string {
   const height = header + tall + 10;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" ` +
-      `viewBox="0 0 ${width} ${height}" font-family="${plotFont}, sans-serif" font-size="12">`,
+      `viewBox="0 0 ${width} ${height}" font-family="${plotFont}, sans-serif" font-size="12" fill="${ink}">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     text(plot.title, { x: 16, y: 26, size: 17 }),
     text(plot.subtitle, { x: 16, y: 48, colour: '#555555' }),
@@ -118,13 +119,15 @@ function drawAxes(
   y: Scale,
   box: { x: number; y: number; right: number; bottom: number },
 ): string {
-  const line = (from: [number, number], to: [number, number], colour: string): string =>
-    `<path d="M${at(...from)}L${at(...to)}" stroke="${colour}" fill="none"/>`;
+  const { x: left, y: top, right, bottom } = box;
+  const grid = [
+    ...x.ticks.map((tick) => `M${at(x.at(tick), top)}V${round(bottom)}`),
+    ...y.ticks.map((tick) => `M${at(left, y.at(tick))}H${round(right)}`),
+  ];
+  const axes = `M${at(left, top)}V${round(bottom)}H${round(right)}`;
   return [
-    ...x.ticks.map((tick) => line([x.at(tick), box.y], [x.at(tick), box.bottom], '#e4e4e4')),
-    ...y.ticks.map((tick) => line([box.x, y.at(tick)], [box.right, y.at(tick)], '#e4e4e4')),
-    line([box.x, box.bottom], [box.right, box.bottom], '#333333'),
-    line([box.x, box.y], [box.x, box.bottom], '#333333'),
+    `<path d="${grid.join('')}" stroke="#e4e4e4" fill="none"/>`,
+    `<path d="${axes}" stroke="#333333" fill="none"/>`,
     ...x.ticks.map((tick) =>
       text(x.label(tick), { x: x.at(tick), y: box.bottom + 17, anchor: 'middle' }),
     ),
@@ -184,11 +187,13 @@ function text(
   what: string,
   place: { x: number; y: number; size?: number; anchor?: string; colour?: string },
 ): string {
-  const { x, y, size = 12, anchor = 'start', colour = '#111111' } = place;
-  return (
-    `<text x="${round(x)}" y="${round(y)}" font-size="${size}" text-anchor="${anchor}" ` +
-    `fill="${colour}">${escaped(what)}</text>`
-  );
+  const { x, y, size = 12, anchor = 'start', colour = ink } = place;
+  const styles = [
+    size === 12 ? '' : ` font-size="${size}"`,
+    anchor === 'start' ? '' : ` text-anchor="${anchor}"`,
+    colour === ink ? '' : ` fill="${colour}"`,
+  ];
+  return `<text x="${round(x)}" y="${round(y)}"${styles.join('')}>${escaped(what)}</text>`;
 }
 
 function at(x: number, y: number): string {
