@@ -37,6 +37,7 @@ DistributionArgs DeviceRows::distribution(const SlotSampling& sampling) const {
   args.best = field(4);
   args.log_sum = log_sum_.data();
   args.row_status = field(5);
+  args.peaks = lane_.decoder.device_peaks();
   return args;
 }
 

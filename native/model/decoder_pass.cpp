@@ -53,12 +53,13 @@ DecoderPass::DecoderPass(const Model& model, PassMemory& memory, const Limits& l
       attended_(memory, area(limits.max_rows, model.config.inner())),
       feed_forward_(memory, area(limits.max_rows, model.config.d_ff)),
       logits_(memory, area(limits.max_logits, model.config.vocab_size), HostSide::kPageable),
+      peaks_(memory, model.device ? area(limits.max_logits, peaks_of(model.config.vocab_size)) : 0),
       scratch_(memory, scratch_bytes(model, limits, self, cross)),
       persistent_(model, memory, kOpsAround + model.config.num_decoder_layers * kOpsOfLayer) {}
 
 size_t DecoderPass::bytes() const {
   return hidden_.bytes() + normed_.bytes() + query_.bytes() + attended_.bytes() +
-         feed_forward_.bytes() + logits_.bytes() + scratch_.bytes();
+         feed_forward_.bytes() + logits_.bytes() + peaks_.bytes() + scratch_.bytes();
 }
 
 const DecoderRows& DecoderPass::device_rows() {
@@ -108,8 +109,10 @@ void DecoderPass::emit() {
     last.scale = 1.0f / std::sqrt(static_cast<float>(config.d_model));
   }
   program_.add(last);
-  program_.add(
-      multiply(normed_.data(), model_.weights.head, logits_.device(), Epilogue::kStore, wanted));
+  GemmArgs head =
+      multiply(normed_.data(), model_.weights.head, logits_.device(), Epilogue::kStore, wanted);
+  if (model_.device) head.peaks = peaks_.data();
+  program_.add(head);
   persistent_.take(program_);
 }
 

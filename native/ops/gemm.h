@@ -31,6 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/host_device.h"
 #include "ops/activation.h"
 #include "ops/packed_matrix.h"
 
@@ -40,6 +41,16 @@ namespace speccascade {
 constexpr int kScaleGroup = 32;
 
 enum class Epilogue : uint8_t { kStore, kAdd, kActivate, kGate };
+
+// The largest of so many outputs of a row, and where it stands: the first of equals. +infinity
+// where one of them is that or not a number.
+constexpr int kPeakOutputs = 16;
+struct RowPeak {
+  float value;
+  int32_t index;
+};
+
+SC_HOST_DEVICE constexpr int peaks_of(int n) { return (n + kPeakOutputs - 1) / kPeakOutputs; }
 
 struct GemmArgs {
   const float* x;
@@ -53,7 +64,8 @@ struct GemmArgs {
   int max_rows;             // their bound
   const int32_t* in_rows;
   const int32_t* out_rows;
-  void* scratch;  // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
+  void* scratch;             // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
+  RowPeak* peaks = nullptr;  // [max_rows, peaks_of(N)] or null; on devices alone, not of pairs
 };
 
 // Whether the products of the active instruction set round x to bf16 when the

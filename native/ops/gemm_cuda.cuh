@@ -7,6 +7,7 @@
 #include "base/cuda_intrinsics.h"
 #include "ops/fragment_matrix.h"
 #include "ops/gemm.h"
+#include "ops/row_peak_cuda.cuh"
 
 namespace speccascade {
 
@@ -92,24 +93,36 @@ SC_DEVICE float activate(Activation activation, float x) {
   return x;
 }
 
-// Writes the product at [row, n]; `second` is that of the other matrix of a gated pair.
-SC_DEVICE void finish(const GemmArgs& args, int row, int n, float first, float second) {
+// Writes the product at [row, n] and returns what stands there; `second` is that of the other
+// matrix of a gated pair.
+SC_DEVICE float finish(const GemmArgs& args, int row, int n, float first, float second) {
   const int64_t target = args.out_rows ? args.out_rows[row] : row;
   float* out = args.out + target * args.ldo + n;
+  float value = first;
   switch (args.epilogue) {
     case Epilogue::kStore:
-      *out = first;
       break;
     case Epilogue::kAdd:
-      *out = *out + first;
+      value = *out + first;
       break;
     case Epilogue::kActivate:
-      *out = activate(args.activation, first);
+      value = activate(args.activation, first);
       break;
     case Epilogue::kGate:
-      *out = activate(args.activation, first) * second;
+      value = activate(args.activation, first) * second;
       break;
   }
+  *out = value;
+  return value;
+}
+
+// By whole warps, of which 16 lanes hold consecutive outputs of a row, from a multiple of 16 on.
+SC_DEVICE void leave_peak(const GemmArgs& args, int row, int n, bool there, float value) {
+  static_assert(kPeakOutputs == kTileOutputs, "a tile's outputs have one peak");
+  const RowPeak own = there ? finite_entry(value, n) : no_peak();
+  const RowPeak largest = largest_of_lanes<kPeakOutputs>(own);
+  if (!there || n % kPeakOutputs != 0) return;
+  args.peaks[static_cast<int64_t>(row) * peaks_of(args.weight.n) + n / kPeakOutputs] = largest;
 }
 
 // The product that the sums of one output make; `factor`: that of the row of inputs.
@@ -157,17 +170,21 @@ SC_DEVICE void finish_block(const GemmArgs& args, const FactorOf& factor_of, int
   for (int i = thread_index(); i < outputs * rows; i += block_threads()) {
     const int output = i % outputs, r = i / outputs;
     const int n = tile * kTileOutputs + output;
-    if (row + r >= *args.num_rows || n >= args.weight.n) continue;
-    const float factor = Type::kScaled ? factor_of(r) : 1.0f;
-    float products[2] = {};
-    SC_UNROLL
-    for (int m = 0; m < kMatrices; ++m) {
-      typename Type::Sum sums[kParts];
+    const bool there = row + r < *args.num_rows && n < args.weight.n;
+    float value = 0.0f;
+    if (there) {
+      const float factor = Type::kScaled ? factor_of(r) : 1.0f;
+      float products[2] = {};
       SC_UNROLL
-      for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
-      products[m] = product_of(args, factor, n, m, sums);
+      for (int m = 0; m < kMatrices; ++m) {
+        typename Type::Sum sums[kParts];
+        SC_UNROLL
+        for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
+        products[m] = product_of(args, factor, n, m, sums);
+      }
+      value = finish(args, row + r, n, products[0], products[1]);
     }
-    finish(args, row + r, n, products[0], products[1]);
+    if (!kGated && args.peaks != nullptr) leave_peak(args, row + r, n, there, value);
   }
 }
 

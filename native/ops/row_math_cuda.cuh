@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "base/cuda_intrinsics.h"
+#include "ops/row_peak_cuda.cuh"
 
 namespace speccascade {
 
@@ -78,27 +79,13 @@ SC_DEVICE double block_sum(double own) {
   return total;
 }
 
-struct RowMaximum {
-  float value;
-  int index;  // the lowest of equals; 0 where no entry is a number
-};
-
-SC_DEVICE void take_larger(RowMaximum& largest, const RowMaximum& other) {
-  const bool first = other.value == largest.value && other.index < largest.index;
-  if (other.value > largest.value || first) largest = other;
-}
-
-SC_DEVICE RowMaximum block_maximum(const float* row, int count) {
-  constexpr int kNone = 0x7fffffff;
+// The largest of the entries; index 0 where none is a number. entry(v): a value and its index.
+template <typename Entry>
+SC_DEVICE RowPeak block_maximum(int count, const Entry& entry) {
   RowPartials& partials = shared<RowPartials>();
-  RowMaximum largest = {-INFINITY, kNone};
-  for (int v = thread_index(); v < count; v += block_threads()) {
-    take_larger(largest, {row[v], v});
-  }
-  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) {
-    const float value = shuffle_xor(kAllLanes, largest.value, bits);
-    take_larger(largest, {value, shuffle_xor(kAllLanes, largest.index, bits)});
-  }
+  RowPeak largest = no_peak();
+  for (int v = thread_index(); v < count; v += block_threads()) take_larger(largest, entry(v));
+  largest = largest_of_lanes<kWarpLanes>(largest);
   if (lane_index() == 0) {
     partials.value[warp_index()] = largest.value;
     partials.index[warp_index()] = largest.index;
@@ -108,8 +95,12 @@ SC_DEVICE RowMaximum block_maximum(const float* row, int count) {
     take_larger(largest, {partials.value[w], partials.index[w]});
   }
   sync_block();
-  if (largest.index == kNone) largest.index = 0;
+  if (largest.index == kNoIndex) largest.index = 0;
   return largest;
+}
+
+SC_DEVICE RowPeak block_maximum(const float* row, int count) {
+  return block_maximum(count, [=](int v) { return RowPeak{row[v], v}; });
 }
 
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
@@ -160,13 +151,10 @@ struct BlockMath {
   static SC_DEVICE void softmax(const float* logits, int count, float max, float temperature,
                                 float* out) {
     const float inverse = temperature > 1e-30f ? 1.0f / temperature : 1e30f;
-    double own = 0.0;
-    sync_block();
-    for (int v = first_entry(count); v < count; v += row_threads(count)) {
-      out[v] = expf((logits[v] - max) * inverse);
-      own += static_cast<double>(out[v]);
-    }
-    scale(out, count, 1.0f / static_cast<float>(block_sum(own)));
+    const auto power = [=](int v) { return expf((logits[v] - max) * inverse); };
+    const float factor = 1.0f / sum_of(count, power);
+    // Made twice rather than written and read again.
+    for_each(count, [=](int v) { out[v] = power(v) * factor; });
   }
 
   static SC_DEVICE float sum(const float* row, int count) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/host_device.h"
+#include "ops/gemm.h"
 
 namespace speccascade {
 
@@ -62,6 +63,9 @@ struct DistributionArgs {
   int32_t* best;        // [rows]
   float* log_sum;       // [rows]
   int32_t* row_status;  // [rows] RowStatus
+  // On devices: what the product of the logits left (gemm.h), [rows, peaks_of(vocabulary)], or
+  // null.
+  const RowPeak* peaks = nullptr;
 };
 
 void distribution_cpu(const DistributionArgs& args, int threads);

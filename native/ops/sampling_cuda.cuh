@@ -168,10 +168,14 @@ SC_DEVICE bool edit_row(const SlotSampling& table, int slot, int output_index, f
   return true;
 }
 
-// Whether a row has neither NaN nor plus infinity.
-SC_DEVICE bool is_finite(const float* row, int count) {
-  const auto wrong = [=](int v) { return row[v] < INFINITY ? 0.0f : 1.0f; };
-  return !(BlockMath::sum_of(count, wrong) > 0.0f);
+// Row r's largest entry; +infinity where the row has that or what is no number.
+SC_DEVICE RowPeak peak_of(const DistributionArgs& args, int r, const float* row) {
+  if (args.peaks == nullptr) {
+    return block_maximum(args.vocabulary, [=](int v) { return finite_entry(row[v], v); });
+  }
+  const int count = peaks_of(args.vocabulary);
+  const RowPeak* peaks = args.peaks + static_cast<int64_t>(r) * count;
+  return block_maximum(count, [=](int i) { return peaks[i]; });
 }
 
 // What a row comes to, besides the distribution.
@@ -185,8 +189,9 @@ SC_DEVICE RowResult distribution_of(const DistributionArgs& args, int r, int slo
   float* row = args.logits + static_cast<int64_t>(r) * count;
   const int64_t out = args.out_rows ? args.out_rows[r] : r;
   float* probs = args.probs + out * count;
-  int best = BlockMath::argmax(row, count);
-  if (!is_finite(row, count)) return {RowStatus::kNotFinite, best};
+  const RowPeak peak = peak_of(args, r, row);
+  int best = peak.index;
+  if (!(peak.value < INFINITY)) return {RowStatus::kNotFinite, BlockMath::argmax(row, count)};
   if (args.slots.wants_logprobs[slot]) {
     const float max = row[best];
     const float sum = BlockMath::sum_of(count, [=](int v) { return expf(row[v] - max); });

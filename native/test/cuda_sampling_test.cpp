@@ -2,6 +2,7 @@
 // distribution where rows are unscaled or large.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ops/ops_cuda.h"
@@ -21,18 +22,41 @@ void run_cuda_op(const DistributionArgs& args, int) {
   distribution_cuda(bounded, nullptr);
 }
 
+// Beside what the product of the logits leaves of them.
+void run_with_peaks(const DistributionArgs& args, int threads) {
+  std::vector<RowPeak> peaks;
+  const int count = peaks_of(args.vocabulary);
+  for (int i = 0; i < *args.num_rows * count; ++i) {
+    const float* row = args.logits + static_cast<ptrdiff_t>(i / count) * args.vocabulary;
+    const int first = i % count * kPeakOutputs;
+    RowPeak peak = {-std::numeric_limits<float>::infinity(), first};
+    for (int v = first; v < std::min(first + kPeakOutputs, args.vocabulary); ++v) {
+      if (!(row[v] <= peak.value)) peak = {row[v], v};
+      if (std::isnan(row[v])) peak.value = std::numeric_limits<float>::infinity();
+    }
+    peaks.push_back(peak);
+  }
+  DistributionArgs with_peaks = args;
+  with_peaks.peaks = peaks.data();
+  run_cuda_op(with_peaks, threads);
+}
+
 void mixed_settings_in_one_batch() {
   uint64_t seed = 1;
   for (const int vocabulary : {1, 2, 5, 31, 32, 33, 100, 257, 1030}) {
     for (int round = 0; round < 4; ++round) {
       ++seed;
-      with_schedule(seed, [&] { try_batch(run_cuda_op, vocabulary, 7, seed); });
+      const auto run = round % 2 == 0 ? run_cuda_op : run_with_peaks;
+      with_schedule(seed, [&] { try_batch(run, vocabulary, 7, seed); });
     }
   }
   try_batch(run_cuda_op, 33, 0, ++seed);
 }
 
-void not_finite() { rows_that_are_not_finite_are_told(run_cuda_op); }
+void not_finite() {
+  rows_that_are_not_finite_are_told(run_cuda_op);
+  rows_that_are_not_finite_are_told(run_with_peaks);
+}
 void small_temperatures() { small_temperatures_approach_greedy(run_cuda_op); }
 void large_temperatures() { large_temperatures_approach_uniform(run_cuda_op); }
 void top_k() { top_k_prefers_the_lowest_index(run_cuda_op); }
