@@ -1,0 +1,244 @@
+// What fused verification costs on a GPU: drafts of a chain in every slot, all of which are
+// accepted, the target's logits in f32. Temperature, filters, the rule, the walk and the residual
+// draw are one launch of a graph, timed by the device's clock.
+//
+//   gpu_verify [--vocabulary N] [--sequences N] [--gamma N] [--repeats N]
+//
+// Prints a line of JSON per case: median and minimum in microseconds, the bytes of target's logits
+// and drafter's rows that it reads. Exit code 77: there is no GPU, with the reason on standard
+// error.
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "base/cuda_device.h"
+#include "base/error.h"
+#include "bench/options.h"
+#include "bench/uploads.h"
+#include "decode/decode_cuda.h"
+#include "engine/slot_tables.h"
+#include "ops/ops_cuda.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::bench;
+
+struct Sizes {
+  int vocabulary = 32128, sequences = 32, gamma = 8, repeats = 51;
+
+  int rows() const { return sequences * (gamma + 1); }
+  size_t entries() const { return static_cast<size_t>(rows()) * static_cast<size_t>(vocabulary); }
+};
+
+struct Setting {
+  const char* name;
+  RuleKind rule;
+  float top_p;
+};
+
+constexpr Setting kSettings[] = {{"lossless", RuleKind::kLossless, 1.0f},
+                                 {"lossless, top-p 0.9", RuleKind::kLossless, 0.9f},
+                                 {"chow", RuleKind::kChow, 1.0f},
+                                 {"token V3", RuleKind::kTokenV3, 1.0f},
+                                 {"chow, top-p 0.9", RuleKind::kChow, 0.9f}};
+
+SessionLimits limits_of(const Sizes& sizes) {
+  SessionLimits limits;
+  limits.max_batch = sizes.sequences;
+  limits.max_new_tokens = 4 * sizes.gamma;
+  limits.draft.kind = DraftKind::kLevels;
+  limits.draft.widths.assign(static_cast<size_t>(sizes.gamma), 1);
+  return limits;
+}
+
+// A step after drafting and the target's pass. The drafter's logits are the target's.
+class Step {
+ public:
+  explicit Step(const Sizes& sizes)
+      : sizes_(sizes),
+        limits_(limits_of(sizes)),
+        tables_(limits_, sizes.vocabulary, device()),
+        memory_(device()),
+        device_tables_(memory_.reserve<char>(tables_.bytes())),
+        views_(carve_tables(limits_, sizes.vocabulary, device_tables_)),
+        logits_(memory_.reserve<float>(sizes.entries())),
+        target_(rows_of()),
+        drafter_(rows_of()) {
+    const size_t rows = static_cast<size_t>(sizes.rows());
+    std::vector<float> logits(sizes.entries());
+    uint32_t state = 1;
+    for (float& x : logits) {
+      state = state * 1664525u + 1013904223u;
+      x = static_cast<float>(state >> 8) * (16.0f / 16777216.0f);
+    }
+    memory_.upload(logits_, logits);
+    for (size_t row = 0; row < rows; ++row) {
+      const auto begin = logits.begin() + static_cast<ptrdiff_t>(row) * sizes.vocabulary;
+      best_.push_back(
+          static_cast<int32_t>(std::max_element(begin, begin + sizes.vocabulary) - begin));
+    }
+    lay_out_rows();
+  }
+
+  double bytes() const { return 2.0 * static_cast<double>(sizes_.entries() * sizeof(float)); }
+
+  Times time(const Setting& setting) {
+    fill_tables(setting);
+    DeviceStream& stream = memory_.stream();
+    const auto send = [&] {
+      stream.copy_to_device(device_tables_, tables_.memory(), tables_.bytes());
+    };
+    const auto verify = [&] {
+      verify_cuda(distribution(target_, views_.sampling), verification(), stream.handle());
+    };
+    send();
+    distribution_cuda(distribution(drafter_, views_.drafter_sampling()), stream.handle());
+    verify();
+    stream.synchronize();
+    const auto graph = stream.record(verify);
+    std::vector<double> us;
+    for (int i = 0; i < sizes_.repeats; ++i) {
+      send();
+      stream.mark(0);
+      stream.launch(*graph);
+      stream.mark(1);
+      stream.synchronize();
+      us.push_back(1000.0 * stream.milliseconds(0, 1));
+    }
+    stream.copy_to_host(tables_.memory(), device_tables_, tables_.bytes());
+    stream.synchronize();
+    check_accepted(setting);
+    return times_of(us);
+  }
+
+ private:
+  // Distributions of rows, and what comes with them.
+  struct Rows {
+    float *probs, *unscaled, *log_sum;
+    int32_t *best, *status;
+  };
+
+  static const std::shared_ptr<Device>& device() {
+    static const std::shared_ptr<Device> device = open_cuda_device(0);
+    return device;
+  }
+
+  Rows rows_of() {
+    const size_t rows = static_cast<size_t>(sizes_.rows());
+    return {memory_.reserve<float>(sizes_.entries()), memory_.reserve<float>(sizes_.entries()),
+            memory_.reserve<float>(rows), memory_.reserve<int32_t>(rows),
+            memory_.reserve<int32_t>(rows)};
+  }
+
+  void lay_out_rows() {
+    const int per_slot = sizes_.gamma + 1;
+    std::vector<int32_t> slot, node, out_row, first;
+    std::vector<const float*> scaled, unscaled, proposal;
+    for (int row = 0; row < sizes_.rows(); ++row) {
+      const int at = row % per_slot;
+      slot.push_back(row / per_slot);
+      node.push_back(at - 1);
+      out_row.push_back(row);
+      if (at == 0) first.push_back(row);
+      scaled.push_back(drafter_.probs + static_cast<int64_t>(row) * sizes_.vocabulary);
+      unscaled.push_back(drafter_.unscaled + static_cast<int64_t>(row) * sizes_.vocabulary);
+      if (at < sizes_.gamma) proposal.push_back(scaled.back());
+    }
+    // A row's place in its slot is the output that it predicts.
+    std::vector<int32_t> output(node);
+    for (int32_t& index : output) ++index;
+    num_rows_ = memory_.place(std::vector<int32_t>{sizes_.rows()});
+    logit_rows_ = {memory_.place(slot), memory_.place(node), memory_.place(output),
+                   memory_.place(out_row), memory_.place(first)};
+    drafts_ = {memory_.place(scaled), memory_.place(unscaled), memory_.place(proposal),
+               Siblings::kWithoutReplacement, true};
+    const size_t rows = static_cast<size_t>(sizes_.rows());
+    const size_t slots = static_cast<size_t>(sizes_.sequences);
+    const size_t columns = static_cast<size_t>(sizes_.vocabulary);
+    pi_ = memory_.reserve<float>(sizes_.entries());
+    deferral_ = memory_.reserve<float>(rows);
+    scratch_ = memory_.reserve<float>(2 * slots * columns);
+    one_hot_ = memory_.reserve<float>(slots * columns);
+  }
+
+  void fill_tables(const Setting& setting) {
+    const SequenceState& state = tables_.sequences();
+    for (int slot = 0; slot < sizes_.sequences; ++slot) {
+      Request request;
+      request.prefix = {0};
+      request.max_new_tokens = limits_.max_new_tokens;
+      request.temperature = 1.0f;
+      request.top_p = setting.top_p;
+      request.rule = {setting.rule, 0.3, 0.8};
+      tables_.assign(slot, request, static_cast<uint64_t>(slot));
+      for (int node = 0; node < sizes_.gamma; ++node) {
+        const int at = slot * state.max_nodes + node;
+        state.draft_tokens[at] = best_[static_cast<size_t>(slot * (sizes_.gamma + 1) + node)];
+        state.draft_parent[at] = node - 1;
+        state.draft_depth[at] = node;
+      }
+      state.draft_count[slot] = sizes_.gamma;
+    }
+  }
+
+  DistributionArgs distribution(const Rows& rows, const SlotSampling& sampling) const {
+    return {logits_,          sizes_.vocabulary,  num_rows_,           sizes_.rows(),
+            logit_rows_.slot, logit_rows_.output, logit_rows_.out_row, sampling,
+            rows.probs,       rows.unscaled,      rows.best,           rows.log_sum,
+            rows.status};
+  }
+
+  VerifyArgs verification() const {
+    return {views_.sequences, views_.sampling, drafts_,         sizes_.vocabulary,
+            logit_rows_,      logits_,         target_.probs,   target_.unscaled,
+            target_.best,     target_.status,  target_.log_sum, pi_,
+            deferral_,        scratch_,        one_hot_};
+  }
+
+  void check_accepted(const Setting& setting) const {
+    const SequenceState& state = tables_.sequences();
+    for (int slot = 0; slot < sizes_.sequences; ++slot) {
+      if (state.accepted[slot] == sizes_.gamma && state.failure[slot] == 0) continue;
+      fail(ErrorCode::kDevice, setting.name, ": sequence ", slot, " accepted ",
+           state.accepted[slot], " of ", sizes_.gamma, ", failure ", state.failure[slot]);
+    }
+  }
+
+  Sizes sizes_;
+  SessionLimits limits_;
+  SlotTables tables_;
+  Uploads memory_;
+  char* device_tables_;
+  TableViews views_;
+  float* logits_;
+  Rows target_, drafter_;
+  std::vector<int32_t> best_;
+  const int32_t* num_rows_ = nullptr;
+  LogitRows logit_rows_ = {};
+  DraftRows drafts_ = {};
+  float *pi_ = nullptr, *deferral_ = nullptr, *scratch_ = nullptr, *one_hot_ = nullptr;
+};
+
+int run(const std::vector<std::string>& words) {
+  Sizes sizes;
+  read_options(words, {{"--vocabulary", &sizes.vocabulary, 1 << 18},
+                       {"--sequences", &sizes.sequences, 1024},
+                       {"--gamma", &sizes.gamma, 64},
+                       {"--repeats", &sizes.repeats, 4096}});
+  Step step(sizes);
+  for (const Setting& setting : kSettings) {
+    const Times times = step.time(setting);
+    std::printf(
+        "{\"case\": \"%s\", \"logits\": \"f32\", \"vocabulary\": %d, \"sequences\": %d, "
+        "\"gamma\": %d, \"medianUs\": %.3f, \"minUs\": %.3f, \"bytes\": %.0f}\n",
+        setting.name, sizes.vocabulary, sizes.sequences, sizes.gamma, times.median, times.least,
+        step.bytes());
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run_on_gpu("gpu_verify", argc, argv, run); }

@@ -1,0 +1,63 @@
+// What the benches of the GPU share: options, medians, and what they say where there is no GPU.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/cuda_device.h"
+#include "base/error.h"
+
+namespace speccascade::bench {
+
+// An integer from 1 to `most`.
+struct Option {
+  const char* name;
+  int* value;
+  int most;
+};
+
+inline void read_options(const std::vector<std::string>& words, const std::vector<Option>& known) {
+  for (size_t i = 0; i < words.size(); i += 2) {
+    const auto option = std::find_if(known.begin(), known.end(),
+                                     [&](const Option& one) { return words[i] == one.name; });
+    if (option == known.end()) fail(ErrorCode::kInput, "unknown option ", words[i]);
+    const std::string text = i + 1 < words.size() ? words[i + 1] : "";
+    char* end = nullptr;
+    const long value = std::strtol(text.c_str(), &end, 10);
+    if (text.empty() || *end != '\0' || value < 1 || value > option->most) {
+      fail(ErrorCode::kInput, option->name, ": expected an integer from 1 to ", option->most,
+           ", got \"", text, "\"");
+    }
+    *option->value = static_cast<int>(value);
+  }
+}
+
+struct Times {
+  double median, least;
+};
+
+inline Times times_of(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times.front()};
+}
+
+// run(words) of a program; its exit code, 77 without a GPU.
+template <typename Run>
+int run_on_gpu(const char* program, int argc, char** argv, const Run& run) {
+  std::string note;
+  if (cuda_devices(&note).empty()) {
+    std::fprintf(stderr, "skipped: %s\n", note.c_str());
+    return 77;
+  }
+  try {
+    return run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s: %s: %s\n", program, error_name(error.code()), error.what());
+    return 1;
+  }
+}
+
+}  // namespace speccascade::bench
