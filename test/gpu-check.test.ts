@@ -90,7 +90,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(readFileSync(path.join(results, table ?? ''), 'utf8')).toContain('| build | failed |');
   });
 
-  it('puts the share of the copy bandwidth beside what is asked', () => {
+  it('puts what benches measured beside ceilings and what is asked', () => {
     const folder = programs({
       'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
       nvcc: 'exit 0',
@@ -101,22 +101,37 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     mkdirSync(build);
     const pass = (rows: number, ms: number) =>
       `{"rows": ${rows}, "medianMs": ${ms}, "minMs": ${ms}, "bytes": 2e9}`;
+    const step =
+      `{"shape": "'$1'", "dtype": "'$3'", "executor": "'$5'", "phases": 194, "layers": 24, ` +
+      `"passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`;
+    const verification =
+      '{"case": "chow", "logits": "f32", "vocabulary": 32128, "sequences": 32, "gamma": 8, ' +
+      '"medianUs": 40, "bytes": 8e7}';
+    const decoding =
+      `{"target": "'$1'", "drafter": "'$2'", "dtype": "bf16", "executor": "'$4'", "gamma": 8, ` +
+      '"accepted": 0.99, "tokensPerStep": 8.9, "speedup": 4.5, "predicted": 5, ' +
+      '"draftedTokenMs": 0.3, "draftedBytes": 4e8, "phases": 97}';
     for (const [name, line] of [
-      ['cuda_ceilings', '{"copyGBps": 4000}'],
-      [
-        'gpu_passes',
-        `{"shape": "'$1'", "dtype": "'$3'", "passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`,
-      ],
+      ['cuda_ceilings', '{"copyGBps": 4000, "gridBarrierMicroseconds": 1}'],
+      ['gpu_passes', step],
+      ['gpu_verify', verification],
+      ['gpu_speculation', decoding],
     ] as const) {
       writeFileSync(path.join(build, name), `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
     }
-    const only = ['--only', 'passes', '--shape', 'xl', '--shape', 'small'];
-    const { status, stdout, results } = gpuCheck(folder, ...only);
-    expect(stdout).toContain('passes: ok');
+    const parts = ['passes', 'verification', 'speculation'].flatMap((part) => ['--only', part]);
+    const { status, stdout, results } = gpuCheck(folder, ...parts, '--shape', 'xl');
+    expect(stdout).toContain('speculation: ok');
     expect(status).toBe(0);
     const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
     const lines = readFileSync(path.join(results, table), 'utf8').split('\n');
-    expect(lines).toContain('| xl | bf16 | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |');
-    expect(lines).toContain('| small | int8 | 2.000 | 1.000 | 50% |  | 1.05 |');
+    expect(lines).toContain(
+      '| xl | bf16 | one kernel | 8 | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |',
+    );
+    expect(lines).toContain('| xl | int8 | one kernel | 8 | 2.000 | 1.000 | 50% |  | 1.05 |');
+    expect(lines).toContain('| chow | 40.0 | 2.00 |');
+    expect(lines).toContain(
+      '| xl | small | one kernel | 0.990 | 8.90 | 4.50 | 5.00 | 90% | 300.0 | 1.5 |',
+    );
   });
 });

@@ -174,7 +174,8 @@ class Step {
       tables_.assign(slot, request, static_cast<uint64_t>(slot));
       for (int node = 0; node < sizes_.gamma; ++node) {
         const int at = slot * state.max_nodes + node;
-        state.draft_tokens[at] = best_[static_cast<size_t>(slot * (sizes_.gamma + 1) + node)];
+        const int row = slot * (sizes_.gamma + 1) + node;
+        state.draft_tokens[at] = best_[static_cast<size_t>(row)];
         state.draft_parent[at] = node - 1;
         state.draft_depth[at] = node;
       }
@@ -222,10 +223,12 @@ class Step {
 
 int run(const std::vector<std::string>& words) {
   Sizes sizes;
-  read_options(words, {{"--vocabulary", &sizes.vocabulary, 1 << 18},
-                       {"--sequences", &sizes.sequences, 1024},
-                       {"--gamma", &sizes.gamma, 64},
-                       {"--repeats", &sizes.repeats, 4096}});
+  const std::vector<std::string> others =
+      read_options(words, {{"--vocabulary", &sizes.vocabulary, 1 << 18},
+                           {"--sequences", &sizes.sequences, 1024},
+                           {"--gamma", &sizes.gamma, 64},
+                           {"--repeats", &sizes.repeats, 4096}});
+  if (!others.empty()) fail(ErrorCode::kInput, "unknown word ", others[0]);
   Step step(sizes);
   for (const Setting& setting : kSettings) {
     const Times times = step.time(setting);

@@ -12,19 +12,34 @@
 
 namespace speccascade::bench {
 
-// An integer from 1 to `most`.
+// An integer from 1 to `most`, or a word.
 struct Option {
+  Option(const char* option, int* integer, int limit) : name(option), value(integer), most(limit) {}
+  Option(const char* option, std::string* text) : name(option), word(text) {}
+
   const char* name;
-  int* value;
-  int most;
+  int* value = nullptr;
+  int most = 0;
+  std::string* word = nullptr;
 };
 
-inline void read_options(const std::vector<std::string>& words, const std::vector<Option>& known) {
-  for (size_t i = 0; i < words.size(); i += 2) {
+// Returns the words that belong to no option.
+inline std::vector<std::string> read_options(const std::vector<std::string>& words,
+                                             const std::vector<Option>& known) {
+  std::vector<std::string> others;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i].rfind("--", 0) != 0) {
+      others.push_back(words[i]);
+      continue;
+    }
     const auto option = std::find_if(known.begin(), known.end(),
                                      [&](const Option& one) { return words[i] == one.name; });
     if (option == known.end()) fail(ErrorCode::kInput, "unknown option ", words[i]);
-    const std::string text = i + 1 < words.size() ? words[i + 1] : "";
+    const std::string text = ++i < words.size() ? words[i] : "";
+    if (option->word != nullptr) {
+      *option->word = text;
+      continue;
+    }
     char* end = nullptr;
     const long value = std::strtol(text.c_str(), &end, 10);
     if (text.empty() || *end != '\0' || value < 1 || value > option->most) {
@@ -33,6 +48,7 @@ inline void read_options(const std::vector<std::string>& words, const std::vecto
     }
     *option->value = static_cast<int>(value);
   }
+  return others;
 }
 
 struct Times {

@@ -40,6 +40,8 @@ class Stepper {
   int drafters() const { return drafter_ ? drafter_->drafters() : 0; }
   const int32_t* draft_calls(int slot) const { return drafter_->calls(slot); }
   size_t bytes() const;
+  // Where whole steps run on the device, with times of the last one; null elsewhere.
+  const DeviceStep* device_step() const { return device_.get(); }
 
  private:
   // What drafts that follow the load need to know; none in sessions without.

@@ -143,6 +143,8 @@ class TimedDecoder {
     decoder_.run();
   }
 
+  int phases() const { return decoder_.phases(); }
+
   // On a device of the pass alone, by its clock: rows lie there, and one launch starts it all.
   double timed_run(int rows) {
     if (!memory_.on_device()) return milliseconds([&] { run(rows); });
@@ -181,6 +183,7 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
   PassTimes times;
   time_in_turns(
       rows.size(), repeats, [&](size_t i) { return decoder.timed_run(rows[i]); }, times);
+  times.phases = decoder.phases();
   const Work work = decoder_work(model);
   const double per_key = 2.0 * config.inner() * config.num_decoder_layers;
   for (const int count : rows) {

@@ -13,6 +13,7 @@ struct PassTimes {
   std::vector<double> min_ms;
   std::vector<double> bytes;  // of weights and caches that a pass reads
   std::vector<double> flops;  // two per multiply-add of the products and of attention
+  int phases = 0;             // of decoder passes that one kernel walks (ops/persistent.h)
 };
 
 // On a device milliseconds are of its own clock, and of decoder passes alone: no copies.
