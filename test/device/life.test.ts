@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chain, createSession, T5Model } from '../../lib/index.ts';
 import { devices } from '../../lib/lowlevel.ts';
-import { device, loadGolden } from '../support/models.ts';
+import { device, emulated, loadGolden } from '../support/models.ts';
 
 const input = [17, 4, 90, 33, 1];
 const common = { maxNewTokens: 8, maxInputTokens: 16, maxBatch: 2 };
@@ -26,10 +26,10 @@ describe(`life on ${device}`, () => {
   });
 
   it('says what it is', () => {
-    expect(devices().find(({ kind }) => kind === 'cuda')).toMatchObject({
-      name: 'emulated device',
-      note: 'emulated on the CPU, for tests',
-    });
+    const found = devices().find(({ kind }) => kind === 'cuda');
+    expect(found?.name.length).toBeGreaterThan(0);
+    expect(found?.name === 'emulated device').toBe(emulated);
+    expect(found?.note).toBe(emulated ? 'emulated on the CPU, for tests' : undefined);
     expect(target.device).toBe('cuda:0');
   });
 
@@ -43,9 +43,9 @@ describe(`life on ${device}`, () => {
   });
 
   it('aborts within a step and leaves the neighbour as it is', async () => {
-    await using session = await createSession({ ...common, target, maxNewTokens: 500 });
+    await using session = await createSession({ ...common, target, maxNewTokens: 4000 });
     const controller = new AbortController();
-    const endless = { minNewTokens: 500, signal: controller.signal };
+    const endless = { minNewTokens: 4000, signal: controller.signal };
     const doomed = session.generate(input, endless).catch((error: unknown) => error);
     const kept = session.generate(input, { ...sampled, maxNewTokens: 8 });
     for await (const { tokens } of session.stream(input, { maxNewTokens: 1 })) {
@@ -74,8 +74,8 @@ describe(`life on ${device}`, () => {
 
   it('outlives its disposed model, and ends what is under way when it closes', async () => {
     const model = await loadGolden('gated-untied');
-    const session = await createSession({ ...common, target: model, maxNewTokens: 500 });
-    const doomed = session.generate(input, { minNewTokens: 500 }).catch((error: unknown) => error);
+    const session = await createSession({ ...common, target: model, maxNewTokens: 4000 });
+    const doomed = session.generate(input, { minNewTokens: 4000 }).catch((error: unknown) => error);
     for await (const { tokens } of session.stream(input, { ...sampled, maxNewTokens: 8 })) {
       if (tokens.length > 0) await model.dispose();
     }
@@ -86,7 +86,8 @@ describe(`life on ${device}`, () => {
     await expect(session.generate(input)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 
-  it('refuses what does not fit, with what is needed and free, and works on', async () => {
+  const fits = emulated ? '' : ' (skipped: written for 1 GiB)';
+  it.skipIf(!emulated)(`refuses what does not fit, and works on${fits}`, async () => {
     await using session = await createSession({ ...common, target });
     const huge = { ...common, target, maxBatch: 4096, maxNewTokens: 4000 };
     await expect(createSession(huge)).rejects.toMatchObject({
@@ -100,9 +101,11 @@ describe(`life on ${device}`, () => {
   });
 
   it('names a device that is not there, and a drafter on another one', async () => {
-    await expect(loadGolden('umt5', { device: 'cuda:1' })).rejects.toMatchObject({
+    const count = devices().filter(({ kind }) => kind === 'cuda').length;
+    const absent = `cuda:${count}` as const;
+    await expect(loadGolden('umt5', { device: absent })).rejects.toMatchObject({
       code: 'ERR_DEVICE',
-      message: expect.stringContaining('cuda:1') as string,
+      message: expect.stringContaining(absent) as string,
     });
     await using elsewhere = await loadGolden('relu-tied', { device: 'cpu' });
     const draft = chain(elsewhere, { length: 2 });

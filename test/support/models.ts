@@ -12,6 +12,8 @@ export const prefix = 'translate English to German: ';
 
 /** What the tests' models compute on; vitest.device.config.ts says 'cuda'. */
 export const device = (process.env.SPECCASCADE_TEST_DEVICE ?? 'cpu') as Device;
+/** Whether a GPU that they compute on is the emulated one. */
+export const emulated = process.env.SPECCASCADE_REAL_DEVICE !== '1';
 
 export function goldenFolder(name: string): string {
   return path.join(root, 'test', 'golden', name);
