@@ -145,7 +145,7 @@ function drawSeries(series: Series, dots: readonly Dot[]): string {
     joined && dots.length > 1
       ? [`<path d="${path}" stroke="${colour}" stroke-width="1.5" fill="none"${dashes}/>`]
       : [];
-  return [...curve, ...dots.map((dot) => drawDot(dot, shape, colour))].join('\n');
+  return [...curve, drawDots(dots, shape, colour)].join('\n');
 }
 
 function drawLegend(series: readonly Series[], left: number, top: number): string {
@@ -154,19 +154,22 @@ function drawLegend(series: readonly Series[], left: number, top: number): strin
       const y = top + i * legend.row;
       const dashes = dashed ? ' stroke-dasharray="6 3"' : '';
       const line = `<path d="M${at(left, y)}L${at(left + 28, y)}" stroke="${colour}"${dashes}/>`;
-      const dot = drawDot({ x: left + 14, y, title: label, below: null }, shape, colour);
+      const dot = drawDots([{ x: left + 14, y, title: label, below: null }], shape, colour);
       return `${joined ? line : ''}${dot}${text(label, { x: left + 38, y: y + 4, size: 11 })}`;
     })
     .join('\n');
 }
 
-function drawDot(dot: Dot, shape: Shape, colour: string): string {
-  const { x, y, below } = dot;
-  const value = below === null ? '' : text(below, { x: x + 9, y: y + 4, size: 11, colour });
-  return mark(dot, shape, colour) + value;
+function drawDots(dots: readonly Dot[], shape: Shape, colour: string): string {
+  const paint = shape === 'cross' ? `stroke="${colour}" stroke-width="2"` : `fill="${colour}"`;
+  const values = dots.map(({ x, y, below }) =>
+    below === null ? '' : text(below, { x: x + 9, y: y + 4, size: 11, colour }),
+  );
+  const marks = dots.map((dot) => mark(dot, shape)).join('\n');
+  return `<g ${paint}>${marks}</g>${values.join('')}`;
 }
 
-function mark({ x, y, title }: Dot, shape: Shape, colour: string): string {
+function mark({ x, y, title }: Dot, shape: Shape): string {
   const radius = shape === 'diamond' ? 6 : 4;
   const corner = (dx: number, dy: number): string => at(x + dx * radius, y + dy * radius);
   const outlines: Record<Exclude<Shape, 'circle'>, string> = {
@@ -177,10 +180,9 @@ function mark({ x, y, title }: Dot, shape: Shape, colour: string): string {
   };
   const hint = `<title>${escaped(title)}</title>`;
   if (shape === 'circle') {
-    return `<circle cx="${round(x)}" cy="${round(y)}" r="${radius}" fill="${colour}">${hint}</circle>`;
+    return `<circle cx="${round(x)}" cy="${round(y)}" r="${radius}">${hint}</circle>`;
   }
-  const paint = shape === 'cross' ? `stroke="${colour}" stroke-width="2"` : `fill="${colour}"`;
-  return `<path d="${outlines[shape]}" ${paint}>${hint}</path>`;
+  return `<path d="${outlines[shape]}">${hint}</path>`;
 }
 
 function text(

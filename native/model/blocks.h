@@ -27,10 +27,11 @@ inline size_t product_scratch_bytes(const Model& model, int max_rows) {
   return model.dtype == DType::kF32 ? 0 : most;
 }
 
+// Products read it.
 inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T5Config& config,
                         RowCount rows) {
   return {x,    weight,     out,      config.d_model, config.layer_norm_epsilon,
-          1.0f, rows.count, rows.max, nullptr};
+          1.0f, rows.count, rows.max, nullptr,        true};
 }
 
 // x [rows, k] times weight [n, k], both dense; out has the weight's n columns.

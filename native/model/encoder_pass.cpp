@@ -56,7 +56,9 @@ void EncoderPass::emit() {
       EmbedArgs{model_.weights.shared, tokens_.device(), hidden_.data(), rows.count, rows.max});
   for (const EncoderLayerWeights& layer : model_.weights.encoder) emit_layer(layer);
   float* last = cross_ == nullptr ? states_.device() : normed_.data();
-  program_.add(norm(hidden_.data(), model_.weights.encoder_final_norm, last, config, rows));
+  RmsNormArgs states = norm(hidden_.data(), model_.weights.encoder_final_norm, last, config, rows);
+  states.for_products = false;
+  program_.add(states);
   if (cross_ == nullptr) return;
   for (int i = 0; i < config.num_decoder_layers; ++i) {
     const Matrix& weight = model_.weights.decoder[static_cast<size_t>(i)].cross_key_value;

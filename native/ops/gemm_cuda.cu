@@ -18,8 +18,8 @@ constexpr int groups_of_size(int count, int size) { return (count + size - 1) / 
 int parts_of(const Matrix& weight) { return weight.dtype == DType::kInt8 ? 2 : weight.parts; }
 
 // One block per row of the pass.
-SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, int parts) {
-  if (block_index() < *args.num_rows) prepare_row(args, parts, block_index());
+SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, RmsNormArgs norm, int parts) {
+  if (block_index() < *args.num_rows) prepare_row(args, norm, parts, block_index());
 }
 
 template <typename Type, bool kGated, int kColumns>
@@ -46,8 +46,11 @@ void launch_product(const GemmArgs& args, void* stream) {
 }
 
 template <typename Type>
-void launch_type(const GemmArgs& args, void* stream) {
-  launch({args.max_rows, kPrepareThreads}, stream, prepare_kernel, args, parts_of(args.weight));
+void launch_type(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream) {
+  if (!prepared) {
+    launch({args.max_rows, kPrepareThreads}, stream, prepare_kernel, args, norm,
+           parts_of(args.weight));
+  }
   if (args.weight.gated) return launch_product<Type, true>(args, stream);
   launch_product<Type, false>(args, stream);
 }
@@ -61,15 +64,17 @@ size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype) {
   return static_cast<size_t>(max_rows) * (static_cast<size_t>(held) * row + sizeof(float));
 }
 
-void gemm_cuda(const GemmArgs& args, void* stream) {
+void gemm_cuda(const GemmArgs& args, void* stream) { gemm_cuda(args, {}, false, stream); }
+
+void gemm_cuda(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream) {
   if (args.max_rows == 0) return;
   switch (args.weight.dtype) {
     case DType::kBF16:
-      return launch_type<Bf16>(args, stream);
+      return launch_type<Bf16>(args, norm, prepared, stream);
     case DType::kF16:
-      return launch_type<F16>(args, stream);
+      return launch_type<F16>(args, norm, prepared, stream);
     case DType::kInt8:
-      return launch_type<Int8>(args, stream);
+      return launch_type<Int8>(args, norm, prepared, stream);
     case DType::kF32:
       break;
   }

@@ -2,14 +2,16 @@
 #pragma once
 
 #include "ops/gemm_cuda.cuh"
+#include "ops/row_ops_cuda.cuh"
 
 namespace speccascade {
 
-constexpr int kPrepareThreads = 128;
+constexpr int kPrepareThreads = kNormThreads;
 constexpr float kInt8InputLimit = 32512.0f;  // 127 x 256: the upper part stays a signed byte
 
-struct RowMagnitude {
-  uint32_t bits[kPrepareThreads / kWarpLanes];
+struct PrepareShared {
+  uint32_t magnitude[kNormWarps];
+  float squares[kNormWarps];
 };
 
 // Magnitudes as their bits, which order like the values; NaN is above infinity.
@@ -29,14 +31,15 @@ SC_DEVICE uint32_t warp_magnitude(uint32_t own) {
 }
 
 // The largest of a row.
-SC_DEVICE uint32_t magnitude_bits(const float* x, int k) {
+template <typename Entry>
+SC_DEVICE uint32_t magnitude_bits(int k, const Entry& entry) {
   uint32_t own = 0;
-  for (int i = thread_index(); i < k; i += kPrepareThreads) take_magnitude(own, x[i]);
+  for (int i = thread_index(); i < k; i += kPrepareThreads) take_magnitude(own, entry(i));
   own = warp_magnitude(own);
-  RowMagnitude& maximum = shared<RowMagnitude>();
-  if (lane_index() == 0) maximum.bits[warp_index()] = own;
+  PrepareShared& memory = shared<PrepareShared>();
+  if (lane_index() == 0) memory.magnitude[warp_index()] = own;
   sync_block();
-  for (const uint32_t other : maximum.bits) own = other > own ? other : own;
+  for (const uint32_t other : memory.magnitude) own = other > own ? other : own;
   return own;
 }
 
@@ -83,20 +86,33 @@ SC_DEVICE int8_t byte_of(int part, float value) {
   return static_cast<int8_t>(part == 0 ? upper : whole - 256 * upper);
 }
 
+// What a row is multiplied by where it is normalised.
+SC_DEVICE float norm_factor(const RmsNormArgs& norm, const float* x) {
+  PrepareShared& memory = shared<PrepareShared>();
+  const float own = squares_of_warp(norm, x);
+  if (lane_index() == 0) memory.squares[warp_index()] = own;
+  sync_block();
+  return norm_factor(norm, memory.squares);
+}
+
 // A row, by a block of kPrepareThreads.
-SC_DEVICE void prepare_row(const GemmArgs& args, int parts, int row) {
+SC_DEVICE void prepare_row(const GemmArgs& args, const RmsNormArgs& norm, int parts, int row) {
   const int k = args.weight.k;
   const DType dtype = args.weight.dtype;
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
-  const float* x = args.x + source * args.ldx;
+  const float* x = norm.x != nullptr ? norm_input(norm, row) : args.x + source * args.ldx;
+  const float factor = norm.x != nullptr ? norm_factor(norm, x) : 0.0f;
+  const auto entry = [&](int i) {
+    return norm.x != nullptr ? normalised(norm, x[i], factor, i) : x[i];
+  };
   const DeviceInputs inputs = inputs_of(args, parts);
   const RowScale scale =
-      dtype == DType::kBF16 ? RowScale{1.0f, 1.0f} : row_scale(dtype, magnitude_bits(x, k));
+      dtype == DType::kBF16 ? RowScale{1.0f, 1.0f} : row_scale(dtype, magnitude_bits(k, entry));
   if (thread_index() == 0) const_cast<float*>(inputs.factors)[row] = scale.after;
   char* first = const_cast<char*>(inputs.prepared) + row * inputs.stride;
   const int padded = static_cast<int>(inputs.stride / static_cast<int64_t>(dtype_bytes(dtype)));
   for (int i = thread_index(); i < padded; i += kPrepareThreads) {
-    const float value = i < k ? x[i] * scale.before : 0.0f;
+    const float value = i < k ? entry(i) * scale.before : 0.0f;
     for (int part = 0; part < parts; ++part) {
       char* to = first + part * inputs.part;
       if (dtype == DType::kInt8) {

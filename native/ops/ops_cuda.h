@@ -39,6 +39,9 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 // A row with a value that is not finite gives values that are not finite. GemmArgs::scratch holds
 // gemm_scratch_bytes_cuda.
 void gemm_cuda(const GemmArgs& args, void* stream);
+// `norm`: what the inputs are before; x is null: nothing. `prepared`: the product queued before had
+// the same inputs, scratch and type of weights. Neither with weights of f32.
+void gemm_cuda(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream);
 
 // Bytes that a product needs for its inputs in the type that it multiplies in.
 size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype);
@@ -55,7 +58,7 @@ void distribution_cuda(const DistributionArgs& args, void* stream);
 // pack_device_rows over the same values.
 void fill_random_cuda(const RandomFill& fill, void* stream);
 
-// Queues the whole list, op by op.
+// Queues the whole list, op by op; norms as products read them, where that is possible.
 void run_cuda(const Program& program, void* stream);
 
 // Walks a pass in one kernel, with the bits of run_cuda.

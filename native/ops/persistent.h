@@ -9,15 +9,13 @@
 #include <vector>
 
 #include "base/grid_barrier.h"
-#include "ops/program.h"
+#include "ops/folded_norms.h"
 
 namespace speccascade {
 
-// Plain data, in the device's memory.
-struct PhaseOp {
-  Op op;             // of a pass without encoder attention; products in bf16, f16 or int8
-  RmsNormArgs norm;  // of a product's inputs; x is null: they are as they stand
-  int32_t last;      // of its phase
+// In the device's memory: of a pass without encoder attention; products in bf16, f16 or int8.
+struct PhaseOp : FoldedOp {
+  int32_t last;  // of its phase
 };
 
 struct PersistentPass {
@@ -28,8 +26,7 @@ struct PersistentPass {
 };
 
 // The program as phases; empty where the kernel has no code for it: products in f32 or planned for
-// more than kMostPersistentRows rows, heads of more than 64 entries, norms that others than
-// products read. What a norm alone would leave is not written.
+// more than kMostPersistentRows rows, heads of more than 64 entries, norms that stay.
 std::vector<PhaseOp> phases_of(const Program& program);
 
 constexpr int kMostPersistentRows = 32;

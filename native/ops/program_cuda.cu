@@ -1,4 +1,5 @@
 #include "base/cuda_device.h"
+#include "ops/folded_norms.h"
 #include "ops/fragment_matrix.h"
 #include "ops/ops_cuda.h"
 
@@ -11,6 +12,18 @@ void queue(const Program& program, int, DeviceStream* stream) {
   run_cuda(program, stream->handle());
 }
 
+// Whether a product may take the inputs that the product before it prepared.
+bool same_inputs(const FoldedOp& before, const FoldedOp& step) {
+  if (before.op.kind != OpKind::kGemm || step.op.kind != OpKind::kGemm) return false;
+  const GemmArgs &a = before.op.gemm, &b = step.op.gemm;
+  const bool layout = a.weight.k == b.weight.k && a.weight.dtype == b.weight.dtype &&
+                      a.weight.parts == b.weight.parts && a.max_rows == b.max_rows &&
+                      a.num_rows == b.num_rows && a.scratch == b.scratch;
+  const bool rows = a.x == b.x && a.ldx == b.ldx && a.in_rows == b.in_rows &&
+                    before.norm.x == step.norm.x && before.norm.weight == step.norm.weight;
+  return layout && rows && a.out != b.x && (step.norm.x == nullptr || a.out != step.norm.x);
+}
+
 void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
   stream->activate();
   run_persistent_cuda(pass, stream->handle());
@@ -19,7 +32,10 @@ void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
 }  // namespace
 
 void run_cuda(const Program& program, void* stream) {
-  for (const Op& op : program.ops()) {
+  const FoldedOp* before = nullptr;
+  const std::vector<FoldedOp> steps = fold_norms(program);
+  for (const FoldedOp& step : steps) {
+    const Op& op = step.op;
     switch (op.kind) {
       case OpKind::kEmbed:
         embed_cuda(op.embed, stream);
@@ -28,7 +44,7 @@ void run_cuda(const Program& program, void* stream) {
         rms_norm_cuda(op.rms_norm, stream);
         break;
       case OpKind::kGemm:
-        gemm_cuda(op.gemm, stream);
+        gemm_cuda(op.gemm, step.norm, before != nullptr && same_inputs(*before, step), stream);
         break;
       case OpKind::kEncoderAttention:
         encoder_attention_cuda(op.encoder_attention, stream);
@@ -43,6 +59,7 @@ void run_cuda(const Program& program, void* stream) {
         cross_attention_cuda(op.cross_attention, stream);
         break;
     }
+    before = &step;
   }
 }
 

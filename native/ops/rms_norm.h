@@ -21,6 +21,8 @@ struct RmsNormArgs {
   const int32_t* num_rows;
   int max_rows;
   const int32_t* in_rows;
+  // Only products of the program read `out`: executors may normalise as those read, and leave it.
+  bool for_products = false;
 };
 
 void rms_norm_cpu(const RmsNormArgs& args, int threads);

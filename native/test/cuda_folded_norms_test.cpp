@@ -1,0 +1,106 @@
+// Norms in the products that read them: which of a program's go there, the bits they give, and how
+// many kernels a decoder's pass is then, under the emulation.
+#include "ops/folded_norms.h"
+
+#include "emulation/cuda_emulation.h"
+#include "ops/ops_cuda.h"
+#include "test/check.h"
+#include "test/support/decoder_rig.h"
+#include "test/support/emulated_models.h"
+#include "test/support/emulated_runs.h"
+#include "test/support/tiny_models.h"
+
+namespace {
+
+using namespace speccascade;
+using namespace speccascade::test;
+
+constexpr int kWidth = 40, kRows = 5, kOutputs = 21;
+
+// A norm and two products of what it gives.
+struct Layer {
+  std::vector<float> x, weight, normed, first, second;
+  std::vector<uint8_t> scratch;
+  DeviceMatrix matrix;
+  int32_t rows = kRows;
+
+  explicit Layer(DType dtype) : matrix(kOutputs, kWidth, dtype, false, 1) {
+    TestRandom random(7);
+    x = random.values(kRows * kWidth, 30.0);
+    weight = random.values(kWidth);
+    matrix.pack(random.values(kOutputs * kWidth), 0);
+    normed.assign(x.size(), -7.0f);
+    first.assign(kRows * kOutputs, -7.0f);
+    second = first;
+    scratch.assign(gemm_scratch_bytes_cuda(kRows, kWidth, 1, dtype), 0xff);
+  }
+
+  RmsNormArgs norm() {
+    return {x.data(), weight.data(), normed.data(), kWidth,  1e-6f,
+            1.0f,     &rows,         kRows,         nullptr, true};
+  }
+  GemmArgs product(std::vector<float>& out) {
+    return {normed.data(),     kWidth, matrix.view(), out.data(), kOutputs, Epilogue::kStore,
+            Activation::kNone, &rows,  kRows,         nullptr,    nullptr,  scratch.data()};
+  }
+};
+
+Program program_of(Layer& layer, bool for_products, const float* changed = nullptr) {
+  Program program;
+  RmsNormArgs norm = layer.norm();
+  norm.for_products = for_products;
+  program.add(norm);
+  program.add(layer.product(layer.first));
+  if (changed != nullptr) {
+    GemmArgs change = layer.product(layer.x);
+    change.x = changed;
+    program.add(change);
+  }
+  program.add(layer.product(layer.second));
+  return program;
+}
+
+void norms_go_where_products_can_make_them() {
+  Layer layer(DType::kBF16), checking(DType::kF32);
+  const std::vector<float> other(kRows * kWidth);
+  CHECK(fold_norms(program_of(layer, true)).size() == 2, "into both products");
+  CHECK(fold_norms(program_of(layer, false)).size() == 3, "others read it");
+  CHECK(fold_norms(program_of(checking, true)).size() == 3, "f32");
+  CHECK(fold_norms(program_of(layer, true, other.data())).size() == 4, "its input changes");
+  Program read = program_of(layer, true);
+  RmsNormArgs reader = layer.norm();
+  reader.x = layer.normed.data();
+  reader.out = layer.first.data();
+  read.add(reader);
+  CHECK(fold_norms(read).front().op.kind == OpKind::kRmsNorm, "another norm reads it");
+}
+
+void their_bits_are_those_of_the_norm() {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kInt8}) {
+    Layer apart(dtype), folded(dtype);
+    run_cuda(program_of(apart, false), nullptr);
+    with_schedule(5, [&] { run_cuda(program_of(folded, true), nullptr); });
+    CHECK(same_bits(apart.first, folded.first) && same_bits(apart.second, folded.second),
+          dtype_name(dtype));
+    CHECK(folded.normed == std::vector<float>(folded.normed.size(), -7.0f), "nothing is left");
+  }
+}
+
+// 7 products with inputs that are prepared for 6 of them, 2 attentions; embedding, places of rows,
+// logits.
+void kernels_are_counted() {
+  const T5Config config = tiny_configs()[0].config;
+  DecoderRig rig(emulated_model(config, 3, "bf16", Executor::kKernels), 1, 4, 1, {{3, 1}});
+  const int64_t before = emulation::device_counts().launches;
+  rig.run({{0, chain_of({7})}});
+  const int64_t launches = emulation::device_counts().launches - before;
+  CHECK(launches == 15 * config.num_decoder_layers + 4, launches, " kernels");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_cases(argc, argv,
+                   {CASE(norms_go_where_products_can_make_them),
+                    CASE(their_bits_are_those_of_the_norm), CASE(kernels_are_counted)});
+}
