@@ -1,7 +1,5 @@
 // A step's drafts in one kernel that stays on the device, under the emulation: sessions have the
-// tokens and counters that the kernels round by round give them, and launches do not grow with
-// rounds.
-#include "emulation/cuda_emulation.h"
+// tokens and counters that the kernels round by round give them.
 #include "test/check.h"
 #include "test/support/emulated_models.h"
 #include "test/support/engine_rig.h"
@@ -76,29 +74,8 @@ void sessions_are_those_of_the_kernels() {
   }
 }
 
-// Launches of a session's first step, which is not a graph yet. The drafter has the target's
-// weights, so that all is accepted.
-int64_t launches_of_a_step(int drafts, Executor executor) {
-  const auto model = emulated_model(tiny_configs()[0].config, kTargetSeed, "bf16", executor);
-  EngineRig rig(model, model, limits_of(1, Widths(static_cast<size_t>(drafts), 1), 8));
-  const int64_t before = emulation::device_counts().launches;
-  const SampleLog sample = rig.run(plain_request({5, 4, 3}, drafts + 1))[0];
-  CHECK(sample.stats.target_calls == 1, sample.stats.target_calls, " steps");
-  return emulation::device_counts().launches - before;
-}
-
-void launches_do_not_grow_with_rounds() {
-  const int64_t one = launches_of_a_step(1, Executor::kPersistent),
-                three = launches_of_a_step(3, Executor::kPersistent),
-                kernels = launches_of_a_step(3, Executor::kKernels);
-  CHECK(one == three, one, " launches for a draft of one token, ", three, " for three");
-  CHECK(three < kernels / 2, three, " launches, kernel by kernel ", kernels);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(sessions_are_those_of_the_kernels), CASE(launches_do_not_grow_with_rounds)});
+  return run_cases(argc, argv, {CASE(sessions_are_those_of_the_kernels)});
 }
