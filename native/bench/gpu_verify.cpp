@@ -73,11 +73,20 @@ class Step {
       x = static_cast<float>(state >> 8) * (16.0f / 16777216.0f);
     }
     memory_.upload(logits_, logits);
+    // As the product of the logits leaves them.
+    std::vector<RowPeak> peaks;
     for (size_t row = 0; row < rows; ++row) {
       const auto begin = logits.begin() + static_cast<ptrdiff_t>(row) * sizes.vocabulary;
-      best_.push_back(
-          static_cast<int32_t>(std::max_element(begin, begin + sizes.vocabulary) - begin));
+      const auto largest = [&](int first, int end) {
+        return static_cast<int32_t>(std::max_element(begin + first, begin + end) - begin);
+      };
+      best_.push_back(largest(0, sizes.vocabulary));
+      for (int first = 0; first < sizes.vocabulary; first += kPeakOutputs) {
+        const int index = largest(first, std::min(first + kPeakOutputs, sizes.vocabulary));
+        peaks.push_back({begin[index], index});
+      }
     }
+    peaks_ = memory_.place(peaks);
     lay_out_rows();
   }
 
@@ -184,10 +193,20 @@ class Step {
   }
 
   DistributionArgs distribution(const Rows& rows, const SlotSampling& sampling) const {
-    return {logits_,          sizes_.vocabulary,  num_rows_,           sizes_.rows(),
-            logit_rows_.slot, logit_rows_.output, logit_rows_.out_row, sampling,
-            rows.probs,       rows.unscaled,      rows.best,           rows.log_sum,
-            rows.status};
+    return {logits_,
+            sizes_.vocabulary,
+            num_rows_,
+            sizes_.rows(),
+            logit_rows_.slot,
+            logit_rows_.output,
+            logit_rows_.out_row,
+            sampling,
+            rows.probs,
+            rows.unscaled,
+            rows.best,
+            rows.log_sum,
+            rows.status,
+            peaks_};
   }
 
   VerifyArgs verification() const {
@@ -213,6 +232,7 @@ class Step {
   char* device_tables_;
   TableViews views_;
   float* logits_;
+  const RowPeak* peaks_ = nullptr;
   Rows target_, drafter_;
   std::vector<int32_t> best_;
   const int32_t* num_rows_ = nullptr;
