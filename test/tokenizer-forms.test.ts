@@ -1,14 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { expect, test, describe } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { references } from './support/references.ts';
 
 const fixtures = new URL('fixtures/tokenizer/', import.meta.url);
 const folder = (name: string): string => new URL(name, fixtures).pathname;
-
-function cases<T>(file: string): T[] {
-  const lines = readFileSync(new URL(file, fixtures), 'utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
-}
 
 async function load(name: string): Promise<Tokenizer> {
   const tokenizer = await Tokenizer.load(folder(name));
@@ -39,14 +34,14 @@ describe.each(forms)('$name', ({ name, kind, size }) => {
 
   test('encodes as the reference does', async () => {
     const tokenizer = await load(name);
-    for (const [text, ids] of cases<[string, number[]]>(`${name}/encode.jsonl`)) {
+    for (const [text, ids] of references<[string, number[]]>(`${name}/encode`)) {
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
     }
   });
 
   test('decodes as the reference does, at once and as a stream', async () => {
     const tokenizer = await load(name);
-    for (const [ids, full, text] of cases<[number[], string, string]>(`${name}/decode.jsonl`)) {
+    for (const [ids, full, text] of references<[number[], string, string]>(`${name}/decode`)) {
       const shown = JSON.stringify(ids);
       expect(tokenizer.decode(ids), shown).toBe(text);
       expect(tokenizer.decode(ids, { skipSpecialTokens: false }), shown).toBe(full);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { references } from './support/references.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
 import { tokenizerJson } from './support/tokenizer-json.ts';
 
@@ -13,10 +14,7 @@ const converted = 'large, as tokenizer.json';
 const names = [...bundled, converted] as const;
 
 const tokenizers = {} as Record<(typeof names)[number], Tokenizer>;
-const references = readFileSync(path.join(root, 'test/fixtures/tokenizer/bundled.jsonl'), 'utf8')
-  .trimEnd()
-  .split('\n')
-  .map((line) => JSON.parse(line) as [string | number, number[]]);
+const cases = references<[string | number, number[]]>('bundled');
 const captions = ['en', 'de'].flatMap((language) =>
   readFileSync(path.join(root, `examples/captions/test_2016.${language}`), 'utf8')
     .trimEnd()
@@ -48,8 +46,8 @@ describe('the bundled models', () => {
   });
 
   test.each(names)('%s encodes as the reference does', (name) => {
-    expect(references.length).toBeGreaterThan(400);
-    for (const [shown, ids] of references) {
+    expect(cases.length).toBeGreaterThan(400);
+    for (const [shown, ids] of cases) {
       // A caption stands as its number.
       const text = typeof shown === 'number' ? captions[shown]! : shown;
       expect(tokenizers[name].encode(text), JSON.stringify(text)).toEqual(ids);
@@ -146,7 +144,7 @@ describe('decode', () => {
 
 describe('a stream', () => {
   test.each([1, 2, 3, 7])('gives the same text in portions of %i', (size) => {
-    for (const [, ids] of references) {
+    for (const [, ids] of cases) {
       for (const options of [{}, { skipSpecialTokens: false }]) {
         const stream = tokenizers.base.stream(options);
         let text = '';
