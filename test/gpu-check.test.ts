@@ -111,7 +111,9 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
       `{"target": "'$1'", "drafter": "'$2'", "dtype": "bf16", "executor": "'$4'", "gamma": 8, ` +
       '"accepted": 0.99, "tokensPerStep": 8.9, "speedup": 4.5, "predicted": 5, ' +
       '"draftedTokenMs": 0.3, "draftedBytes": 4e8, "phases": 97}';
+    const encoder = `{"shape": "'$1'", "rows": 2048, "flops": 4e12, "ms": 10, "cublasLtMs": 6, "note": "cuBLASLt 13"}`;
     for (const [name, line] of [
+      ['gpu_encoder', encoder],
       ['cuda_ceilings', '{"copyGBps": 4000, "gridBarrierMicroseconds": 1}'],
       ['gpu_passes', step],
       ['gpu_verify', verification],
@@ -119,9 +121,15 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     ] as const) {
       writeFileSync(path.join(build, name), `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
     }
-    const parts = ['passes', 'verification', 'speculation'].flatMap((part) => ['--only', part]);
-    const { status, stdout, results } = gpuCheck(folder, ...parts, '--shape', 'xl');
+    const parts = ['passes', 'verification', 'encoder', 'speculation', 'trained', 'transformers'];
+    const only = parts.flatMap((part) => ['--only', part]);
+    const { status, stdout, results } = gpuCheck(folder, ...only, '--shape', 'xl');
     expect(stdout).toContain('speculation: ok');
+    expect(stdout).toContain('encoder: ok');
+    // No torch, or one that sees no GPU.
+    for (const part of ['trained', 'transformers']) {
+      expect(stdout).toMatch(new RegExp(`${part}: skipped .*(No module named|sees no GPU)`));
+    }
     expect(status).toBe(0);
     const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
     const lines = readFileSync(path.join(results, table), 'utf8').split('\n');
@@ -130,6 +138,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     );
     expect(lines).toContain('| xl | int8 | one kernel | 8 | 2.000 | 1.000 | 50% |  | 1.05 |');
     expect(lines).toContain('| chow | 40.0 | 2.00 |');
+    expect(lines).toContain('| xl | 10.000 | 400 | 6.000 | 60% |');
     expect(lines).toContain(
       '| xl | small | one kernel | 0.990 | 8.90 | 4.50 | 5.00 | 90% | 300.0 | 1.5 |',
     );

@@ -60,7 +60,18 @@ inline Times times_of(std::vector<double> times) {
   return {times[times.size() / 2], times.front()};
 }
 
-// run(words) of a program; its exit code, 77 without a GPU.
+// run(words) of a program; its exit code.
+template <typename Run>
+int run_bench(const char* program, int argc, char** argv, const Run& run) {
+  try {
+    return run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s: %s: %s\n", program, error_name(error.code()), error.what());
+    return 1;
+  }
+}
+
+// The same; 77 without a GPU.
 template <typename Run>
 int run_on_gpu(const char* program, int argc, char** argv, const Run& run) {
   std::string note;
@@ -68,12 +79,7 @@ int run_on_gpu(const char* program, int argc, char** argv, const Run& run) {
     std::fprintf(stderr, "skipped: %s\n", note.c_str());
     return 77;
   }
-  try {
-    return run(std::vector<std::string>(argv + 1, argv + argc));
-  } catch (const Error& error) {
-    std::fprintf(stderr, "%s: %s: %s\n", program, error_name(error.code()), error.what());
-    return 1;
-  }
+  return run_bench(program, argc, argv, run);
 }
 
 }  // namespace speccascade::bench

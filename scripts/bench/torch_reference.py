@@ -12,13 +12,11 @@ import torch
 import transformers
 from transformers import T5Config, T5ForConditionalGeneration
 
+from torch_decode import decode, median
+
 BATCHES = (1, 16)
 INPUT_TOKENS = 64
 STEPS = 40
-
-
-def median(values):
-    return sorted(values)[len(values) // 2]
 
 
 def milliseconds(work):
@@ -66,24 +64,6 @@ def steps(model, batch):
     return {"stepMs": median(times), "encoderMs": median([ms for ms, _ in encoder[1:]])}
 
 
-def decode(model, inputs, batch, limit):
-    """Tokens per second of generate(), batches of inputs of similar length, padded."""
-    order = sorted(inputs, key=len)
-    end = model.config.eos_token_id
-    tokens, begin = 0, time.perf_counter()
-    for at in range(0, len(order), batch):
-        part = order[at : at + batch]
-        width = max(map(len, part))
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in part])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in part])
-        output = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=limit, do_sample=False, num_beams=1
-        )
-        for row in output[:, 1:].tolist():
-            tokens += row.index(end) + 1 if end in row else len(row)
-    return tokens / (time.perf_counter() - begin)
-
-
 def main():
     request = json.load(sys.stdin)
     torch.manual_seed(0)
@@ -96,7 +76,7 @@ def main():
         model.eval()
         inputs, limit = request["inputs"], request["max_new_tokens"]
         decode(model, inputs[:4], 4, limit)
-        rates = {batch: decode(model, inputs, batch, limit) for batch in BATCHES}
+        rates = {batch: decode(model, inputs, batch, limit)[0] for batch in BATCHES}
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     threads = torch.get_num_threads()
     print(json.dumps({"versions": versions, "threads": threads, "steps": shapes, "rates": rates}))

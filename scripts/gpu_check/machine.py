@@ -1,0 +1,81 @@
+"""What gpu-check runs on, and what it lacks."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+
+from .outcome import Missing
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def output_of(command, timeout=60):
+    """What a program prints, or None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def find_toolkit(program):
+    """A program of the CUDA toolkit: on the PATH, or where toolkits are installed."""
+    found = shutil.which(program)
+    if found:
+        return found
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    nvcc = shutil.which("nvcc")
+    if nvcc:
+        homes.append(pathlib.Path(nvcc).resolve().parent.parent)
+    for home in filter(None, homes):
+        candidate = pathlib.Path(home) / "bin" / program
+        if os.access(candidate, os.X_OK):
+            return str(candidate)
+    return None
+
+
+def read_gpu():
+    query = "name,driver_version,compute_cap,memory.total"
+    text = output_of(["nvidia-smi", "--id=0", f"--query-gpu={query}", "--format=csv,noheader"])
+    if not text:
+        return None
+    name, driver, capability, memory = (part.strip() for part in text.splitlines()[0].split(","))
+    return {"name": name, "driver": driver, "computeCapability": capability, "memory": memory}
+
+
+def describe_machine():
+    """What is measured on; throws Missing with everything that is not there."""
+    missing = []
+    nvcc, cmake, gpu = find_toolkit("nvcc"), shutil.which("cmake"), read_gpu()
+    if gpu is None:
+        missing.append("a GPU: nvidia-smi is not there or lists none")
+    elif not re.fullmatch(r"\d+\.\d+", gpu["computeCapability"]):
+        missing.append(
+            f"a driver that tells the compute capability: it says {gpu['computeCapability']}"
+        )
+    elif float(gpu["computeCapability"]) < 8.0:
+        missing.append(
+            f"compute capability 8.0: {gpu['name']} has {gpu['computeCapability']}"
+        )
+    if nvcc is None:
+        missing.append("a CUDA toolkit: nvcc is neither on the PATH nor under CUDA_HOME")
+    if cmake is None:
+        missing.append("CMake: cmake is not on the PATH")
+    if shutil.which(os.environ.get("CXX", "c++")) is None:
+        missing.append(f"a C++ compiler: {os.environ.get('CXX', 'c++')} is not on the PATH")
+    if missing:
+        raise Missing("\n".join(f"  missing: {one}" for one in missing))
+    release = re.search(r"release ([\d.]+)", output_of([nvcc, "--version"]) or "")
+    return {
+        "gpu": gpu,
+        "toolkit": release.group(1) if release else "unknown",
+        "nvcc": nvcc,
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "commit": output_of(["git", "-C", str(ROOT), "rev-parse", "HEAD"]) or "unknown",
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    }

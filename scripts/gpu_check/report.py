@@ -1,0 +1,149 @@
+"""What came out, as JSON and as Markdown."""
+
+import dataclasses
+import json
+import pathlib
+import re
+
+# Shares of the copy bandwidth that a step over one position is asked to reach.
+ASKED_SHARES = {"large": "60%", "xl": "75%, 85%", "xxl": "85%"}
+
+
+def table_of_passes(counts):
+    lines = [
+        "", "## Decoder steps at batch 1", "",
+        f"Copies on the device reach {counts['ceilings']['copyGBps']} GB/s, read and written. Asked of "
+        "8 positions over one: at most 1.10 for xl and xxl.", "",
+        "| shape | weights | run by | phases a layer | GB a step reads | ms | share of copies | asked "
+        "| 8 positions / 1 |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in counts["steps"]:
+        one = row["passes"][0]
+        asked = ASKED_SHARES.get(row["shape"], "") if row["dtype"] == "bf16" else ""
+        # Embedding and logits are the other two.
+        phases = f"{(row['phases'] - 2) / row['layers']:g}" if row["phases"] else ""
+        how = "one kernel" if row["phases"] else "kernels"
+        lines.append(
+            f"| {row['shape']} | {row['dtype']} | {how} | {phases} | {one['bytes'] / 1e9:.3f} | {one['medianMs']:.3f} "
+            f"| {row['shareOfCopyBandwidth']:.0%} | {asked} | {row['eightOverOne']:.2f} |")
+    return lines
+
+
+def table_of_verification(counts):
+    first = counts["cases"][0]
+    lines = [
+        "", "## Fused verification", "",
+        f"{first['sequences']} sequences, chains of {first['gamma']}, vocabulary "
+        f"{first['vocabulary']}, logits in {first['logits']}, all drafts accepted. Beside one read of "
+        "the target's logits and the drafter's rows at the copy bandwidth. Asked: lossless at most "
+        "25 us, rules 2.5 reads, with top-p 5.", "",
+        "| case | us | reads |", "| --- | ---: | ---: |",
+    ]
+    return lines + [f"| {row['case']} | {row['medianUs']:.1f} | {row['overRead']:.2f} |"
+                    for row in counts["cases"]]
+
+
+def table_of_speculation(counts):
+    first = counts["runs"][0]
+    lines = [
+        "", "## Speculative decoding, batch 1", "",
+        f"Random weights in {first['dtype']}, chains of {first['gamma']}, a temperature that makes "
+        "distributions all but uniform. Predicted: from the steps' times on the device. Asked: 90% of "
+        "that for xxl; a drafted token at most 1.5 times its bytes and barriers.", "",
+        "| target | drafter | drafts by | accepted | tokens a step | speed-up | predicted | share "
+        "| drafted token, us | over bytes and barriers |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in counts["runs"]:
+        how = "one kernel" if row["phases"] else "kernels"
+        lines.append(
+            f"| {row['target']} | {row['drafter']} | {how} | {row['accepted']:.3f} "
+            f"| {row['tokensPerStep']:.2f} | {row['speedup']:.2f} | {row['predicted']:.2f} "
+            f"| {row['shareOfPrediction']:.0%} | {1000 * row['draftedTokenMs']:.1f} "
+            f"| {row.get('draftedOverLeast', '')} |")
+    return lines
+
+
+def table_of_encoder(counts):
+    first = counts["shapes"][0]
+    lines = [
+        "", "## Products of an encoder layer", "",
+        f"{first['rows']} rows, bfloat16, {first['note']}. Ours with the rounding of inputs, gates and "
+        "the residual, cuBLASLt's alone. Asked: 60% of cuBLASLt.", "",
+        "| shape | ms | TFLOP/s | cuBLASLt, ms | share |", "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in counts["shapes"]:
+        other = row["cublasLtMs"]
+        theirs = f"{other:.3f} | {row['shareOfCublasLt']:.0%}" if other is not None else " | "
+        lines.append(f"| {row['shape']} | {row['ms']:.3f} | {row['teraflops']:.0f} | {theirs} |")
+    return lines
+
+
+def table_of_transformers(counts):
+    lines = [
+        "", "## Beside transformers", "",
+        f"{counts['versions']}, the fastest of its caches; the same files, bfloat16, greedy, tokens a "
+        "second by the wall clock. Asked: 3 times one by one, 5 times in batches of 64.", "",
+        "| pair | batch | transformers | tokens/s | speccascade | tokens/s | times | equal outputs |",
+        "| --- | ---: | --- | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for row in counts["rows"]:
+        rate = row["theirTokensPerSecond"]
+        theirs = f"{row['theirHow']} | {rate:.0f}" if rate is not None else "does not run | "
+        ratio = f"{row['ratio']:.2f} | {row['equal']} of {row['inputs']}" if rate is not None else " | "
+        lines.append(f"| {row['pair']} | {row['batch']} | {theirs} | {row['how']} "
+                     f"| {row['tokensPerSecond']:.0f} | {ratio} |")
+    return lines + ["", *(f"- {note}" for note in counts["notes"])]
+
+
+def table_of_trained(counts):
+    lines = [
+        "", "## A pair trained here", "",
+        f"A T5-large shape trained for {counts['minutes']:g} minutes by `models/train.py`, "
+        f"the bundled models drafting, {counts['captions']} captions one by one, bfloat16, greedy.", "",
+        "| method | tokens/s | times | tokens a call | accepted | deferred | BLEU |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    return lines + [
+        f"| {row['method']} | {row['tokensPerSecond']:.0f} | {row['speedup']:.2f} "
+        f"| {row['tokensPerCall']:.2f} | {row['acceptance']:.3f} | {row['deferral']:.3f} "
+        f"| {row['bleu'] if row['bleu'] is not None else ''} |" for row in counts["rows"]]
+
+
+TABLES = {"passes": table_of_passes, "verification": table_of_verification,
+          "encoder": table_of_encoder, "speculation": table_of_speculation,
+          "trained": table_of_trained, "transformers": table_of_transformers}
+
+
+def markdown(machine, parts):
+    gpu = machine["gpu"]
+    lines = [
+        f"# {gpu['name']}, {machine['date']}", "",
+        f"Compute capability {gpu['computeCapability']}, {gpu['memory']}, driver {gpu['driver']}, "
+        f"CUDA {machine['toolkit']}, {machine['cores']} cores ({machine['processor']}), "
+        f"commit {machine['commit'][:12]}. By `scripts/gpu-check`.", "",
+        "| part | state | passed | failed | skipped | seconds | remarks |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for part in parts:
+        counts = [str(part.counts.get(key, "")) for key in ("passed", "failed", "skipped")]
+        remark = part.detail.splitlines()[0].replace("|", "/") if part.detail else ""
+        cells = [part.name, part.state, *counts, str(part.seconds), remark]
+        lines.append(f"| {' | '.join(cells)} |")
+    for part in parts:
+        if part.name in TABLES and part.state == "ok":
+            lines += TABLES[part.name](part.counts)
+    return "\n".join(lines) + "\n"
+
+
+def write(options, machine, parts):
+    folder = pathlib.Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    slug = re.sub(r"[^a-z0-9]+", "-", machine["gpu"]["name"].lower()).strip("-")
+    name = f"gpu-{slug}-{machine['date']}"
+    public = {key: value for key, value in machine.items() if key != "nvcc"}
+    result = {"machine": public, "parts": [dataclasses.asdict(part) for part in parts]}
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / f"{name}.md").write_text(markdown(machine, parts))
+    return folder / f"{name}.md"
