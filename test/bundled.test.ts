@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSession, type T5Model } from '../lib/index.ts';
+import { devices } from '../lib/lowlevel.ts';
 import { bundledFolder, bundledNames, loadBundled, readJson } from './support/models.ts';
 
 interface Golden {
@@ -111,6 +112,9 @@ describe.each(bundledNames)('bundled model %s', (name) => {
       }
     }
     expect(sum / rows).toBeLessThan(bound);
-    expect(sum).toBeGreaterThan(0); // another type was in use
+    // Another type was in use. Weights that are stored in bf16 lose nothing where the processor only
+    // widens them.
+    const rounds = dtype === 'int8' || devices()[0]!.features.includes('avx512_bf16');
+    expect(sum > 0).toBe(rounds);
   });
 });

@@ -102,7 +102,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     const pass = (rows: number, ms: number) =>
       `{"rows": ${rows}, "medianMs": ${ms}, "minMs": ${ms}, "bytes": 2e9}`;
     const step =
-      `{"shape": "'$1'", "dtype": "'$3'", "executor": "'$5'", "phases": 194, "layers": 24, ` +
+      `{"shape": "'$1'", "dtype": "'$3'", "executor": "'$5'", "overlap": true, "phases": 194, "layers": 24, ` +
       `"passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`;
     const verification =
       '{"case": "chow", "logits": "f32", "vocabulary": 32128, "sequences": 32, "gamma": 8, ' +

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/cuda_device.h"
+#include "base/cuda_launch.h"
 #include "base/error.h"
 
 namespace speccascade {
@@ -226,5 +227,7 @@ std::shared_ptr<Device> open_cuda_device(int index) {
   }
   return std::make_shared<CudaDevice>(index);
 }
+
+void overlap_launches(bool overlap) { launches_overlap = overlap; }
 
 }  // namespace speccascade

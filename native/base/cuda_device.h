@@ -19,4 +19,8 @@ std::vector<DeviceInfo> cuda_devices(std::string* note);
 // index, compute capability 8.0.
 std::shared_ptr<Device> open_cuda_device(int index);
 
+// Whether kernels that wait for the one before may start while it ends (cuda_launch.h), as at first
+// they may; for benches that compare. Of the process, for launches and recordings from now on.
+void overlap_launches(bool overlap);
+
 }  // namespace speccascade

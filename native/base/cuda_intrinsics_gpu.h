@@ -68,12 +68,41 @@ SC_DEVICE void sync_grid(GridBarrier* barrier) {
   __syncthreads();
 }
 
+// Kernels behind this one may start once its blocks are here; they wait for its end.
+SC_DEVICE void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+SC_DEVICE void prefetch(const void* at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
+
 SC_DEVICE Words4 load_streaming(const void* at) {
   Words4 v;
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
                : "l"(at));
   return v;
+}
+
+template <int kCount>
+struct alignas(4 * kCount) AlignedWords {
+  uint32_t word[kCount];
+};
+
+template <int kCount>
+SC_DEVICE void load_words(const void* at, uint32_t (&words)[kCount]) {
+  const AlignedWords<kCount> loaded = *static_cast<const AlignedWords<kCount>*>(at);
+  SC_UNROLL
+  for (int i = 0; i < kCount; ++i) words[i] = loaded.word[i];
+}
+template <int kCount>
+SC_DEVICE void store_words(void* at, const uint32_t (&words)[kCount]) {
+  AlignedWords<kCount> stored;
+  SC_UNROLL
+  for (int i = 0; i < kCount; ++i) stored.word[i] = words[i];
+  *static_cast<AlignedWords<kCount>*>(at) = stored;
 }
 
 SC_DEVICE uint32_t shared_address(const void* at) {

@@ -1,6 +1,9 @@
 // The one way that kernels are started. Included by .cu files alone.
 #pragma once
 
+#include <atomic>
+#include <utility>
+
 #include "base/cuda_intrinsics.h"
 #include "base/error.h"
 
@@ -10,9 +13,27 @@ struct LaunchShape {
   int blocks;             // 0: nothing is started
   int threads;            // of a block: a multiple of 32
   bool barriers = false;  // the kernel calls sync_grid: all blocks must fit the GPU together
+  bool waits = false;  // every thread begins with wait_for_previous(): blocks may start while the
+                       // kernel before ends (programmatic dependent launch)
 };
 
+constexpr LaunchShape waiting(int blocks, int threads) { return {blocks, threads, false, true}; }
+
 #if defined(__CUDACC__)
+
+inline std::atomic<bool> launches_overlap = true;  // overlap_launches()
+
+// Whether the code that this GPU runs for a kernel waits: that for compute capability 9.0 and up
+// does. Graphs hold such launches from CUDA 12.3 on.
+inline bool may_start_early(const void* kernel) {
+  if (!launches_overlap) return false;
+  int driver = 0;
+  cudaFuncAttributes code = {};
+  const bool known = cudaDriverGetVersion(&driver) == cudaSuccess &&
+                     cudaFuncGetAttributes(&code, kernel) == cudaSuccess;
+  if (!known) cudaGetLastError();
+  return known && driver >= 12030 && code.binaryVersion >= 90 && code.ptxVersion >= 90;
+}
 
 // Starts kernel(arguments...) on `stream` (a cudaStream_t) and throws ERR_DEVICE where that fails.
 // What goes wrong while it runs shows when the stream is waited for.
@@ -21,14 +42,20 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
   cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeCooperative;
-  attribute.val.cooperative = shape.barriers ? 1 : 0;
   cudaLaunchConfig_t config = {};
+  if (shape.barriers) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+    config.numAttrs = 1;
+  } else if (shape.waits && may_start_early(reinterpret_cast<const void*>(kernel))) {
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.numAttrs = 1;
+  }
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.stream = static_cast<cudaStream_t>(stream);
   config.attrs = &attribute;
-  config.numAttrs = 1;
   const cudaError_t status =
       cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (status == cudaSuccess) return;
@@ -39,7 +66,8 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
 
 #else
 
-// Runs kernel(arguments...) to its end, unless the stream records. On a stream of the emulated
+// Runs kernel(arguments...), unless the stream records: to its end, but for one on a stream that
+// waits for the kernel before. On a stream of the emulated
 // device, kernels alone reach that device's memory, and their arguments must not lead elsewhere;
 // without a stream, memory is the host's.
 template <typename Result, typename... Parameters, typename... Arguments>
@@ -47,12 +75,11 @@ void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters.
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
   emulation::check_bound(shape.threads, emulation::bound_of_kernel<Result>());
-  const auto run = [shape, kernel, arguments...] {
-    emulation::run_grid(shape.blocks, shape.threads, shape.barriers, [&] { kernel(arguments...); });
-  };
-  if (stream == nullptr) return run();
+  emulation::Kernel launched = {shape.blocks, shape.threads, shape.barriers, shape.waits,
+                                [kernel, arguments...] { kernel(arguments...); }};
+  if (stream == nullptr) return emulation::Launch(std::move(launched), true).finish();
   (emulation::check_argument(arguments), ...);
-  emulation::queue_kernel(stream, run);
+  emulation::queue_kernel(stream, launched);
 }
 
 #endif

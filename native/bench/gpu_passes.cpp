@@ -2,11 +2,11 @@
 // published shapes, by the device's clock, each one launch of a graph, in turns.
 //
 //   gpu_passes [SHAPE...] [--dtype bf16|f16|int8] [--executor by-shape|kernels|persistent]
-//              [--cached N] [--source N] [--repeats N]
+//              [--overlap yes|no] [--cached N] [--source N] [--repeats N]
 //
-// Prints a line of JSON per shape: medians and minima in milliseconds, the bytes of weights and
-// caches that a pass has to read. XXL takes 22 GB in bf16. Exit code 77: there is no GPU, with the
-// reason on standard error.
+// `--overlap`: whether a kernel may start while the one before ends. Prints a line of JSON per
+// shape: medians and minima in milliseconds, the bytes of weights and caches that a pass has to
+// read. XXL takes 22 GB in bf16. Exit code 77: there is no GPU, with the reason on standard error.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -21,7 +21,7 @@ using namespace speccascade;
 using namespace speccascade::bench;
 
 struct Options {
-  std::string dtype = "bf16", executor = "by-shape";
+  std::string dtype = "bf16", executor = "by-shape", overlap = "yes";
   int cached = 32, source = 64, repeats = 51;
 };
 
@@ -31,10 +31,12 @@ void measure(const Shape& shape, const Options& options) {
   const PassTimes times =
       time_decoder(*model, rows, options.cached, options.source, options.repeats);
   std::printf(
-      "{\"shape\": \"%s\", \"dtype\": \"%s\", \"executor\": \"%s\", \"phases\": %d, "
+      "{\"shape\": \"%s\", \"dtype\": \"%s\", \"executor\": \"%s\", \"overlap\": %s, \"phases\": "
+      "%d, "
       "\"layers\": %d, \"cached\": %d, \"source\": %d, \"modelBytes\": %zu, \"passes\": [",
-      shape.name, options.dtype.c_str(), options.executor.c_str(), times.phases, shape.layers,
-      options.cached, options.source, model->weights.bytes());
+      shape.name, options.dtype.c_str(), options.executor.c_str(),
+      options.overlap == "yes" ? "true" : "false", times.phases, shape.layers, options.cached,
+      options.source, model->weights.bytes());
   for (size_t i = 0; i < rows.size(); ++i) {
     std::printf("%s{\"rows\": %d, \"medianMs\": %.6f, \"minMs\": %.6f, \"bytes\": %.0f}",
                 i == 0 ? "" : ", ", rows[i], times.median_ms[i], times.min_ms[i], times.bytes[i]);
@@ -47,9 +49,14 @@ int run(const std::vector<std::string>& words) {
   Options options;
   std::vector<std::string> shapes = read_options(words, {{"--dtype", &options.dtype},
                                                          {"--executor", &options.executor},
+                                                         {"--overlap", &options.overlap},
                                                          {"--cached", &options.cached, 4096},
                                                          {"--source", &options.source, 4096},
                                                          {"--repeats", &options.repeats, 4096}});
+  if (options.overlap != "yes" && options.overlap != "no") {
+    fail(ErrorCode::kInput, "--overlap: expected yes or no, got \"", options.overlap, "\"");
+  }
+  overlap_launches(options.overlap == "yes");
   if (shapes.empty()) shapes = {"small", "base", "large", "xl", "xxl"};
   for (const std::string& shape : shapes) measure(shape_named(shape), options);
   return 0;

@@ -23,6 +23,7 @@ SC_DEVICE Cascade with_scratch_of(const SequenceState& state, Cascade cascade, i
 SC_KERNEL(kMaxRowThreads, 1)
 cascade_open_kernel(SequenceState state, SlotSampling sampling, Cascade cascade,
                     AdaptiveLength lengths) {
+  wait_for_previous();
   const Cascade own = with_scratch_of(state, cascade, block_index());
   BlockLanes lanes;
   BlockSlot(state, sampling, own, lanes, lengths, block_index()).open();
@@ -33,6 +34,7 @@ SC_KERNEL(kMaxRowThreads, 1)
 cascade_review_kernel(SequenceState state, SlotSampling sampling, Cascade cascade,
                       AdaptiveLength lengths, int model, const int32_t* num_logits,
                       LogitRows logits) {
+  wait_for_previous();
   const int slot = block_index();
   const LogitRange range = logits_of_slot(logits, *num_logits, slot);
   if (range.begin == range.end) return;
@@ -44,6 +46,7 @@ cascade_review_kernel(SequenceState state, SlotSampling sampling, Cascade cascad
 SC_KERNEL(kSlotThreads)
 cascade_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows rows,
                     LogitRows logits) {
+  wait_for_previous();
   append_slot(
       slot_of_thread(), state.slots, rows,
       [&](int slot) { return cascade_slot_rows(state, cascade, model, slot); },
@@ -54,6 +57,7 @@ cascade_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows
 
 SC_KERNEL(kSlotThreads)
 cascade_lag_rows_kernel(SequenceState state, Cascade cascade, int model, DecoderRows rows) {
+  wait_for_previous();
   append_slot(
       slot_of_thread(), state.slots, rows,
       [&](int slot) {
@@ -69,12 +73,14 @@ cascade_lag_rows_kernel(SequenceState state, Cascade cascade, int model, Decoder
 
 SC_KERNEL(kSlotThreads)
 cascade_take_lag_kernel(SequenceState state, Cascade cascade, int model) {
+  wait_for_previous();
   const int slot = slot_of_thread();
   if (slot >= state.slots || !lags(state, cascade, model, slot)) return;
   cascade.lanes[model].cache.length[slot] += cascade.most_behind;
 }
 
 SC_KERNEL(kSlotThreads) cascade_commit_kernel(SequenceState state, Cascade cascade) {
+  wait_for_previous();
   const int slot = slot_of_thread();
   if (slot < state.slots) commit_cascade_slot(state, cascade, slot);
 }
@@ -83,7 +89,7 @@ SC_KERNEL(kSlotThreads) cascade_commit_kernel(SequenceState state, Cascade casca
 
 void open_cascade_cuda(const SequenceState& state, const SlotSampling& sampling,
                        const Cascade& cascade, const AdaptiveLength& lengths, void* stream) {
-  launch({state.slots, row_threads(cascade.vocabulary)}, stream, cascade_open_kernel, state,
+  launch(waiting(state.slots, row_threads(cascade.vocabulary)), stream, cascade_open_kernel, state,
          sampling, cascade, lengths);
 }
 
@@ -107,8 +113,8 @@ void cascade_take_lag_cuda(const SequenceState& state, const Cascade& cascade, i
 void cascade_review_cuda(const SequenceState& state, const SlotSampling& sampling,
                          const Cascade& cascade, const AdaptiveLength& lengths, int model,
                          const DecoderRows& rows, const LogitRows& logits, void* stream) {
-  launch({state.slots, row_threads(cascade.vocabulary)}, stream, cascade_review_kernel, state,
-         sampling, cascade, lengths, model, rows.num_logits, logits);
+  launch(waiting(state.slots, row_threads(cascade.vocabulary)), stream, cascade_review_kernel,
+         state, sampling, cascade, lengths, model, rows.num_logits, logits);
 }
 
 void commit_cascade_cuda(const SequenceState& state, const Cascade& cascade, void* stream) {

@@ -12,6 +12,7 @@ constexpr int kThreads = 256;
 SC_KERNEL(kThreads, 1)
 copy_kernel(SequenceState state, SlotSampling sampling, CopyShape shape, CopyScratch scratch,
             AdaptiveLength lengths) {
+  wait_for_previous();
   const int slot = block_index();
   BlockLanes lanes;
   const CopyScratch own = {slot_part(scratch.lengths, slot, copy_text_size(state)),
@@ -24,7 +25,8 @@ copy_kernel(SequenceState state, SlotSampling sampling, CopyShape shape, CopyScr
 void copy_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
                       const CopyShape& shape, const CopyScratch& scratch,
                       const AdaptiveLength& lengths, void* stream) {
-  launch({state.slots, kThreads}, stream, copy_kernel, state, sampling, shape, scratch, lengths);
+  launch(waiting(state.slots, kThreads), stream, copy_kernel, state, sampling, shape, scratch,
+         lengths);
 }
 
 }  // namespace speccascade

@@ -10,11 +10,13 @@ constexpr int kThreads = 64;
 
 // A thread per slot, here and below.
 SC_KERNEL(kThreads) open_kernel(SequenceState state, AdaptiveLength lengths) {
+  wait_for_previous();
   const int slot = block_index() * kThreads + thread_index();
   if (slot < state.slots) open_slot(state, lengths, slot);
 }
 
 SC_KERNEL(kThreads) learn_kernel(SequenceState state, AdaptiveLength lengths) {
+  wait_for_previous();
   const int slot = block_index() * kThreads + thread_index();
   if (slot < state.slots && state.active[slot]) lengths.learn(state, slot);
 }
@@ -24,25 +26,28 @@ SC_KERNEL(kMaxRowThreads, 1)
 extend_kernel(SequenceState state, SlotSampling sampling, DraftShape shape, CacheTable drafter,
               const int32_t* num_logits, LogitRows logits, DraftDistributions drafts,
               AdaptiveLength lengths) {
+  wait_for_previous();
   extend_slot(state, sampling, shape, drafter, *num_logits, logits, drafts, lengths, block_index());
 }
 
 }  // namespace
 
 void open_drafts_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
-  launch({(state.slots + kThreads - 1) / kThreads, kThreads}, stream, open_kernel, state, lengths);
+  launch(waiting((state.slots + kThreads - 1) / kThreads, kThreads), stream, open_kernel, state,
+         lengths);
 }
 
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
-  launch({(state.slots + kThreads - 1) / kThreads, kThreads}, stream, learn_kernel, state, lengths);
+  launch(waiting((state.slots + kThreads - 1) / kThreads, kThreads), stream, learn_kernel, state,
+         lengths);
 }
 
 void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,
                         const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
                         const LogitRows& logits, const DraftDistributions& drafts,
                         const AdaptiveLength& lengths, void* stream) {
-  launch({state.slots, row_threads(drafts.vocabulary)}, stream, extend_kernel, state, sampling,
-         shape, drafter, rows.num_logits, logits, drafts, lengths);
+  launch(waiting(state.slots, row_threads(drafts.vocabulary)), stream, extend_kernel, state,
+         sampling, shape, drafter, rows.num_logits, logits, drafts, lengths);
 }
 
 }  // namespace speccascade

@@ -11,6 +11,7 @@ namespace {
 SC_KERNEL(kSlotThreads)
 verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, LogitRows logits,
                    SlotSampling sampling) {
+  wait_for_previous();
   append_slot(
       slot_of_thread(), state.slots, rows,
       [&](int slot) { return verify_slot_rows(state, target, sampling, slot); },
@@ -22,11 +23,13 @@ verify_rows_kernel(SequenceState state, CacheTable target, DecoderRows rows, Log
 SC_KERNEL(kSlotThreads)
 draft_rows_kernel(SequenceState state, SlotSampling sampling, CacheTable drafter, DecoderRows rows,
                   LogitRows logits) {
+  wait_for_previous();
   append_drafting_slot(state, sampling, drafter, rows, logits, slot_of_thread());
 }
 
 SC_KERNEL(kSlotThreads)
 catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderRows rows) {
+  wait_for_previous();
   append_slot(
       slot_of_thread(), state.slots, rows,
       [&](int slot) { return catch_up_slot_rows(state, drafter, most, slot); },
@@ -36,17 +39,20 @@ catch_up_rows_kernel(SequenceState state, CacheTable drafter, int most, DecoderR
 }
 
 SC_KERNEL(kSlotThreads) caught_up_kernel(SequenceState state, CacheTable drafter, int most) {
+  wait_for_previous();
   const int slot = slot_of_thread();
   if (slot >= state.slots) return;
   drafter.length[slot] += catch_up_slot_rows(state, drafter, most, slot).rows;
 }
 
 SC_KERNEL(kSlotThreads) commit_kernel(SequenceState state, CacheTable target) {
+  wait_for_previous();
   const int slot = slot_of_thread();
   if (slot < state.slots) commit_slot(state, target, slot);
 }
 
 SC_KERNEL(kSlotThreads) keep_accepted_kernel(SequenceState state, CacheTable drafter) {
+  wait_for_previous();
   const int slot = slot_of_thread();
   if (slot < state.slots) keep_accepted_slot(state, drafter, slot);
 }

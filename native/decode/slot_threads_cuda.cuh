@@ -1,4 +1,4 @@
-// Kernels of bookkeeping: a thread per slot.
+// Kernels of bookkeeping: a thread per slot; they wait for the kernel before.
 #pragma once
 
 #include "base/cuda_launch.h"
@@ -9,7 +9,7 @@ namespace speccascade {
 constexpr int kSlotThreads = 64;
 
 inline LaunchShape thread_per_slot(int slots) {
-  return {(slots + kSlotThreads - 1) / kSlotThreads, kSlotThreads};
+  return waiting((slots + kSlotThreads - 1) / kSlotThreads, kSlotThreads);
 }
 
 SC_DEVICE int slot_of_thread() { return block_index() * kSlotThreads + thread_index(); }

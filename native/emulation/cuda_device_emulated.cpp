@@ -97,6 +97,7 @@ void check_not_recording(const char* what) {
 }
 
 std::atomic<int> recordings_to_fail = 0;
+std::atomic<bool> kernels_overlap = true;
 
 struct EmulatedGraph final : DeviceGraph {
   const DeviceStream* stream = nullptr;
@@ -142,6 +143,7 @@ class EmulatedStream final : public DeviceStream {
 
   void synchronize() override {
     check_not_recording("a wait");
+    end_kernel();
     access_.reset();
     ++counts().waits;
     const std::vector<Piece> landings = std::exchange(landings_, {});
@@ -155,6 +157,7 @@ class EmulatedStream final : public DeviceStream {
 
   void mark(size_t number) override {
     check_not_recording("a mark");
+    end_kernel();
     if (marks_.size() <= number) marks_.resize(number + 1);
     marks_[number] = std::chrono::steady_clock::now();
   }
@@ -181,15 +184,14 @@ class EmulatedStream final : public DeviceStream {
     const auto& recorded = static_cast<EmulatedGraph&>(graph);
     if (recorded.stream != this) fail(ErrorCode::kDevice, "emulated device: another's graph");
     ++counts().launches;
+    end_kernel();
     for (const auto& work : recorded.work) work();
+    end_kernel();
   }
 
-  void queue_kernel(const std::function<void()>& run) {
+  void queue_kernel(const Kernel& kernel) {
     if (recorded_ == nullptr) ++counts().launches;
-    put([run] {
-      const DeviceAccess access(true);
-      run();
-    });
+    put([this, kernel] { start_kernel(kernel); });
   }
 
  private:
@@ -221,13 +223,36 @@ class EmulatedStream final : public DeviceStream {
     work();
   }
 
+  // One that waits begins, as far as it can, before the kernel before it goes on; it ends when
+  // something comes behind it.
+  void start_kernel(const Kernel& kernel) {
+    const DeviceAccess access(true);
+    const bool early = kernel.waits && kernels_overlap;
+    if (!early) end_kernel();
+    auto next = std::make_unique<Launch>(kernel, !early);
+    if (!early) return next->finish();
+    next->begin();
+    end_kernel();
+    under_way_ = std::move(next);
+  }
+
+  void end_kernel() {
+    const std::unique_ptr<Launch> last = std::move(under_way_);
+    if (!last) return;
+    const DeviceAccess access(true);
+    last->finish();
+  }
+
   // A GPU copies other memory at once, or not at all, while it records.
   void queue_copy(const void* host, size_t bytes, std::function<void()> copy) {
     if (recorded_ != nullptr && !is_page_locked(host, bytes)) {
       fail(ErrorCode::kDevice, "emulated device: a recorded copy of ", bytes,
            " bytes that are not page-locked");
     }
-    put(std::move(copy));
+    put([this, copy = std::move(copy)] {
+      end_kernel();
+      copy();
+    });
   }
 
   // What went down at once here may be on its way for as long on a GPU.
@@ -240,6 +265,7 @@ class EmulatedStream final : public DeviceStream {
     }
   }
 
+  std::unique_ptr<Launch> under_way_;  // a kernel that has begun
   std::vector<Piece> sent_, landings_;
   std::vector<std::function<void()>>* recorded_ = nullptr;
   std::optional<DeviceAccess> access_;
@@ -372,8 +398,8 @@ DeviceCounts device_counts() {
   return {all.launches, all.graphs, all.copies_down, all.copies_up, all.bytes_up, all.waits};
 }
 
-void queue_kernel(void* stream, const std::function<void()>& run) {
-  static_cast<EmulatedStream*>(stream)->queue_kernel(run);
+void queue_kernel(void* stream, const Kernel& kernel) {
+  static_cast<EmulatedStream*>(stream)->queue_kernel(kernel);
 }
 
 }  // namespace emulation
@@ -387,6 +413,8 @@ std::vector<DeviceInfo> cuda_devices(std::string*) {
   device.note = "emulated on the CPU, for tests";
   return {device};
 }
+
+void overlap_launches(bool overlap) { emulation::kernels_overlap = overlap; }
 
 std::shared_ptr<Device> open_cuda_device(int index) {
   if (index != 0) fail(ErrorCode::kDevice, "device cuda:", index, ": one device is emulated");

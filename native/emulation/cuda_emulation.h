@@ -17,16 +17,19 @@
 //                for
 //   copies       asynchronous ones poison their destination and land at their wait; page-locked
 //                memory that is on its way down stays as it is until the stream is waited for
+//   overlap      a kernel that may begin before the one before it has ended does so, as far as it
+//                can, and every thread of it must wait
 //   graphs       what a stream records is not run but kept with its arguments; waits and
 //                allocations meanwhile are errors, and so are copies of memory that is not
 //                page-locked
 //
-// A kernel that breaks a rule ends; run_grid() throws ERR_DEVICE with block, thread and reason.
+// A kernel that breaks a rule ends; ERR_DEVICE is thrown with block, thread and reason.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 namespace speccascade::emulation {
 
@@ -54,8 +57,33 @@ constexpr size_t kMaxSharedBytes = size_t{48} << 10;
 // Throws ERR_DEVICE if a block of so many threads is above its kernel's launch bound.
 void check_bound(int threads, int bound);
 
-// Runs body() for every thread of the grid. `barriers`: all blocks are alive together.
-void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body);
+// body() of every thread of a grid.
+struct Kernel {
+  int blocks, threads;
+  bool barriers;  // all blocks are alive together
+  bool waits;     // begins with wait_for_previous(), maybe before the previous kernel has ended
+  std::function<void()> body;
+};
+
+struct Machine;
+
+// A kernel under way. One that is destroyed before its end is abandoned.
+class Launch {
+ public:
+  // `after_previous`: there is no kernel before it that may be under way.
+  Launch(Kernel kernel, bool after_previous);
+  ~Launch();
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+
+  // Runs the first blocks until their threads wait for the previous kernel, or to their end.
+  void begin();
+  // The previous kernel has ended: runs to the end.
+  void finish();
+
+ private:
+  std::unique_ptr<Machine> machine_;
+};
 
 // --- The device's memory (cuda_device_emulated.cpp) ---------------------------------------------
 
@@ -108,8 +136,8 @@ struct DeviceCounts {
   int64_t waits;
 };
 DeviceCounts device_counts();
-// Runs a kernel now, with the device's memory open, or keeps it for the graph that is recorded.
-void queue_kernel(void* stream, const std::function<void()>& run);
+// Runs a kernel, with the device's memory open, or keeps it for the graph that is recorded.
+void queue_kernel(void* stream, const Kernel& kernel);
 
 // --- Called by kernels ------------------------------------------------------------------------
 
@@ -120,6 +148,7 @@ const Place& place();
 
 void sync_block();
 void sync_grid();
+void wait_for_previous();
 
 // Waits until every lane of `mask` has come with the same `combine`; then combine(offers, mask)
 // sees what each brought (null for other lanes) and leaves results there.

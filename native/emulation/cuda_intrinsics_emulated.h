@@ -131,11 +131,34 @@ SC_DEVICE T atomic_add(T* at, T value) {
   return before;
 }
 
+SC_DEVICE void wait_for_previous() { emulation::wait_for_previous(); }
+
+// Reads, so that an address that is not there shows.
+SC_DEVICE void prefetch(const void* at) {
+  [[maybe_unused]] const char byte = *static_cast<const volatile char*>(at);
+}
+
 SC_DEVICE Words4 load_streaming(const void* at) {
   if (reinterpret_cast<uintptr_t>(at) % 16 != 0) emulation::stop("unaligned load of bytes", 16);
   Words4 v;
   std::memcpy(&v, at, sizeof(v));
   return v;
+}
+
+template <int kCount>
+SC_DEVICE void check_aligned(const void* at) {
+  constexpr int kBytes = 4 * kCount;
+  if (reinterpret_cast<uintptr_t>(at) % kBytes != 0) emulation::stop("unaligned words", kBytes);
+}
+template <int kCount>
+SC_DEVICE void load_words(const void* at, uint32_t (&words)[kCount]) {
+  check_aligned<kCount>(at);
+  std::memcpy(words, at, sizeof(words));
+}
+template <int kCount>
+SC_DEVICE void store_words(void* at, const uint32_t (&words)[kCount]) {
+  check_aligned<kCount>(at);
+  std::memcpy(at, words, sizeof(words));
 }
 
 SC_DEVICE void copy_async(void* to, const void* from, int used) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace speccascade::emulation {
 
 namespace {
 
-enum class Wait { kNone, kWarp, kBlock, kGrid, kEnded };
+enum class Wait { kNone, kWarp, kBlock, kGrid, kPrevious, kEnded };
 
 struct Copy {
   char* to;
@@ -25,6 +26,7 @@ struct Copy {
 struct Thread {
   Fibre fibre;
   Wait wait = Wait::kNone;
+  bool waited = false;  // for the kernel before
   Place place = {};
   // Of a collective.
   uint32_t mask = 0;
@@ -58,29 +60,46 @@ struct Block {
   }
 };
 
-// Kept between launches: stacks are the costly part.
+thread_local Schedule schedule;
+thread_local Machine* running = nullptr;  // whose thread runs
+
+}  // namespace
+
+// A kernel under way.
 struct Machine {
+  Kernel kernel;
   Schedule schedule;
+  std::vector<int> order;  // of the blocks
+  size_t next = 0;         // of them to begin
   std::vector<std::unique_ptr<Block>> blocks;
-  size_t alive = 0;  // blocks of the present launch
+  size_t alive = 0;  // blocks at the same time
+  bool previous_ended = false;
   int at_grid_barrier = 0;
   Block* block = nullptr;
   Thread* thread = nullptr;
-  const std::function<void()>* body = nullptr;
   uint64_t random = 0;
   std::string failure;
 };
 
-Machine& machine() {
-  thread_local Machine instance;
+namespace {
+
+// Machines without a kernel: stacks are the costly part.
+struct Idle {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Machine>> machines;
+};
+
+Idle& idle() {
+  static Idle instance;
   return instance;
 }
 
-Thread& self() {
-  Thread* thread = machine().thread;
-  if (thread == nullptr) fail(ErrorCode::kDevice, "device code runs outside of a kernel");
-  return *thread;
+Machine& machine() {
+  if (running == nullptr) fail(ErrorCode::kDevice, "device code runs outside of a kernel");
+  return *running;
 }
+
+Thread& self() { return *machine().thread; }
 
 // xorshift64* (Marsaglia 2003, Vigna 2016)
 uint64_t next_random(Machine& m) {
@@ -120,11 +139,12 @@ void suspend(Thread& thread, Wait wait) {
 
 void thread_main() {
   Machine& m = machine();
-  (*m.body)();
+  m.kernel.body();
   m.thread->wait = Wait::kEnded;
 }
 
-void begin_block(Machine& m, Block& block, int index, int threads, int blocks) {
+void begin_block(Machine& m, Block& block, int index) {
+  const int threads = m.kernel.threads, blocks = m.kernel.blocks;
   while (block.threads.size() < static_cast<size_t>(threads)) {
     block.threads.push_back(std::make_unique<Thread>());
   }
@@ -133,6 +153,7 @@ void begin_block(Machine& m, Block& block, int index, int threads, int blocks) {
   for (int t = 0; t < threads; ++t) {
     Thread& thread = *block.threads[static_cast<size_t>(t)];
     thread.wait = Wait::kNone;
+    thread.waited = false;
     thread.place = {t, index, threads, blocks};
     thread.copies.clear();
     thread.groups = 0;
@@ -162,9 +183,9 @@ std::string describe_stuck(const Thread& thread, const Block& block) {
   return who + ": waits for ever";
 }
 
-// Runs the live blocks to their end.
-void run_live(Machine& m, int threads) {
-  const int live = static_cast<int>(m.alive);
+// Runs the live blocks until no thread can go on.
+void run_live(Machine& m) {
+  const int threads = m.kernel.threads, live = static_cast<int>(m.alive);
   for (;;) {
     bool moved = false;
     Thread* stuck = nullptr;
@@ -172,7 +193,7 @@ void run_live(Machine& m, int threads) {
     for (const int i : ordered(m, live * threads)) {
       Block& block = *m.blocks[static_cast<size_t>(i / threads)];
       Thread& thread = *block.threads[static_cast<size_t>(i % threads)];
-      if (thread.wait == Wait::kEnded) continue;
+      if (thread.wait == Wait::kEnded || thread.wait == Wait::kPrevious) continue;
       if (thread.wait != Wait::kNone) {
         stuck = &thread;
         stuck_block = &block;
@@ -181,8 +202,9 @@ void run_live(Machine& m, int threads) {
       moved = true;
       m.block = &block;
       m.thread = &thread;
+      running = &m;
       thread.fibre.resume();
-      m.thread = nullptr;
+      running = nullptr;
       if (!m.failure.empty()) fail(ErrorCode::kDevice, "emulated kernel: ", m.failure);
     }
     if (moved) continue;
@@ -191,37 +213,95 @@ void run_live(Machine& m, int threads) {
   }
 }
 
+template <typename Body>
+void for_live_threads(Machine& m, const Body& body) {
+  for (size_t b = 0; b < m.alive; ++b) {
+    for (int t = 0; t < m.kernel.threads; ++t) body(*m.blocks[b]->threads[static_cast<size_t>(t)]);
+  }
+}
+
+void check_waited(Machine& m) {
+  if (!m.kernel.waits) return;
+  for_live_threads(m, [](const Thread& thread) {
+    if (thread.waited) return;
+    fail(ErrorCode::kDevice, "emulated kernel: ", name_of(thread.place),
+         ": does not wait for the kernel before");
+  });
+}
+
+void begin_live(Machine& m) {
+  for (size_t i = 0; i < m.alive; ++i) begin_block(m, *m.blocks[i], m.order[m.next + i]);
+  m.next += m.alive;
+  run_live(m);
+}
+
 }  // namespace
 
-void set_schedule(const Schedule& schedule) { machine().schedule = schedule; }
+void set_schedule(const Schedule& chosen) { schedule = chosen; }
 
 void check_bound(int threads, int bound) {
   if (threads <= bound) return;
   fail(ErrorCode::kDevice, "a block of ", threads, " threads of a kernel for at most ", bound);
 }
 
-void run_grid(int blocks, int threads, bool barriers, const std::function<void()>& body) {
-  Machine& m = machine();
+Launch::Launch(Kernel kernel, bool after_previous) {
+  const int blocks = kernel.blocks, threads = kernel.threads;
   if (blocks < 1 || threads < kWarp || threads > 1024 || threads % kWarp != 0) {
     fail(ErrorCode::kDevice, "a grid of ", blocks, " blocks of ", threads, " threads");
   }
-  if (barriers && blocks > kMaxLiveBlocks) {
+  if (kernel.barriers && blocks > kMaxLiveBlocks) {
     fail(ErrorCode::kDevice, "grid barriers over ", blocks, " blocks: at most ", kMaxLiveBlocks,
          " can be alive");
   }
-  m.body = &body;
-  m.random = m.schedule.seed * 2 + 1;
-  const size_t live = barriers ? static_cast<size_t>(blocks) : 1;
-  while (m.blocks.size() < live) m.blocks.push_back(std::make_unique<Block>());
-  m.alive = live;
-  m.at_grid_barrier = 0;
-  const std::vector<int> order = ordered(m, blocks);
-  for (size_t begin = 0; begin < order.size(); begin += live) {
-    for (size_t i = 0; i < live; ++i) {
-      begin_block(m, *m.blocks[i], order[begin + i], threads, blocks);
+  {
+    const std::lock_guard<std::mutex> lock(idle().mutex);
+    if (!idle().machines.empty()) {
+      machine_ = std::move(idle().machines.back());
+      idle().machines.pop_back();
     }
-    run_live(m, threads);
   }
+  if (!machine_) machine_ = std::make_unique<Machine>();
+  Machine& m = *machine_;
+  m.kernel = std::move(kernel);
+  m.schedule = schedule;
+  m.random = m.schedule.seed * 2 + 1;
+  m.alive = m.kernel.barriers ? static_cast<size_t>(blocks) : 1;
+  while (m.blocks.size() < m.alive) m.blocks.push_back(std::make_unique<Block>());
+  m.at_grid_barrier = 0;
+  m.previous_ended = after_previous;
+  m.order = ordered(m, blocks);
+  m.next = 0;
+}
+
+Launch::~Launch() {
+  if (!machine_) return;
+  machine_->kernel.body = nullptr;
+  const std::lock_guard<std::mutex> lock(idle().mutex);
+  idle().machines.push_back(std::move(machine_));
+}
+
+void Launch::begin() { begin_live(*machine_); }
+
+void Launch::finish() {
+  Machine& m = *machine_;
+  m.previous_ended = true;
+  if (m.next > 0) {
+    for_live_threads(m, [](Thread& thread) {
+      if (thread.wait == Wait::kPrevious) thread.wait = Wait::kNone;
+    });
+    run_live(m);
+    check_waited(m);
+  }
+  while (m.next < m.order.size()) {
+    begin_live(m);
+    check_waited(m);
+  }
+}
+
+void wait_for_previous() {
+  Thread& thread = self();
+  thread.waited = true;
+  if (!machine().previous_ended) suspend(thread, Wait::kPrevious);
 }
 
 const Place& place() { return self().place; }
@@ -246,11 +326,7 @@ void sync_grid() {
     return suspend(thread, Wait::kGrid);
   }
   m.at_grid_barrier = 0;
-  for (size_t b = 0; b < m.alive; ++b) {
-    for (int t = 0; t < thread.place.threads; ++t) {
-      m.blocks[b]->threads[static_cast<size_t>(t)]->wait = Wait::kNone;
-    }
-  }
+  for_live_threads(m, [](Thread& other) { other.wait = Wait::kNone; });
 }
 
 void meet(uint32_t mask, Combine combine, void* offer) {

@@ -10,6 +10,7 @@ namespace {
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
 encoder_kernel(EncoderAttentionArgs args) {
+  wait_for_previous();
   const int row = block_index() / args.heads;
   if (row < *args.num_rows) attend_source<kEntries>(args, row, block_index() % args.heads);
 }
@@ -17,6 +18,7 @@ encoder_kernel(EncoderAttentionArgs args) {
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
 self_kernel(SelfAttentionArgs args) {
+  wait_for_previous();
   const int row = block_index() / args.heads;
   if (row < *args.rows.num_rows) attend_own<kEntries>(args, row, block_index() % args.heads);
 }
@@ -24,6 +26,7 @@ self_kernel(SelfAttentionArgs args) {
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
 cross_kernel(CrossAttentionArgs args) {
+  wait_for_previous();
   const int row = block_index() / args.heads;
   if (row < *args.rows.num_rows) attend_encoded<kEntries>(args, row, block_index() % args.heads);
 }
@@ -36,7 +39,7 @@ void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, int max_rows, 
          kMaxHeadDim);
   }
   const bool fits = args.head_dim <= kMaxHeadDim / 2;
-  launch({max_rows * args.heads, kAttentionThreads}, stream, fits ? narrow : wide, args);
+  launch(waiting(max_rows * args.heads, kAttentionThreads), stream, fits ? narrow : wide, args);
 }
 
 }  // namespace

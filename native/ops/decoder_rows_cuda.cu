@@ -10,6 +10,7 @@ constexpr int kThreads = 128;
 
 // One thread per row.
 SC_KERNEL(kThreads) resolve_kernel(ResolveCacheRowsArgs args) {
+  wait_for_previous();
   const int row = block_index() * kThreads + thread_index();
   if (row < *args.rows.num_rows) resolve_cache_row(args, row);
 }
@@ -17,7 +18,8 @@ SC_KERNEL(kThreads) resolve_kernel(ResolveCacheRowsArgs args) {
 }  // namespace
 
 void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream) {
-  launch({(args.rows.max_rows + kThreads - 1) / kThreads, kThreads}, stream, resolve_kernel, args);
+  launch(waiting((args.rows.max_rows + kThreads - 1) / kThreads, kThreads), stream, resolve_kernel,
+         args);
 }
 
 }  // namespace speccascade

@@ -10,13 +10,14 @@ constexpr int kThreads = 128;
 
 // One block per row.
 SC_KERNEL(kThreads) embed_kernel(EmbedArgs args) {
+  wait_for_previous();
   if (block_index() < *args.num_rows) embed_row(args, block_index());
 }
 
 }  // namespace
 
 void embed_cuda(const EmbedArgs& args, void* stream) {
-  launch({args.max_rows, kThreads}, stream, embed_kernel, args);
+  launch(waiting(args.max_rows, kThreads), stream, embed_kernel, args);
 }
 
 }  // namespace speccascade

@@ -42,7 +42,7 @@ SC_KERNEL(kThreads) fill_kernel(RandomFill fill) {
     factor = largest > 1e-30f ? 127.0f / largest : 0.0f;
     const float scale = factor > 0.0f ? largest / 127.0f : 0.0f;
     const size_t at = scale_offset(output, fill.which, fill.total_rows, k, fill.gated);
-    if (thread_index() == 0) memcpy(out + at, &scale, sizeof(scale));
+    if (thread_index() == 0) *reinterpret_cast<float*>(out + at) = scale;
   }
   for (int i = thread_index(); i < k; i += kThreads) {
     const float value = random_weight(fill.tensor, first + static_cast<uint64_t>(i));
@@ -51,8 +51,8 @@ SC_KERNEL(kThreads) fill_kernel(RandomFill fill) {
       *element = static_cast<char>(static_cast<int8_t>(rintf(value * factor)));
       continue;
     }
-    const uint16_t bits = fill.dtype == DType::kBF16 ? float_to_bf16(value) : float_to_f16(value);
-    memcpy(element, &bits, sizeof(bits));
+    *reinterpret_cast<uint16_t*>(element) =
+        fill.dtype == DType::kBF16 ? float_to_bf16(value) : float_to_f16(value);
   }
 }
 

@@ -19,6 +19,7 @@ int parts_of(const Matrix& weight) { return weight.dtype == DType::kInt8 ? 2 : w
 
 // One block per row of the pass.
 SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, RmsNormArgs norm, int parts) {
+  wait_for_previous();
   if (block_index() < *args.num_rows) prepare_row(args, norm, parts, block_index());
 }
 
@@ -27,7 +28,7 @@ void launch_skinny(const GemmArgs& args, void* stream) {
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
-  launch({tiles_of(args.weight.n) * row_groups, threads}, stream,
+  launch(waiting(tiles_of(args.weight.n) * row_groups, threads), stream,
          skinny_kernel<Type, kGated, kColumns>, args, parts_of(args.weight), row_groups);
 }
 
@@ -41,14 +42,14 @@ void launch_product(const GemmArgs& args, void* stream) {
   if (args.max_rows <= kSkinnyRows) return launch_skinny<Type, kGated, kWide>(args, stream);
   const int row_groups = groups_of_size(args.max_rows, Shape::kRows);
   const int output_groups = groups_of_size(tiles_of(args.weight.n), kTiledWarps);
-  launch({output_groups * row_groups, kTiledThreads}, stream, tiled_kernel<Type, kGated>, args,
-         parts_of(args.weight), row_groups);
+  launch(waiting(output_groups * row_groups, kTiledThreads), stream, tiled_kernel<Type, kGated>,
+         args, parts_of(args.weight), row_groups);
 }
 
 template <typename Type>
 void launch_type(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream) {
   if (!prepared) {
-    launch({args.max_rows, kPrepareThreads}, stream, prepare_kernel, args, norm,
+    launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel, args, norm,
            parts_of(args.weight));
   }
   if (args.weight.gated) return launch_product<Type, true>(args, stream);
@@ -80,8 +81,8 @@ void gemm_cuda(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, voi
   }
   const int panels = panels_of(args.weight.n, args.weight.gated);
   const int row_groups = groups_of_size(args.max_rows, kF32Rows);
-  launch({groups_of_size(panels, kF32Warps) * row_groups, kF32Threads}, stream, f32_kernel, args,
-         panels, row_groups);
+  launch(waiting(groups_of_size(panels, kF32Warps) * row_groups, kF32Threads), stream, f32_kernel,
+         args, panels, row_groups);
 }
 
 }  // namespace speccascade

@@ -12,6 +12,7 @@ constexpr int kF32Rows = 8;
 
 // Blocks: groups of four panels x groups of eight rows.
 SC_KERNEL(kF32Threads) f32_kernel(GemmArgs args, int panels, int row_groups) {
+  wait_for_previous();
   const int panel = block_index() / row_groups * kF32Warps + warp_index();
   const int row = block_index() % row_groups * kF32Rows, rows = *args.num_rows;
   if (row >= rows || panel >= panels) return;

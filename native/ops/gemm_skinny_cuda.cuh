@@ -26,10 +26,9 @@ struct PreparedRows {
     b[0] = b[1] = 0;
     const int own = row + 8 * c + lane_index() / 4;
     if (own >= num_rows) return;
-    memcpy(b,
-           inputs.prepared + part * inputs.part + own * inputs.stride + step * kStepBytes +
-               lane_index() % 4 * 8,
-           sizeof(b));
+    load_words(inputs.prepared + part * inputs.part + own * inputs.stride + step * kStepBytes +
+                   lane_index() % 4 * 8,
+               b);
   }
   SC_DEVICE float factor(int r) const { return inputs.factors[row + r]; }
 };
@@ -98,12 +97,34 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, int tile, int
       });
 }
 
+// Of each run, while the kernel before ends: enough that its first loads find the cache.
+constexpr int kPrefetchedSteps = 8;
+
+template <bool kGated>
+SC_DEVICE void prefetch_run(const Matrix& weight, int tile) {
+  constexpr int kSectorBytes = 32;
+  const Split split = split_of(weight.k, weight.dtype);
+  const int begin = warp_index() * split.steps, left = split.steps_in_all - begin;
+  const int most = split.steps < kPrefetchedSteps ? split.steps : kPrefetchedSteps;
+  const int bytes = (left < most ? left : most) * kFragmentBytes;
+  for (int m = 0; m < (kGated ? 2 : 1); ++m) {
+    const char* run = static_cast<const char*>(weight.data) +
+                      tile_offset(tile, m, weight.k, weight.dtype, kGated) +
+                      static_cast<int64_t>(begin) * kFragmentBytes;
+    for (int at = lane_index() * kSectorBytes; at < bytes; at += kWarpLanes * kSectorBytes) {
+      prefetch(run + at);
+    }
+  }
+}
+
 // Blocks: tiles x groups of 8 kColumns rows.
 template <typename Type, bool kGated, int kColumns>
 SC_KERNEL(kSkinnyThreads, 2)
 skinny_kernel(GemmArgs args, int parts, int row_groups) {
   using Memory = SkinnyShared<Type, kGated, kColumns>;
   const int tile = block_index() / row_groups;
+  prefetch_run<kGated>(args.weight, tile);
+  wait_for_previous();
   const int row = block_index() % row_groups * Memory::kRows;
   if (row >= *args.num_rows) return;
   skinny_tile(args, PreparedRows{inputs_of(args, parts), row, *args.num_rows}, tile, row, parts,

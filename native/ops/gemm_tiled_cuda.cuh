@@ -52,6 +52,7 @@ SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int parts, int row, int n
 template <typename Type, bool kGated>
 SC_KERNEL(kTiledThreads, kGated ? 2 : 3)
 tiled_kernel(GemmArgs args, int parts, int row_groups) {
+  wait_for_previous();
   using Sum = typename Type::Sum;
   using Shape = TiledShape<Type, kGated>;
   constexpr int kMatrices = Shape::kMatrices, kParts = Type::kSums, kColumns = Shape::kColumns;
@@ -100,17 +101,15 @@ tiled_kernel(GemmArgs args, int parts, int row_groups) {
       uint32_t a[kMatrices][4];
       SC_UNROLL
       for (int m = 0; m < kMatrices; ++m) {
-        memcpy(a[m], fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes,
-               sizeof(a[m]));
+        load_words(fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes, a[m]);
       }
       SC_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         for (int p = 0; p < parts; ++p) {
           uint32_t b[2];
-          memcpy(b,
-                 &memory.inputs[stage][p][8 * c + lane_index() / 4]
-                               [s * kStepBytes + lane_index() % 4 * 8],
-                 sizeof(b));
+          load_words(&memory.inputs[stage][p][8 * c + lane_index() / 4]
+                                   [s * kStepBytes + lane_index() % 4 * 8],
+                     b);
           SC_UNROLL
           for (int m = 0; m < kMatrices; ++m) {
             if (kParts == 1 || p == 0) {

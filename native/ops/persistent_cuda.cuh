@@ -116,7 +116,9 @@ SC_DEVICE void fetch_op(const PersistentPass& pass, int index) {
   char* to = shared<PhaseOps>().bytes[index % 2];
   for (int i = thread_index() * 4; i < static_cast<int>(sizeof(PhaseOp));
        i += block_threads() * 4) {
-    memcpy(to + i, from + i, sizeof(uint32_t));
+    uint32_t word[1];
+    load_words(from + i, word);
+    store_words(to + i, word);
   }
 }
 

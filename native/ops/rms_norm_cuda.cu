@@ -12,6 +12,7 @@ struct Partial {
 
 // One block per row.
 SC_KERNEL(kNormThreads) rms_norm_kernel(RmsNormArgs args) {
+  wait_for_previous();
   const int row = block_index();
   if (row >= *args.num_rows) return;
   const float* x = norm_input(args, row);
@@ -29,7 +30,7 @@ SC_KERNEL(kNormThreads) rms_norm_kernel(RmsNormArgs args) {
 }  // namespace
 
 void rms_norm_cuda(const RmsNormArgs& args, void* stream) {
-  launch({args.max_rows, kNormThreads}, stream, rms_norm_kernel, args);
+  launch(waiting(args.max_rows, kNormThreads), stream, rms_norm_kernel, args);
 }
 
 }  // namespace speccascade

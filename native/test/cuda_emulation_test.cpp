@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/cuda_device.h"
 #include "base/cuda_launch.h"
 #include "base/dtype.h"
 #include "test/check.h"
@@ -252,6 +253,45 @@ void shared_memory_has_a_limit() {
               launch({1, 32}, nullptr, greedy_kernel<48 << 10>, true));
 }
 
+SC_KERNEL(32) write_kernel(int* value, int written) {
+  wait_for_previous();
+  if (thread_index() == 0) *value = written;
+}
+
+SC_KERNEL(32) early_read_kernel(const int* value, int* before, int* after) {
+  if (thread_index() == 0) *before = *value;
+  wait_for_previous();
+  if (thread_index() == 0) *after = *value;
+}
+
+SC_KERNEL(32) half_waiting_kernel(int* value) {
+  if (thread_index() > 3) wait_for_previous();
+  *value = 0;
+}
+
+void kernels_that_wait_start_early() {
+  const auto device = open_cuda_device(0);
+  const auto stream = device->open_stream();
+  stream->activate();
+  const DeviceBuffer memory(device, 3 * sizeof(int));
+  int* at = static_cast<int*>(memory.data());
+  const auto values = [&] {
+    std::vector<int> read(3);
+    stream->copy_to_host(read.data(), at, 3 * sizeof(int));
+    stream->synchronize();
+    return read;
+  };
+  launch(waiting(1, 32), stream->handle(), write_kernel, at, 5);
+  launch(waiting(2, 32), stream->handle(), write_kernel, at, 6);
+  launch(waiting(1, 32), stream->handle(), early_read_kernel, at, at + 1, at + 2);
+  // The second had begun: it waited for the first alone.
+  CHECK((values() == std::vector<int>{6, 5, 6}));
+  stream->activate();
+  launch(waiting(1, 32), stream->handle(), half_waiting_kernel, at);
+  CHECK_ERROR(ErrorCode::kDevice, "block 0, thread 0: does not wait for the kernel before",
+              stream->synchronize());
+}
+
 void grids_that_no_gpu_takes() {
   std::vector<float> out(64);
   for (const int threads : {0, 31, 33, 1056}) {
@@ -272,5 +312,6 @@ int main(int argc, char** argv) {
        CASE(shared_memory_starts_as_nan), CASE(an_absent_lane_is_an_error), CASE(lanes_must_agree),
        CASE(a_barrier_needs_every_thread), CASE(shuffles_and_sums), CASE(copies_land_at_their_wait),
        CASE(grid_barriers_hold_every_block), CASE(a_block_keeps_to_its_kernels_bound),
-       CASE(shared_memory_has_a_limit), CASE(grids_that_no_gpu_takes)});
+       CASE(shared_memory_has_a_limit), CASE(kernels_that_wait_start_early),
+       CASE(grids_that_no_gpu_takes)});
 }

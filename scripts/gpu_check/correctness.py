@@ -17,6 +17,7 @@ SANITIZED = {
     "cuda_gemm_test": "many_rows",
     "cuda_bookkeeping_test": None,
     "cuda_graph_test": None,
+    "cuda_overlap_test": None,
     "cuda_engine_test": "sampling_equals_the_plain_loop",
     "cuda_persistent_test": "phases_are_counted",
     "cuda_draft_loop_test": None,

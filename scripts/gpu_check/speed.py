@@ -13,10 +13,12 @@ def passes(runner):
     """Decoder steps at batch 1: the share of the measured copy bandwidth that they reach."""
     shapes = runner.options.shape or ["small", "base", "large", "xl", "xxl"]
     rows = []
-    for dtype, executor in (("bf16", "kernels"), ("bf16", "persistent"), ("int8", "by-shape")):
+    ways = (("bf16", "kernels", "yes"), ("bf16", "kernels", "no"), ("bf16", "persistent", "yes"),
+            ("int8", "by-shape", "yes"))
+    for dtype, executor, overlap in ways:
         for shape in shapes:
-            rows += runner.bench(f"passes-{shape}-{dtype}-{executor}", "gpu_passes", shape,
-                               "--dtype", dtype, "--executor", executor)
+            rows += runner.bench(f"passes-{shape}-{dtype}-{executor}-{overlap}", "gpu_passes", shape,
+                                 "--dtype", dtype, "--executor", executor, "--overlap", overlap)
     # Beside each other in time: a ceiling of another hour says little.
     _, limits = ceilings(runner)
     for row in rows:
