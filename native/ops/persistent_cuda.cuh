@@ -122,6 +122,15 @@ SC_DEVICE void fetch_op(const PersistentPass& pass, int index) {
   }
 }
 
+// The weights that a block begins the next phase with come while it waits for the others.
+SC_DEVICE void prefetch_piece(const PhaseOp& step, int piece) {
+  if (step.op.kind != OpKind::kGemm) return;
+  const Matrix& weight = step.op.gemm.weight;
+  if (piece >= tiles_of(weight.n)) return;
+  if (weight.gated) return prefetch_run<true>(weight, piece);
+  prefetch_run<false>(weight, piece);
+}
+
 // By all blocks; what was written before is seen by those that meet at pass.barrier first.
 template <int kThreads>
 SC_DEVICE void walk_pass(const PersistentPass& pass) {
@@ -138,12 +147,12 @@ SC_DEVICE void walk_pass(const PersistentPass& pass) {
       sync_block();
     }
     before = step.last != 0 ? 0 : before + pieces;
-    if (i + 1 < pass.count) fetch_op(pass, i + 1);
-    if (step.last != 0) {
-      sync_grid(pass.barrier);
-    } else {
-      sync_block();
-    }
+    const bool last = step.last != 0, more = i + 1 < pass.count;
+    if (more) fetch_op(pass, i + 1);
+    sync_block();
+    if (!last) continue;
+    if (more) prefetch_piece(fetched_op(i + 1), block_index());
+    sync_grid(pass.barrier);
   }
 }
 
