@@ -4,6 +4,7 @@
 #pragma once
 
 #include "decode/copy_writer.h"
+#include "decode/dynamic_tree.h"
 #include "decode/level_writer.h"
 #include "decode/verify.h"
 #include "ops/persistent.h"
@@ -50,6 +51,16 @@ struct DraftLoop {
 void draft_loop_cuda(const DraftLoop& loop, void* stream);
 // AdaptiveLength::learn() of every active slot.
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
+
+// Dynamic trees: the rows of a round, what is made of them, and what the drafter's cache keeps of a
+// step (dynamic_tree_writer.h).
+void tree_rows_cuda(const SequenceState& state, const DynamicTree& tree, const CacheTable& drafter,
+                    const DecoderRows& rows, const LogitRows& logits, void* stream);
+void grow_trees_cuda(const SequenceState& state, const SlotSampling& sampling,
+                     const DynamicTree& tree, const CacheTable& drafter, const DecoderRows& rows,
+                     const LogitRows& logits, void* stream);
+void commit_trees_cuda(const SequenceState& state, const DynamicTree& tree,
+                       const CacheTable& drafter, void* stream);
 
 // ModelLane::catch_up of all slots whose draft is open, one pass of at most `most` positions each:
 // the rows of the pass, and, when it has run, that the cache holds them.

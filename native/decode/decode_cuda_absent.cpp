@@ -30,6 +30,20 @@ void extend_drafts_cuda(const SequenceState&, const SlotSampling&, const DraftSh
   absent();
 }
 
+void tree_rows_cuda(const SequenceState&, const DynamicTree&, const CacheTable&, const DecoderRows&,
+                    const LogitRows&, void*) {
+  absent();
+}
+
+void grow_trees_cuda(const SequenceState&, const SlotSampling&, const DynamicTree&,
+                     const CacheTable&, const DecoderRows&, const LogitRows&, void*) {
+  absent();
+}
+
+void commit_trees_cuda(const SequenceState&, const DynamicTree&, const CacheTable&, void*) {
+  absent();
+}
+
 void draft_loop_cuda(const DraftLoop&, void*) { absent(); }
 
 void learn_lengths_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }

@@ -7,7 +7,9 @@
 // dropped, and verification treats siblings as fixed.
 #pragma once
 
+#include "decode/adaptive_length.h"
 #include "decode/drafter.h"
+#include "decode/dynamic_tree.h"
 
 namespace speccascade {
 
@@ -23,42 +25,20 @@ class DynamicTreeDrafter : public Drafter {
   DraftRows rows() const override;
   size_t bytes() const override { return lane_.bytes(); }
 
+  // For steps whose kernels draft in its place.
+  ModelLane& lane() { return lane_; }
+  const AdaptiveLength& lengths() const { return lengths_; }
+  // Committed positions that a pass takes.
+  int most_positions() const { return most_pending_; }
+
  private:
-  struct Candidate {
-    int32_t token;
-    int parent;  // index in the pool; -1: the committed sequence
-    int depth;
-    float score;     // log-probability of the path
-    int cache_node;  // of the drafter's cache; -1: not computed
-    int64_t age;     // rises with every candidate
-  };
-  struct Tree {
-    std::vector<Candidate> pool;
-    std::vector<int> frontier;  // to be computed next: indices in the pool
-    int levels = 0;             // drafted
-    int cache_nodes = 0;        // computed in this step
-    bool open = false;          // whether a pass is needed
-    bool last_rows = false;     // for the rules' sake alone
-  };
-
-  bool any_open() const;
-  void open(int slot);
-  void append_rows();
-  void take_rows();
-  void expand(int slot, int node, int64_t row, Tree& tree);
-  void insert(Tree& tree, const Candidate& candidate) const;
-  void choose_frontier(int slot, Tree& tree);
-  void ask_missing_rows(int slot, Tree& tree);
-  void write_draft(int slot, const Tree& tree);
-  int64_t row_of(int slot, int cache_node) const;
-
-  int budget_, depth_, beam_, rows_per_slot_, most_pending_;
+  int most_pending_;
   ModelLane lane_;
-  std::vector<Tree> trees_;                                   // [slots]
-  std::vector<int32_t> cache_node_;                           // [slots, max_nodes]
+  AdaptiveLength lengths_;  // off
+  std::vector<TreeCandidate> candidates_;
+  std::vector<int32_t> places_, pool_size_, youngest_, frontier_, frontier_size_, cache_node_;
   std::vector<const float*> reference_, reference_unscaled_;  // [slots, max_nodes + 1]
-  std::vector<int32_t> best_tokens_;
-  int64_t age_ = 0;
+  DynamicTree tree_;
 };
 
 }  // namespace speccascade

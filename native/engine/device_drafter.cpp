@@ -3,13 +3,12 @@
 #include "engine/device_cascade_drafter.h"
 #include "engine/device_copy_drafter.h"
 #include "engine/device_level_drafter.h"
+#include "engine/device_tree_drafter.h"
 
 namespace speccascade {
 
 bool drafts_on_device(const DraftPlan& plan) {
-  if (plan.kind == DraftKind::kCascade) return DeviceCascadeDrafter::runs(plan);
-  return plan.kind == DraftKind::kNone || plan.kind == DraftKind::kLevels ||
-         plan.kind == DraftKind::kCopy;
+  return plan.kind != DraftKind::kCascade || DeviceCascadeDrafter::runs(plan);
 }
 
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
@@ -21,6 +20,10 @@ std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, 
   if (limits.draft.kind == DraftKind::kCascade) {
     return std::make_unique<DeviceCascadeDrafter>(limits, memory,
                                                   static_cast<CascadeDrafter&>(*drafter));
+  }
+  if (limits.draft.kind == DraftKind::kDynamicTree) {
+    return std::make_unique<DeviceTreeDrafter>(limits, memory, state,
+                                               static_cast<DynamicTreeDrafter&>(*drafter));
   }
   return std::make_unique<DeviceLevelDrafter>(limits, memory, state,
                                               static_cast<LevelDrafter&>(*drafter));

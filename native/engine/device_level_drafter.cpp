@@ -22,12 +22,9 @@ int rows_of(const SessionLimits& limits) {
 
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
                                        const SequenceState& state, LevelDrafter& drafter)
-    : memory_(memory),
+    : DeviceModelDrafter(memory, state, drafter, drafter.lane(), drafter.lengths(),
+                         drafter.most_positions(), rows_of(limits)),
       drafter_(drafter),
-      lane_(drafter.lane()),
-      host_(state),
-      consumed_(static_cast<size_t>(limits.max_batch)),
-      rows_(memory, lane_, limits.max_batch, rows_of(limits)),
       scratch_(memory, area(limits.max_batch, lane_.model.config.vocab_size)),
       proposal_(memory, area(limits.max_batch, limits.draft.max_nodes())),
       reference_(memory, area(2, rows_of(limits))),
@@ -48,27 +45,6 @@ void DeviceLevelDrafter::fill() {
   });
 }
 
-void DeviceLevelDrafter::start(DeviceStream& stream, int slot) {
-  lane_.self.slot_to_device(stream, slot);
-  consumed_[static_cast<size_t>(slot)] = 0;
-}
-
-void DeviceLevelDrafter::send_requests(DeviceStream& stream) { lane_.cross.to_device(stream); }
-
-int DeviceLevelDrafter::rounds(const SequenceState& state) const {
-  const AdaptiveLength& lengths = drafter_.lengths();
-  const int most = drafter_.most_positions();
-  int drafting = 0, catching_up = 0;
-  for (int slot = 0; slot < state.slots; ++slot) {
-    const int passes = passes_to_draft(state, lengths, slot);
-    if (passes == 0) continue;
-    const int lag = state.length[slot] - consumed_[static_cast<size_t>(slot)];
-    drafting = std::max(drafting, passes);
-    catching_up = std::max(catching_up, (lag - 1) / most);
-  }
-  return catching_up * kMostPasses + drafting;
-}
-
 void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) {
   void* queue = stream.handle();
   const SequenceState& state = tables.sequences;
@@ -85,15 +61,8 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
                                      scratch_.data(),
                                      lane_.model.config.vocab_size};
   const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
-  const AdaptiveLength lengths = drafter_.lengths().over(state);
-  const int most = drafter_.most_positions();
-  open_drafts_cuda(state, lengths, queue);
-  for (int pass = 0; pass < rounds / kMostPasses; ++pass) {
-    catch_up_rows_cuda(state, cache, most, rows, queue);
-    lane_.decoder.queue(stream);
-    caught_up_cuda(state, cache, most, queue);
-  }
-  const int drafting = rounds % kMostPasses;
+  const AdaptiveLength lengths = lengths_.over(state);
+  const int drafting = queue_opening(stream, state, rounds);
   if (const PersistentPass* pass = lane_.decoder.persistent(stream)) {
     return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
                             rows_.distribution(sampling), *pass, drafting},
@@ -108,7 +77,7 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
 }
 
 void DeviceLevelDrafter::queue_commit(DeviceStream& stream, const TableViews& tables) {
-  const AdaptiveLength lengths = drafter_.lengths().over(tables.sequences);
+  const AdaptiveLength lengths = lengths_.over(tables.sequences);
   if (lengths.on()) learn_lengths_cuda(tables.sequences, lengths, stream.handle());
   keep_accepted_cuda(tables.sequences, lane_.self.device_table(), stream.handle());
 }
@@ -120,13 +89,8 @@ DraftRows DeviceLevelDrafter::rows() const {
 }
 
 // What keep_accepted() came to on the device.
-void DeviceLevelDrafter::finish() {
-  drafter_.count_drafted();
-  for (int slot = 0; slot < host_.slots; ++slot) {
-    if (!host_.active[slot] || host_.draft_passes[slot] == 0) continue;
-    const int before = host_.length[slot] - host_.emitted[slot];
-    consumed_[static_cast<size_t>(slot)] = before + accepted_and_consumed(host_, slot);
-  }
+int DeviceLevelDrafter::kept(const SequenceState& state, int slot) const {
+  return accepted_and_consumed(state, slot);
 }
 
 }  // namespace speccascade

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <type_traits>
 
 #include "ops/cpu_kernels.h"
@@ -83,6 +84,20 @@ struct RowMath {
     int best = 0;
     for (int v = 1; v < count; ++v) best = row[v] > row[best] ? v : best;
     return best;
+  }
+
+  // The indices of the `wanted` largest positive entries, best first, of equals the lowest; returns
+  // how many there are.
+  template <int kMost>
+  static int top(const Real* row, int count, int wanted, int32_t (&best)[kMost]) {
+    int found = 0;
+    for (int v = 0; v < count; ++v) {
+      if (!(row[v] > 0) || (found == wanted && !(row[v] > row[best[found - 1]]))) continue;
+      int place = found < wanted ? found++ : found - 1;
+      for (; place > 0 && row[v] > row[best[place - 1]]; --place) best[place] = best[place - 1];
+      best[place] = v;
+    }
+    return found;
   }
 
   // Calls body(v) for every v.

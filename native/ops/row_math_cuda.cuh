@@ -194,6 +194,23 @@ struct BlockMath {
     return block_maximum(row, count).index;
   }
 
+  // A pass for each.
+  template <int kMost>
+  static SC_DEVICE int top(const float* row, int count, int wanted, int32_t (&best)[kMost]) {
+    RowPeak last = {INFINITY, -1};
+    for (int found = 0; found < wanted; ++found) {
+      const RowPeak next = block_maximum(count, [=](int v) {
+        const float value = row[v];
+        const bool behind = value < last.value || (value == last.value && v > last.index);
+        return value > 0.0f && behind ? RowPeak{value, v} : no_peak();
+      });
+      if (!(next.value > 0.0f)) return found;
+      best[found] = next.index;
+      last = next;
+    }
+    return wanted;
+  }
+
   // body(v) may write entry v of rows, and read that entry and whatever no pass writes.
   template <typename Body>
   static SC_DEVICE void for_each(int count, const Body& body) {

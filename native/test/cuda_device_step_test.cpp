@@ -34,6 +34,14 @@ DraftPlan levels(const Widths& widths, bool replacement = false) {
   return plan;
 }
 
+DraftPlan paths(int nodes, int depth) {
+  DraftPlan plan;
+  plan.kind = DraftKind::kDynamicTree;
+  plan.nodes = nodes;
+  plan.depth = depth;
+  return plan;
+}
+
 // With a successor for every third token.
 DraftPlan copies(const Widths& widths) {
   DraftPlan plan;
@@ -134,6 +142,9 @@ const Session kSessions[] = {
     {"tree, Token V3", levels({2, 2}), RuleKind::kTokenV3},
     {"chain, confidence stop", levels({1, 1, 1}), RuleKind::kLossless, Verifier::kToken, 0.02f},
     {"trusted, Chow", levels({1, 1, 1}), RuleKind::kChow, Verifier::kTrusted, 0.0f, true},
+    {"dynamic tree", paths(6, 3)},
+    {"dynamic tree, Token V3", paths(9, 3), RuleKind::kTokenV3},
+    {"dynamic tree, confidence stop", paths(5, 2), RuleKind::kDiff, Verifier::kToken, 0.02f, true},
     {"copied chain", copies({1, 1, 1}), RuleKind::kLossless, Verifier::kToken, 0.0f, true},
     {"copied tree", copies({2, 2})},
     {"cascade", cascade({1, 1, 0, 1}, false), RuleKind::kLossless, Verifier::kToken, 0.0f, true},
@@ -149,7 +160,8 @@ void greedy_equals_the_cpu() {
     // Alike at any temperature.
     const bool copied = kSanitized && session.plan.uses_copies();
     const bool lenient = session.plan.lenience > 1.0;
-    const bool tree = session.plan.widths.size() > 1 && !session.plan.replacement;
+    const bool widths = session.plan.widths.size() > 1 && !session.plan.replacement;
+    const bool tree = widths || session.plan.kind == DraftKind::kDynamicTree;
     if (plain && (tree || lenient) && !copied) compare(session, 0.0f);
   }
 }
@@ -211,6 +223,7 @@ void steps_ask_the_same_of_the_device() {
   count_steps(levels({}), 1, 1);
   count_steps(levels({1, 1, 1}), 4, 1);
   count_steps(copies({1, 1, 1}), 4, 1);
+  count_steps(paths(1, 1), 2, 2);
   count_steps(cascade({1, 1, 0, 1}, false), 3, 1);
 }
 
