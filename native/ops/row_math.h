@@ -91,11 +91,13 @@ struct RowMath {
   template <int kMost>
   static int top(const Real* row, int count, int wanted, int32_t (&best)[kMost]) {
     int found = 0;
-    for (int v = 0; v < count; ++v) {
-      if (!(row[v] > 0) || (found == wanted && !(row[v] > row[best[found - 1]]))) continue;
+    Real least = 0;  // of the list, once it is full
+    for (int v = 0; v < count && wanted > 0; ++v) {
+      if (!(row[v] > least)) continue;
       int place = found < wanted ? found++ : found - 1;
       for (; place > 0 && row[v] > row[best[place - 1]]; --place) best[place] = best[place - 1];
       best[place] = v;
+      if (found == wanted) least = row[best[found - 1]];
     }
     return found;
   }

@@ -95,6 +95,53 @@ void passes_agree_with_double() {
   }
 }
 
+constexpr int kTop = 8;
+using TopEntries = std::vector<int32_t>;
+
+SC_KERNEL(kMaxRowThreads) top_kernel(const float* row, int count, int wanted, int32_t* out) {
+  int32_t best[kTop];
+  const int found = BlockMath::top(row, count, wanted, best);
+  BlockMath::alone([&] { std::copy(best, best + found, out); });
+}
+
+// By a sort that keeps the order of equals.
+TopEntries sorted_entries(const std::vector<float>& row, int wanted) {
+  TopEntries order;
+  for (size_t v = 0; v < row.size(); ++v) {
+    if (row[v] > 0.0f) order.push_back(static_cast<int32_t>(v));
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) {
+    return row[static_cast<size_t>(x)] > row[static_cast<size_t>(y)];
+  });
+  if (order.size() > static_cast<size_t>(wanted)) order.resize(static_cast<size_t>(wanted));
+  return order;
+}
+
+void top_entries_are_those_of_a_sort() {
+  uint64_t seed = 40;
+  for (const int count : kLengths) {
+    for (const int wanted : {1, 3, kTop}) {
+      TestRandom random(++seed);
+      std::vector<float> row = random_row(random, count);
+      // Many equals: rounded to a few values.
+      for (float& x : row) x = std::ceil(x * 6.0f * static_cast<float>(count)) / 64.0f;
+      if (wanted == 3) std::fill(row.begin(), row.end(), 0.0f);
+      row[static_cast<size_t>(count) / 2] = 0.5f;
+      const TopEntries expected = sorted_entries(row, wanted);
+      int32_t best[kTop];
+      const int found = RowMath<float>::top(row.data(), count, wanted, best);
+      CHECK((TopEntries(best, best + found) == expected), "count ", count, " wanted ", wanted);
+      with_schedule(seed, [&] {
+        TopEntries out(kTop, -1);
+        launch({1, row_threads(count)}, nullptr, top_kernel, row.data(), count, wanted, out.data());
+        for (size_t i = 0; i < out.size(); ++i) {
+          CHECK(out[i] == (i < expected.size() ? expected[i] : -1), "count ", count, " entry ", i);
+        }
+      });
+    }
+  }
+}
+
 SC_KERNEL(64) draw_kernel(const float* weights, int count, float total, float uniform, int* out) {
   const int drawn = BlockMath::draw(weights, count, total, uniform);
   BlockMath::alone([=] { *out = drawn; });
@@ -203,6 +250,7 @@ void kseq_agrees_with_double() {
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
-                   {CASE(passes_agree_with_double), CASE(draws_follow_the_cumulative_sum),
-                    CASE(rules_agree_with_double), CASE(kseq_agrees_with_double)});
+                   {CASE(passes_agree_with_double), CASE(top_entries_are_those_of_a_sort),
+                    CASE(draws_follow_the_cumulative_sum), CASE(rules_agree_with_double),
+                    CASE(kseq_agrees_with_double)});
 }
