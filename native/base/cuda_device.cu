@@ -1,7 +1,11 @@
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "base/cuda_device.h"
@@ -11,6 +15,8 @@
 namespace speccascade {
 
 namespace {
+
+std::atomic<bool> launches_overlap = true;
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -229,5 +235,27 @@ std::shared_ptr<Device> open_cuda_device(int index) {
 }
 
 void overlap_launches(bool overlap) { launches_overlap = overlap; }
+
+// Asked of the driver once a kernel and GPU: launches are many, and some are being recorded.
+bool may_start_early(const void* kernel) {
+  if (!launches_overlap) return false;
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, bool> known;
+  int device = 0, driver = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = known.find({device, kernel});
+  if (found != known.end()) return found->second;
+  cudaFuncAttributes code = {};
+  const bool asked = cudaDriverGetVersion(&driver) == cudaSuccess &&
+                     cudaFuncGetAttributes(&code, kernel) == cudaSuccess;
+  if (!asked) cudaGetLastError();
+  // griddepcontrol is of 9.0, also where 9.0 runs code for less; CUDA 12.3 has it in graphs.
+  const bool early = asked && driver >= 12030 && code.binaryVersion >= 90 && code.ptxVersion >= 90;
+  return known[{device, kernel}] = early;
+}
 
 }  // namespace speccascade

@@ -1,7 +1,6 @@
 // The one way that kernels are started. Included by .cu files alone.
 #pragma once
 
-#include <atomic>
 #include <utility>
 
 #include "base/cuda_intrinsics.h"
@@ -21,19 +20,8 @@ constexpr LaunchShape waiting(int blocks, int threads) { return {blocks, threads
 
 #if defined(__CUDACC__)
 
-inline std::atomic<bool> launches_overlap = true;  // overlap_launches()
-
-// Whether the code that this GPU runs for a kernel waits: that for compute capability 9.0 and up
-// does. Graphs hold such launches from CUDA 12.3 on.
-inline bool may_start_early(const void* kernel) {
-  if (!launches_overlap) return false;
-  int driver = 0;
-  cudaFuncAttributes code = {};
-  const bool known = cudaDriverGetVersion(&driver) == cudaSuccess &&
-                     cudaFuncGetAttributes(&code, kernel) == cudaSuccess;
-  if (!known) cudaGetLastError();
-  return known && driver >= 12030 && code.binaryVersion >= 90 && code.ptxVersion >= 90;
-}
+// Whether the code that this GPU runs for a kernel waits, and graphs may hold such launches.
+bool may_start_early(const void* kernel);  // cuda_device.cu
 
 // Starts kernel(arguments...) on `stream` (a cudaStream_t) and throws ERR_DEVICE where that fails.
 // What goes wrong while it runs shows when the stream is waited for.
