@@ -46,11 +46,13 @@ SC_HOST_DEVICE inline DeviceInputs inputs_of(const GemmArgs& args, int parts) {
   return {scratch, reinterpret_cast<const float*>(scratch + parts * part), stride, part};
 }
 
-// What a type of weight is multiplied with. kSums: separate sums of a product (int8's two parts);
-// kScaled: rows of inputs have a factor.
+// What a type of weight is multiplied with. kLeastInputs, kMostInputs: parts that inputs
+// come in; kSums: separate sums of a product (int8's two parts); kScaled: rows of inputs have a
+// factor.
 struct Bf16 {
   using Sum = float;
   static constexpr DType kType = DType::kBF16;
+  static constexpr int kLeastInputs = 1, kMostInputs = 2;
   static constexpr int kSums = 1;
   static constexpr bool kScaled = false;
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -60,6 +62,7 @@ struct Bf16 {
 struct F16 {
   using Sum = float;
   static constexpr DType kType = DType::kF16;
+  static constexpr int kLeastInputs = 1, kMostInputs = 2;
   static constexpr int kSums = 1;
   static constexpr bool kScaled = true;
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -69,6 +72,7 @@ struct F16 {
 struct Int8 {
   using Sum = int32_t;
   static constexpr DType kType = DType::kInt8;
+  static constexpr int kLeastInputs = 2, kMostInputs = 2;
   static constexpr int kSums = 2;
   static constexpr bool kScaled = true;
   static SC_DEVICE void multiply(int32_t (&sums)[4], const uint32_t (&a)[4],

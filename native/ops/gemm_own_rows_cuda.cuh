@@ -24,6 +24,7 @@ struct alignas(16) Values4 {
 
 template <typename Type>
 struct OwnRows {
+  static constexpr int kStepsAhead = 4;
   static constexpr int kValues =
       8 / static_cast<int>(dtype_bytes(Type::kType));  // of a lane's step
 

@@ -2,6 +2,8 @@
 // to 8 kColumns rows, its warps one run of K each, and adds the runs up in shared memory.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/gemm_cuda.cuh"
 
 namespace speccascade {
@@ -18,24 +20,26 @@ struct SkinnyShared {
 
 // Rows of x that were prepared (gemm_inputs_cuda.cuh), from `row` on.
 struct PreparedRows {
+  static constexpr int kStepsAhead = 8;
+
   DeviceInputs inputs;
   int row, num_rows;
 
-  // The lane's part of a step of 8 rows, the c-th such; zero for rows that are not there.
+  // The lane's part of a step of 8 rows, the c-th such. A row that is not there has the last one's:
+  // products of rows do not touch each other, and this one is not written.
   SC_DEVICE void load(int part, int c, int step, uint32_t (&b)[2]) const {
-    b[0] = b[1] = 0;
     const int own = row + 8 * c + lane_index() / 4;
-    if (own >= num_rows) return;
-    load_words(inputs.prepared + part * inputs.part + own * inputs.stride + step * kStepBytes +
+    const int64_t place = own < num_rows ? own : num_rows - 1;
+    load_words(inputs.prepared + part * inputs.part + place * inputs.stride + step * kStepBytes +
                    lane_index() % 4 * 8,
                b);
   }
   SC_DEVICE float factor(int r) const { return inputs.factors[row + r]; }
 };
 
-template <typename Type, bool kGated, int kColumns, typename Rows>
-SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, int parts,
-                            const Split& split, SkinnyShared<Type, kGated, kColumns>& memory) {
+template <typename Type, bool kGated, int kColumns, int kInputs, typename Rows>
+SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, const Split& split,
+                            SkinnyShared<Type, kGated, kColumns>& memory) {
   using Sum = typename Type::Sum;
   constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
   const int run = warp_index();
@@ -46,28 +50,41 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, in
                           tile_offset(tile, 0, weight.k, weight.dtype, kGated) + lane_index() * 16;
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
   Sum sums[kMatrices][kParts][kColumns][4] = {};
-  SC_UNROLL_BY(kColumns == 1 ? 4 : 2)
-  for (int step = begin; step < end; ++step) {
-    uint32_t a[kMatrices][4];
+  // Of several steps all is asked for before the first is used: a warp waits for memory once.
+  constexpr int kAhead = Rows::kStepsAhead / (kColumns > 1 ? 2 : 1) / kMatrices;
+  static_assert(kAhead > 0, "a step at a time");
+  for (int first = begin; first < end; first += kAhead) {
+    uint32_t a[kAhead][kMatrices][4], b[kAhead][kInputs][kColumns][2];
+    const auto step_at = [=](int s) { return first + s < end ? first + s : end - 1; };
     SC_UNROLL
-    for (int m = 0; m < kMatrices; ++m) {
-      const Words4 words =
-          load_streaming(fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes);
+    for (int s = 0; s < kAhead; ++s) {
       SC_UNROLL
-      for (int i = 0; i < 4; ++i) a[m][i] = words.word[i];
+      for (int m = 0; m < kMatrices; ++m) {
+        const Words4 words = load_streaming(fragments + m * matrix +
+                                            static_cast<int64_t>(step_at(s)) * kFragmentBytes);
+        SC_UNROLL
+        for (int i = 0; i < 4; ++i) a[s][m][i] = words.word[i];
+      }
     }
     SC_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      for (int p = 0; p < parts; ++p) {
-        uint32_t b[2];
-        rows.load(p, c, step, b);
+    for (int s = 0; s < kAhead; ++s) {
+      SC_UNROLL
+      for (int p = 0; p < kInputs; ++p) {
         SC_UNROLL
-        for (int m = 0; m < kMatrices; ++m) {
-          // Floating-point parts go into one sum, those of integers stay apart.
-          if (kParts == 1 || p == 0) {
-            Type::multiply(sums[m][0][c], a[m], b);
-          } else {
-            Type::multiply(sums[m][kParts - 1][c], a[m], b);
+        for (int c = 0; c < kColumns; ++c) rows.load(p, c, step_at(s), b[s][p][c]);
+      }
+    }
+    SC_UNROLL
+    for (int s = 0; s < kAhead; ++s) {
+      if (first + s >= end) break;
+      SC_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        SC_UNROLL
+        for (int p = 0; p < kInputs; ++p) {
+          SC_UNROLL
+          for (int m = 0; m < kMatrices; ++m) {
+            // Floating-point parts go into one sum, those of integers stay apart.
+            Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a[s][m], b[s][p][c]);
           }
         }
       }
@@ -85,7 +102,17 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, int tile, int
                            SkinnyShared<Type, kGated, kColumns>& memory) {
   const Split split = split_of(args.weight.k, Type::kType);
   if (warp_index() < split.runs) {
-    multiply_run<Type, kGated, kColumns>(args.weight, rows, tile, parts, split, memory);
+    const auto multiply = [&](auto inputs) {
+      multiply_run<Type, kGated, kColumns, decltype(inputs)::value>(args.weight, rows, tile, split,
+                                                                    memory);
+    };
+    if constexpr (Type::kLeastInputs == Type::kMostInputs) {
+      multiply(std::integral_constant<int, Type::kMostInputs>{});
+    } else if (parts == 1) {
+      multiply(std::integral_constant<int, 1>{});
+    } else {
+      multiply(std::integral_constant<int, 2>{});
+    }
   }
   sync_block();
   finish_block<Type, kGated>(

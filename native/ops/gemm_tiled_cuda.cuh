@@ -50,7 +50,7 @@ SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int parts, int row, int n
 
 // Blocks: groups of 64 outputs x groups of kRows rows.
 template <typename Type, bool kGated>
-SC_KERNEL(kTiledThreads, kGated ? 2 : 3)
+SC_KERNEL(kTiledThreads, kGated || Type::kSums != 1 ? 2 : 3)
 tiled_kernel(GemmArgs args, int parts, int row_groups) {
   wait_for_previous();
   using Sum = typename Type::Sum;
@@ -86,23 +86,27 @@ tiled_kernel(GemmArgs args, int parts, int row_groups) {
       fetch_stage(inputs, parts, row, rows, next, split.steps_in_all, memory.inputs[stage ^ 1]);
     }
     commit_copies();
+    // Asked for before the stage is waited for.
+    uint32_t a[kStageSteps][kMatrices][4];
+    SC_UNROLL
+    for (int s = 0; s < kStageSteps; ++s) {
+      const int step = begin + s < split.steps_in_all ? begin + s : begin;
+      SC_UNROLL
+      for (int m = 0; m < kMatrices; ++m) {
+        load_words(fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes, a[s][m]);
+      }
+    }
     wait_copies<1>();
     sync_block();
     SC_UNROLL
     for (int s = 0; s < kStageSteps; ++s) {
-      const int step = begin + s;
-      if (step >= split.steps_in_all) break;
+      if (begin + s >= split.steps_in_all) break;
       if (left == 0) {
         close_run(first_run);
         first_run = false;
         left = split.steps;
       }
       --left;
-      uint32_t a[kMatrices][4];
-      SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) {
-        load_words(fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes, a[m]);
-      }
       SC_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         for (int p = 0; p < parts; ++p) {
@@ -113,9 +117,9 @@ tiled_kernel(GemmArgs args, int parts, int row_groups) {
           SC_UNROLL
           for (int m = 0; m < kMatrices; ++m) {
             if (kParts == 1 || p == 0) {
-              Type::multiply(sums[m][0][c], a[m], b);
+              Type::multiply(sums[m][0][c], a[s][m], b);
             } else {
-              Type::multiply(sums[m][kParts - 1][c], a[m], b);
+              Type::multiply(sums[m][kParts - 1][c], a[s][m], b);
             }
           }
         }
