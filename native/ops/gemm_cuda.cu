@@ -12,6 +12,9 @@ namespace {
 // Up to this bound of rows a product streams its weight once or twice; beyond it is computed in
 // tiles. Either way a row's bits are the same.
 constexpr int kSkinnyRows = 32;
+// From so many blocks on, wide tiles: one for about each multiprocessor of the GPUs of the day
+// (A100 has 108, H100 132). With fewer, narrow ones keep more of them at work.
+constexpr int kWideBlocks = 128;
 
 constexpr int groups_of_size(int count, int size) { return (count + size - 1) / size; }
 
@@ -32,18 +35,42 @@ void launch_skinny(const GemmArgs& args, void* stream) {
          skinny_kernel<Type, kGated, kColumns>, args, parts_of(args.weight), row_groups);
 }
 
+template <typename Type, bool kGated, bool kWide, int kInputs>
+struct Tiled {
+  using Shape = TiledShape<Type, kGated, kWide>;
+  static_assert(sizeof(TiledShared<Type, kGated, kWide, kInputs>) <= 48 * 1024,
+                "static shared memory");
+
+  static int row_groups(const GemmArgs& args) {
+    return groups_of_size(args.max_rows, Shape::kRows);
+  }
+  static int blocks(const GemmArgs& args) {
+    return row_groups(args) * groups_of_size(tiles_of(args.weight.n), Shape::kBlockTiles);
+  }
+  static void start(const GemmArgs& args, void* stream) {
+    launch(waiting(blocks(args), Shape::kThreads), stream,
+           tiled_kernel<Type, kGated, kWide, kInputs>, args, row_groups(args));
+  }
+};
+
+template <typename Type, bool kGated>
+void launch_tiled(const GemmArgs& args, void* stream) {
+  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
+    // Few matrices, and those are narrow.
+    if (parts_of(args.weight) == 2) return Tiled<Type, kGated, false, 2>::start(args, stream);
+  }
+  using Wide = Tiled<Type, kGated, true, Type::kLeastInputs>;
+  if (Wide::blocks(args) >= kWideBlocks) return Wide::start(args, stream);
+  Tiled<Type, kGated, false, Type::kLeastInputs>::start(args, stream);
+}
+
 template <typename Type, bool kGated>
 void launch_product(const GemmArgs& args, void* stream) {
-  using Shape = TiledShape<Type, kGated>;
-  static_assert(sizeof(TiledShared<Type, kGated>) <= 48 * 1024, "static shared memory");
   if (args.max_rows <= 8) return launch_skinny<Type, kGated, 1>(args, stream);
   // As many rows at once as a block's shared memory has room for their sums.
-  constexpr int kWide = Type::kSums == 1 ? 4 : kGated ? 1 : 2;
-  if (args.max_rows <= kSkinnyRows) return launch_skinny<Type, kGated, kWide>(args, stream);
-  const int row_groups = groups_of_size(args.max_rows, Shape::kRows);
-  const int output_groups = groups_of_size(tiles_of(args.weight.n), kTiledWarps);
-  launch(waiting(output_groups * row_groups, kTiledThreads), stream, tiled_kernel<Type, kGated>,
-         args, parts_of(args.weight), row_groups);
+  constexpr int kMost = Type::kSums == 1 ? 4 : kGated ? 1 : 2;
+  if (args.max_rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(args, stream);
+  launch_tiled<Type, kGated>(args, stream);
 }
 
 template <typename Type>

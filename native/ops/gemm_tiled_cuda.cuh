@@ -1,141 +1,222 @@
-// Products of many rows: a block makes 64 outputs for 64 rows (fewer where a product has several
-// sums), each warp one tile of 16 outputs. Inputs go through shared memory, two stages of four
-// steps in flight; weights are read as fragments.
+// Products of many rows. A block makes 64 outputs for 64 rows or, in the wide shape, 128 for 128:
+// twice the work for a byte that it reads, and for more rows the fewer blocks. (Fewer rows where a
+// product has several sums; of a gated pair half the outputs, of both matrices.) Inputs go through
+// shared memory, three stages of four steps; weights are read as fragments, a stage ahead.
 //
 // A product has the bits that the skinny kernel gives: the same instructions in the same order over
 // the steps of a run, and the runs' sums added in the same order.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/gemm_cuda.cuh"
 
 namespace speccascade {
 
-constexpr int kTiledWarps = 4;
-constexpr int kTiledThreads = kTiledWarps * kWarpLanes;
+constexpr int kStages = 3;
 constexpr int kStageSteps = 4;
-// Rows start 32 bytes apart modulo 128: the eight bytes of 16 lanes lie in 32 different banks.
-constexpr int kStageStride = kStageSteps * kStepBytes + 32;
+constexpr int kStageBytes = kStageSteps * kStepBytes;
 
-template <typename Type, bool kGated>
+// What a warp makes: kTiles tiles of 16 outputs for kColumns groups of 8 rows. Of a block's warps,
+// kTileWarps stand side by side along outputs, kColumnWarps along rows.
+template <typename Type, bool kGated, bool kWide>
 struct TiledShape {
   static constexpr int kMatrices = kGated ? 2 : 1;
-  static constexpr int kColumns = 8 / (kMatrices * Type::kSums);
-  static constexpr int kRows = 8 * kColumns;
+  static constexpr int kTiles = kWide && !kGated ? 2 : 1;
+  static constexpr int kFragments = kTiles * kMatrices;  // of weights, in a step
+  static constexpr int kColumns = 8 / Type::kSums / (kWide ? 1 : kMatrices);
+  static constexpr int kTileWarps = 4, kColumnWarps = kWide ? 2 : 1;
+  static constexpr int kThreads = kTileWarps * kColumnWarps * kWarpLanes;
+  static constexpr int kBlockTiles = kTileWarps * kTiles;
+  static constexpr int kWarpRows = 8 * kColumns, kRows = kWarpRows * kColumnWarps;
 };
 
-template <typename Type, bool kGated>
+SC_HOST_DEVICE constexpr int tiled_threads(bool wide) { return wide ? 256 : 128; }
+SC_HOST_DEVICE constexpr int tiled_blocks(bool wide, bool larger) {
+  return wide ? 1 : larger ? 2 : 3;
+}
+
+template <typename Type, bool kGated, bool kWide, int kInputs>
 struct TiledShared {
-  static constexpr int kRows = TiledShape<Type, kGated>::kRows;
-  static constexpr int kSums = TiledShape<Type, kGated>::kMatrices * Type::kSums;
+  using Shape = TiledShape<Type, kGated, kWide>;
+  static constexpr int kSums = Shape::kMatrices * Type::kSums;
+  static constexpr int kOutputs = Shape::kBlockTiles * kTileOutputs;
   union {
-    char inputs[2][2][kRows][kStageStride];  // stage, part
-    // In the end: by sum, row, output.
-    typename Type::Sum sums[kSums][kRows][kTiledWarps * kTileOutputs + 1];
+    char inputs[kStages][kInputs][Shape::kRows][kStageBytes];
+    // In the end, for the rows of one group of warps at a time: by sum, row, output.
+    typename Type::Sum sums[kSums][Shape::kWarpRows][kOutputs + 1];
   };
 };
 
+// Where a step of a row stands in its stage: steps of four rows in a row lie in different banks.
+SC_DEVICE int step_place(int row, int step) { return (step ^ row % kStageSteps) * kStepBytes; }
+
 // Starts copying the steps from `step` on of up to kRows rows from `row` on.
-template <int kRows>
-SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int parts, int row, int num_rows, int step,
-                           int steps_in_all, char (&stage)[2][kRows][kStageStride]) {
-  constexpr int kPieces = kStageSteps * kStepBytes / 16;
-  for (int i = thread_index(); i < parts * kRows * kPieces; i += kTiledThreads) {
+template <int kThreads, int kInputs, int kRows>
+SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int row, int num_rows, int step,
+                           int steps_in_all, char (&stage)[kInputs][kRows][kStageBytes]) {
+  constexpr int kPieceBytes = 16, kPieces = kStageBytes / kPieceBytes;
+  constexpr int kStepPieces = kStepBytes / kPieceBytes;
+  static_assert(kInputs * kRows * kPieces % kThreads == 0, "every thread has as many");
+  SC_UNROLL
+  for (int at = 0; at < kInputs * kRows * kPieces; at += kThreads) {
+    const int i = at + thread_index();
     const int piece = i % kPieces, r = i / kPieces % kRows, part = i / (kPieces * kRows);
-    const bool there = row + r < num_rows && step + piece / 2 < steps_in_all;
+    const bool there = row + r < num_rows && step + piece / kStepPieces < steps_in_all;
     const char* from = inputs.prepared + part * inputs.part;
-    if (there) from += (row + r) * inputs.stride + step * kStepBytes + piece * 16;
-    copy_async(&stage[part][r][piece * 16], from, there ? 16 : 0);
+    if (there) from += (row + r) * inputs.stride + step * kStepBytes + piece * kPieceBytes;
+    char* to = &stage[part][r][step_place(r, piece / kStepPieces)];
+    copy_async(to + piece % kStepPieces * kPieceBytes, from, there ? kPieceBytes : 0);
   }
 }
 
-// Blocks: groups of 64 outputs x groups of kRows rows.
-template <typename Type, bool kGated>
-SC_KERNEL(kTiledThreads, kGated || Type::kSums != 1 ? 2 : 3)
-tiled_kernel(GemmArgs args, int parts, int row_groups) {
-  wait_for_previous();
+// The sums of a warp: those of the run under way, and of the runs before it. Integers need no such
+// order.
+template <typename Type, int kFragments, int kColumns>
+class TiledSums {
+ public:
   using Sum = typename Type::Sum;
-  using Shape = TiledShape<Type, kGated>;
-  constexpr int kMatrices = Shape::kMatrices, kParts = Type::kSums, kColumns = Shape::kColumns;
+
+  // The product of a fragment of weights and part `input` of the rows' c-th group.
+  SC_DEVICE void add(int fragment, int input, int c, const uint32_t (&a)[4],
+                     const uint32_t (&b)[2]) {
+    // Floating-point parts go into one sum, those of integers stay apart.
+    Type::multiply(run_[fragment][Type::kSums == 1 ? 0 : input][c], a, b);
+  }
+  SC_DEVICE void close_run() {
+    if constexpr (kRuns) {
+      for_each_sum<kFragments, Type::kSums, kColumns>([&](int f, int p, int c, int i) {
+        total_[f][p][c][i] = first_ ? run_[f][p][c][i] : total_[f][p][c][i] + run_[f][p][c][i];
+        run_[f][p][c][i] = 0;
+      });
+      first_ = false;
+    }
+  }
+  // Of a fragment, part, group of rows and place, after the last run was closed.
+  SC_DEVICE Sum total(int f, int p, int c, int i) const {
+    if constexpr (kRuns) return total_[f][p][c][i];
+    return run_[f][p][c][i];
+  }
+
+ private:
+  static constexpr bool kRuns = std::is_same_v<Sum, float>;
+
+  Sum run_[kFragments][Type::kSums][kColumns][4] = {};
+  Sum total_[kRuns ? kFragments : 1][kRuns ? Type::kSums : 1][kRuns ? kColumns : 1][4] = {};
+  bool first_ = true;
+};
+
+// The fragments that a warp multiplies, of a few steps at a time. Tiles beyond the matrix have
+// those of the last one, and steps beyond the end those of the last.
+template <int kTiles, int kMatrices>
+class TiledWeights {
+ public:
+  SC_DEVICE TiledWeights(const Matrix& weight, int tile, int steps)
+      : last_(steps - 1), matrix_(static_cast<int64_t>(steps) * kFragmentBytes) {
+    SC_UNROLL
+    for (int t = 0; t < kTiles; ++t) {
+      const int last = tiles_of(weight.n) - 1;
+      tile_[t] =
+          static_cast<const char*>(weight.data) + lane_index() * 16 +
+          tile_offset(tile + t < last ? tile + t : last, 0, weight.k, weight.dtype, kMatrices == 2);
+    }
+  }
+  SC_DEVICE void load(int step, uint32_t (&a)[kTiles * kMatrices][4]) const {
+    const int64_t at = static_cast<int64_t>(step < last_ ? step : last_) * kFragmentBytes;
+    SC_UNROLL
+    for (int t = 0; t < kTiles; ++t) {
+      SC_UNROLL
+      for (int m = 0; m < kMatrices; ++m)
+        load_words(tile_[t] + m * matrix_ + at, a[t * kMatrices + m]);
+    }
+  }
+
+ private:
+  const char* tile_[kTiles];
+  int last_;
+  int64_t matrix_;
+};
+
+// Blocks: groups of kBlockTiles tiles x groups of kRows rows. kInputs: parts that inputs come in.
+template <typename Type, bool kGated, bool kWide, int kInputs>
+SC_KERNEL(tiled_threads(kWide), tiled_blocks(kWide, kGated || Type::kSums != 1 || kInputs != 1))
+tiled_kernel(GemmArgs args, int row_groups) {
+  using Shape = TiledShape<Type, kGated, kWide>;
+  static_assert(Shape::kThreads == tiled_threads(kWide), "the launch bound");
+  const int steps = steps_of(args.weight.k, Type::kType);
+  const int block_tile = block_index() / row_groups * Shape::kBlockTiles;
+  const int tile_warp = warp_index() % Shape::kTileWarps;
+  const int column_warp = warp_index() / Shape::kTileWarps;
+  const TiledWeights<Shape::kTiles, Shape::kMatrices> weights(
+      args.weight, block_tile + tile_warp * Shape::kTiles, steps);
+  uint32_t a[kStageSteps][Shape::kFragments][4];
+  SC_UNROLL
+  for (int s = 0; s < kStageSteps; ++s) weights.load(s, a[s]);
+
+  wait_for_previous();
   const int row = block_index() % row_groups * Shape::kRows, rows = *args.num_rows;
   if (row >= rows) return;
-  TiledShared<Type, kGated>& memory = shared<TiledShared<Type, kGated>>();
-  const Matrix& weight = args.weight;
-  const DeviceInputs inputs = inputs_of(args, parts);
-  const Split split = split_of(weight.k, weight.dtype);
-  const int tile = block_index() / row_groups * kTiledWarps + warp_index();
-  const bool works = tile < tiles_of(weight.n);
-  const char* fragments = static_cast<const char*>(weight.data) +
-                          tile_offset(works ? tile : 0, 0, weight.k, weight.dtype, kGated) +
-                          lane_index() * 16;
-  const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
-  // Sums of the run under way, and of the runs before it.
-  Sum sums[kMatrices][kParts][kColumns][4] = {}, totals[kMatrices][kParts][kColumns][4] = {};
-  const auto close_run = [&](bool first) {
-    for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {
-      totals[m][p][c][i] = first ? sums[m][p][c][i] : totals[m][p][c][i] + sums[m][p][c][i];
-      sums[m][p][c][i] = 0;
-    });
-  };
-  int left = split.steps;  // of the run under way
-  bool first_run = true;
-  fetch_stage(inputs, parts, row, rows, 0, split.steps_in_all, memory.inputs[0]);
-  commit_copies();
-  for (int begin = 0, stage = 0; begin < split.steps_in_all; begin += kStageSteps, stage ^= 1) {
-    const int next = begin + kStageSteps;
-    if (next < split.steps_in_all) {
-      fetch_stage(inputs, parts, row, rows, next, split.steps_in_all, memory.inputs[stage ^ 1]);
+  TiledShared<Type, kGated, kWide, kInputs>& memory =
+      shared<TiledShared<Type, kGated, kWide, kInputs>>();
+  const DeviceInputs inputs = inputs_of(args, kInputs);
+  const auto fetch = [&](int step, int stage) {
+    if (step < steps) {
+      fetch_stage<Shape::kThreads>(inputs, row, rows, step, steps, memory.inputs[stage]);
     }
     commit_copies();
-    // Asked for before the stage is waited for.
-    uint32_t a[kStageSteps][kMatrices][4];
+  };
+  SC_UNROLL
+  for (int stage = 0; stage < kStages - 1; ++stage) fetch(stage * kStageSteps, stage);
+
+  TiledSums<Type, Shape::kFragments, Shape::kColumns> sums;
+  const int run_steps = split_of(args.weight.k, Type::kType).steps;
+  int left = run_steps;  // of the run under way
+  const int own_row = column_warp * Shape::kWarpRows + lane_index() / 4;
+  for (int begin = 0, stage = 0; begin < steps; begin += kStageSteps) {
+    wait_copies<kStages - 2>();
+    sync_block();  // the stage is there, and nobody reads the one before
+    fetch(begin + (kStages - 1) * kStageSteps, stage == 0 ? kStages - 1 : stage - 1);
     SC_UNROLL
     for (int s = 0; s < kStageSteps; ++s) {
-      const int step = begin + s < split.steps_in_all ? begin + s : begin;
-      SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) {
-        load_words(fragments + m * matrix + static_cast<int64_t>(step) * kFragmentBytes, a[s][m]);
-      }
-    }
-    wait_copies<1>();
-    sync_block();
-    SC_UNROLL
-    for (int s = 0; s < kStageSteps; ++s) {
-      if (begin + s >= split.steps_in_all) break;
+      if (begin + s >= steps) break;
       if (left == 0) {
-        close_run(first_run);
-        first_run = false;
-        left = split.steps;
+        sums.close_run();
+        left = run_steps;
       }
       --left;
+      const int place = step_place(own_row, s) + lane_index() % 4 * 8;
       SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
-        for (int p = 0; p < parts; ++p) {
+      for (int c = 0; c < Shape::kColumns; ++c) {
+        SC_UNROLL
+        for (int p = 0; p < kInputs; ++p) {
           uint32_t b[2];
-          load_words(&memory.inputs[stage][p][8 * c + lane_index() / 4]
-                                   [s * kStepBytes + lane_index() % 4 * 8],
-                     b);
+          load_words(&memory.inputs[stage][p][own_row + 8 * c][place], b);
           SC_UNROLL
-          for (int m = 0; m < kMatrices; ++m) {
-            if (kParts == 1 || p == 0) {
-              Type::multiply(sums[m][0][c], a[s][m], b);
-            } else {
-              Type::multiply(sums[m][kParts - 1][c], a[s][m], b);
-            }
-          }
+          for (int f = 0; f < Shape::kFragments; ++f) sums.add(f, p, c, a[s][f], b);
         }
       }
+      weights.load(begin + s + kStageSteps, a[s]);
+    }
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+  }
+  sums.close_run();
+
+  for (int group = 0; group < Shape::kColumnWarps; ++group) {
+    sync_block();  // nobody reads the inputs, or the sums of the group before
+    if (column_warp == group) {
+      for_each_sum<Shape::kFragments, Type::kSums, Shape::kColumns>(
+          [&](int f, int p, int c, int i) {
+            const int tile = tile_warp * Shape::kTiles + f / Shape::kMatrices;
+            memory.sums[f % Shape::kMatrices * Type::kSums + p][8 * c + row_of_sum(i)]
+                       [tile * kTileOutputs + output_of_sum(i)] = sums.total(f, p, c, i);
+          });
     }
     sync_block();
+    const int first = row + group * Shape::kWarpRows;
+    finish_block<Type, kGated>(
+        args, [&](int r) { return inputs.factors[first + r]; }, first, Shape::kWarpRows, block_tile,
+        Shape::kBlockTiles, [&](int s, int output, int r) { return memory.sums[s][r][output]; });
   }
-  close_run(first_run);
-  for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {
-    const int output = warp_index() * kTileOutputs + output_of_sum(i);
-    memory.sums[m * kParts + p][8 * c + row_of_sum(i)][output] = totals[m][p][c][i];
-  });
-  sync_block();
-  finish_block<Type, kGated>(
-      args, [&](int r) { return inputs.factors[row + r]; }, row, Shape::kRows, tile - warp_index(),
-      kTiledWarps, [&](int s, int output, int r) { return memory.sums[s][r][output]; });
 }
 
 }  // namespace speccascade

@@ -78,7 +78,7 @@ class Product {
 
   // Rows [first, first + count), in a pass planned for max_rows, into a copy of what was there.
   std::vector<float> run(int first, int count, int max_rows) const;
-  void check() const;
+  void check(int max_rows = 0) const;  // 0: planned for the rows that there are
   size_t place(int row, int column) const {
     return static_cast<size_t>(target(row)) * static_cast<size_t>(ldo_) +
            static_cast<size_t>(column);
@@ -165,8 +165,8 @@ Twin Product::expected(int row, int column) const {
   return first;
 }
 
-void Product::check() const {
-  std::vector<float> out = run(0, shape_.rows, shape_.rows);
+void Product::check(int max_rows) const {
+  std::vector<float> out = run(0, shape_.rows, max_rows > 0 ? max_rows : shape_.rows);
   for (int r = 0; r < shape_.rows; ++r) {
     for (int c = 0; c < shape_.n; ++c) {
       const Twin twin = expected(r, c);
@@ -216,6 +216,24 @@ void many_rows() {
   }
 }
 
+// A pass planned for so many rows is computed in wide tiles, however few outputs there are.
+constexpr int kWideRows = 128 * 128;
+
+void wide_tiles() {
+  uint64_t seed = 6000;
+  for (const DType dtype : kTypes) {
+    for (const Epilogue epilogue : kEpilogues) {
+      ++seed;
+      with_schedule(seed, [&] {
+        Product({150, 180, seed % 2 == 0 ? 70 : 290, dtype, epilogue, kActivations[seed % 5],
+                 seed % 3 == 0},
+                seed)
+            .check(kWideRows);
+      });
+    }
+  }
+}
+
 // Split into the most runs, all of them whole or the last one short.
 void deep_products() {
   uint64_t seed = 7000;
@@ -257,6 +275,7 @@ void a_row_has_the_same_bits_in_any_pass() {
           }
         };
         compare(product.run(0, 70, 300), 0, 70, "larger bound");
+        if (k == 1100) compare(product.run(0, 70, kWideRows), 0, 70, "wide tiles");
         compare(product.run(5, 1, 1), 5, 1, "alone");
         compare(product.run(60, 7, 8), 60, 7, "one column tile");
         compare(product.run(11, 30, 32), 11, 30, "wide");
@@ -341,7 +360,7 @@ void values_that_are_not_finite_are_not_hidden() {
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
-                   {CASE(awkward_sizes), CASE(many_rows), CASE(deep_products),
+                   {CASE(awkward_sizes), CASE(many_rows), CASE(wide_tiles), CASE(deep_products),
                     CASE(a_row_has_the_same_bits_in_any_pass), CASE(schedules_do_not_matter),
                     CASE(no_rows), CASE(inputs_beyond_the_range_of_f16), CASE(int8_sums_are_exact),
                     CASE(values_that_are_not_finite_are_not_hidden)});
