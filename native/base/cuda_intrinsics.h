@@ -3,27 +3,29 @@
 // own, so that the same sources compile for the GPU and as plain C++ for the emulation
 // (SPECCASCADE_CUDA_EMULATION, native/emulation), where every kernel is tested without a GPU.
 //
+// clang-format off
 //   thread_index() block_index() block_threads() grid_blocks() lane_index() warp_index()
 //   sync_block()                 every thread of the block
 //   sync_grid(barrier)           every thread of the grid (launched with barriers)
 //   sync_warp(mask)  ballot(mask, flag)  shuffle(mask, value, lane)  shuffle_xor(mask, value, bits)
 //                                every lane of the mask; the mask is always written out
 //   wait_for_previous()          the kernel before has ended and its writes are there; of kernels
-//   that
-//                                are launched to wait, by every thread, before all that others
+//                                launched to wait, by every thread, before it reads what others
 //                                write
 //   prefetch(at)                 the 32 bytes around come closer; what never changes, before that
-//   wait shared<T>()                  the block's one T in shared memory, not initialised; T is
-//   plain lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
+//                                wait
+//   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
+//   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
 //   load_streaming(at)           16 aligned bytes that are read once
-//   load_words(at, words)        1, 2 or 4 words, aligned to as many, by one load; memcpy from
-//   bytes store_words(at, words)       would be a load for each of them copy_async(to, from, used)
-//   16 aligned bytes into shared memory, of which the first `used`
+//   load_words(at, words)  store_words(at, words)   1, 2 or 4 words, aligned to as many, by one
+//                                access; memcpy from bytes would be one for each of them
+//   copy_async(to, from, used)   16 aligned bytes into shared memory, of which the first `used`
 //                                come from `from` and the rest are zero
 //   commit_copies() wait_copies<N>()   closes a group; all but the last N groups have landed
 //   mma_bf16 mma_f16 (m16n8k16) mma_int8 (m16n8k32)   sums += A B, over a whole warp
 //   load_matrices(row, out)      ldmatrix.x4: lane l gives row l % 8 of matrix l / 8
+// clang-format on
 //
 // Included by .cu and .cuh files alone.
 #pragma once
