@@ -9,52 +9,59 @@ namespace {
 
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
-encoder_kernel(EncoderAttentionArgs args) {
+encoder_kernel(EncoderAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;
-  if (row < *args.num_rows) attend_source<kEntries>(args, row, block_index() % args.heads);
+  if (row < *args.num_rows) attend_source<kEntries>(args, leaves, row, block_index() % args.heads);
 }
 
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
-self_kernel(SelfAttentionArgs args) {
+self_kernel(SelfAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows) attend_own<kEntries>(args, row, block_index() % args.heads);
+  if (row < *args.rows.num_rows)
+    attend_own<kEntries>(args, leaves, row, block_index() % args.heads);
 }
 
 template <int kEntries>
 SC_KERNEL(kAttentionThreads)
-cross_kernel(CrossAttentionArgs args) {
+cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows) attend_encoded<kEntries>(args, row, block_index() % args.heads);
+  if (row < *args.rows.num_rows)
+    attend_encoded<kEntries>(args, leaves, row, block_index() % args.heads);
 }
 
 // The kernel for heads of this size.
 template <typename Kernel, typename Args>
-void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, int max_rows, void* stream) {
+void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, const LeftRows& leaves,
+                  int max_rows, void* stream) {
   if (args.head_dim > kMaxHeadDim) {
     fail(ErrorCode::kDevice, "attention heads of ", args.head_dim, " entries: CUDA takes at most ",
          kMaxHeadDim);
   }
   const bool fits = args.head_dim <= kMaxHeadDim / 2;
-  launch(waiting(max_rows * args.heads, kAttentionThreads), stream, fits ? narrow : wide, args);
+  launch(waiting(max_rows * args.heads, kAttentionThreads), stream, fits ? narrow : wide, args,
+         leaves);
 }
 
 }  // namespace
 
-void encoder_attention_cuda(const EncoderAttentionArgs& args, void* stream) {
+void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& leaves,
+                            void* stream) {
   // max_keys bounds the rows of the pass, too: one sequence may have them all.
-  launch_heads(encoder_kernel<kNarrowHead>, encoder_kernel<kWideHead>, args, args.max_keys, stream);
+  launch_heads(encoder_kernel<kNarrowHead>, encoder_kernel<kWideHead>, args, leaves, args.max_keys,
+               stream);
 }
 
-void self_attention_cuda(const SelfAttentionArgs& args, void* stream) {
-  launch_heads(self_kernel<kNarrowHead>, self_kernel<kWideHead>, args, args.rows.max_rows, stream);
+void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, void* stream) {
+  launch_heads(self_kernel<kNarrowHead>, self_kernel<kWideHead>, args, leaves, args.rows.max_rows,
+               stream);
 }
 
-void cross_attention_cuda(const CrossAttentionArgs& args, void* stream) {
-  launch_heads(cross_kernel<kNarrowHead>, cross_kernel<kWideHead>, args, args.rows.max_rows,
+void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream) {
+  launch_heads(cross_kernel<kNarrowHead>, cross_kernel<kWideHead>, args, leaves, args.rows.max_rows,
                stream);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/cuda_intrinsics.h"
 #include "ops/attention.h"
+#include "ops/left_rows_cuda.cuh"
 #include "ops/relative_bias.h"
 
 namespace speccascade {
@@ -25,6 +26,27 @@ constexpr int kMaxHeadDim = 128;
 
 // Entries of a head that a lane of a group holds.
 constexpr int kNarrowHead = kMaxHeadDim / 2 / kGroupLanes, kWideHead = kMaxHeadDim / kGroupLanes;
+
+// Where a head of a row goes.
+struct HeadOut {
+  float* out;  // [heads * head_dim] of the row
+  const LeftRows& leaves;
+  int row;
+  int64_t first;  // the head's first entry
+  bool last;      // of the row's heads
+
+  SC_DEVICE void write(int d, float value) const {
+    if (leaves.alone == 0) out[first + d] = value;
+    if (leaves.rows != nullptr) leave_entry(leaves, row, static_cast<int>(first) + d, value);
+  }
+  // By all threads: the end of a row that is left.
+  SC_DEVICE void write_padding() const {
+    const int padded = static_cast<int>(leaves.stride / static_cast<int64_t>(sizeof(uint16_t)));
+    for (int n = leaves.width + thread_index(); last && n < padded; n += block_threads()) {
+      leave_entry(leaves, row, n, 0.0f);
+    }
+  }
+};
 
 struct AttentionShared {
   int32_t key_rows[kChunk];
@@ -43,7 +65,7 @@ struct Head {
   int head_dim;
   const float* bias;  // [bias_columns(max_distance)] or null
   int max_distance;
-  float* out;  // [head_dim]
+  HeadOut out;
 };
 
 template <int kEntries>
@@ -135,8 +157,9 @@ SC_DEVICE void merge(const Head& head, const Running<kEntries>& running) {
     for (int g = 0; g < filled; ++g) {
       out = fmaf(memory.out[g][d], expf(memory.max[g] - max), out);
     }
-    head.out[d] = filled == 0 ? 0.0f : out / sum;
+    head.out.write(d, filled == 0 ? 0.0f : out / sum);
   }
+  head.out.write_padding();
 }
 
 // find_row(e, chunk): the row of key e, called by the threads of the block for the keys of a chunk
@@ -163,7 +186,8 @@ SC_DEVICE void attend(const Head& head, const FindRow& find_rows, const Distance
 
 // Head h of a row, here and below.
 template <int kEntries, int kThreads = kAttentionThreads>
-SC_DEVICE void attend_source(const EncoderAttentionArgs& args, int row, int h) {
+SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& leaves, int row,
+                             int h) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int sequence = args.row_sequence[row];
@@ -177,7 +201,7 @@ SC_DEVICE void attend_source(const EncoderAttentionArgs& args, int row, int h) {
                      args.head_dim,
                      args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
                      args.max_distance,
-                     args.out + row * inner + at};
+                     {args.out + row * inner, leaves, row, at, h == args.heads - 1}};
   attend<kEntries, kThreads>(
       head,
       [=](int begin, int count, int32_t* rows) {
@@ -210,7 +234,7 @@ struct OwnKeys {
 };
 
 template <int kEntries, int kThreads = kAttentionThreads>
-SC_DEVICE void attend_own(const SelfAttentionArgs& args, int row, int h) {
+SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int slot = args.rows.slot[row];
@@ -225,7 +249,7 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, int row, int h) {
                      args.head_dim,
                      args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
                      args.max_distance,
-                     args.out + row * inner + at};
+                     {args.out + row * inner, leaves, row, at, h == args.heads - 1}};
   const OwnKeys keys = {args.table.order + base,
                         args.rows.node_parent + static_cast<int64_t>(slot) * args.rows.max_nodes,
                         base,
@@ -236,7 +260,8 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, int row, int h) {
 }
 
 template <int kEntries, int kThreads = kAttentionThreads>
-SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, int row, int h) {
+SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
+                              int h) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int source = args.slot_source[args.rows.slot[row]];
@@ -249,7 +274,7 @@ SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, int row, int h) {
                      args.head_dim,
                      nullptr,
                      0,
-                     args.out + row * inner + at};
+                     {args.out + row * inner, leaves, row, at, h == args.heads - 1}};
   attend<kEntries, kThreads>(
       head,
       [=](int begin, int count, int32_t* rows) {

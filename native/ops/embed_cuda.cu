@@ -9,15 +9,15 @@ namespace {
 constexpr int kThreads = 128;
 
 // One block per row.
-SC_KERNEL(kThreads) embed_kernel(EmbedArgs args) {
+SC_KERNEL(kThreads) embed_kernel(EmbedArgs args, LeftRows leaves) {
   wait_for_previous();
-  if (block_index() < *args.num_rows) embed_row(args, block_index());
+  if (block_index() < *args.num_rows) embed_row(args, leaves, block_index());
 }
 
 }  // namespace
 
-void embed_cuda(const EmbedArgs& args, void* stream) {
-  launch(waiting(args.max_rows, kThreads), stream, embed_kernel, args);
+void embed_cuda(const EmbedArgs& args, const LeftRows& leaves, void* stream) {
+  launch(waiting(args.max_rows, kThreads), stream, embed_kernel, args, leaves);
 }
 
 }  // namespace speccascade

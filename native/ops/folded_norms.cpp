@@ -18,49 +18,71 @@ bool folds(const std::vector<Op>& ops, size_t index) {
   bool changed = false;  // what it reads
   for (size_t i = index + 1; i < ops.size(); ++i) {
     if (ops[i].kind == OpKind::kRmsNorm && ops[i].rms_norm.out == norm.out) break;
-    const OpUses uses = uses_of({ops[i], {}});
+    const OpUses uses = uses_of({ops[i], {}, {}, {}});
     if (uses.read(norm.out) && (changed || !can_normalise(ops[i], norm))) return false;
-    changed = changed || uses.writes == norm.x;
+    changed = changed || uses.wrote(norm.x);
   }
   return true;
 }
 
-}  // namespace
-
-bool OpUses::read(const void* what) const {
-  return what != nullptr && std::find(reads.begin(), reads.end(), what) != reads.end();
+bool holds(const std::vector<const void*>& places, const void* what) {
+  return what != nullptr && std::find(places.begin(), places.end(), what) != places.end();
 }
 
-OpUses uses_of(const FoldedOp& step) {
+bool share(const std::vector<const void*>& places, const std::vector<const void*>& others) {
+  return std::any_of(places.begin(), places.end(),
+                     [&](const void* what) { return holds(others, what); });
+}
+
+// But for rows that are left.
+OpUses plain_uses(const FoldedOp& step) {
   const Op& op = step.op;
   switch (op.kind) {
     case OpKind::kEmbed:
-      return {{op.embed.tokens}, op.embed.out};
+      return {{op.embed.tokens}, {op.embed.out}};
     case OpKind::kRmsNorm:
-      return {{op.rms_norm.x}, op.rms_norm.out};
+      return {{op.rms_norm.x}, {op.rms_norm.out}};
     case OpKind::kGemm: {
-      OpUses uses = {{step.norm.x != nullptr ? step.norm.x : op.gemm.x, op.gemm.out_rows},
-                     op.gemm.out};
+      const void* x = step.norm.x != nullptr ? step.norm.x : op.gemm.x;
+      OpUses uses = {{step.reads.rows != nullptr ? step.reads.rows : x, op.gemm.out_rows},
+                     {op.gemm.out}};
       if (op.gemm.epilogue == Epilogue::kAdd) uses.reads.push_back(op.gemm.out);
       return uses;
     }
     case OpKind::kEncoderAttention:
-      return {{op.encoder_attention.qkv}, op.encoder_attention.out};
+      return {{op.encoder_attention.qkv}, {op.encoder_attention.out}};
     case OpKind::kResolveCacheRows:
-      return {{}, op.resolve_cache_rows.rows.cache_row};
+      return {{}, {op.resolve_cache_rows.rows.cache_row}};
     case OpKind::kSelfAttention:
-      return {{op.self_attention.query, op.self_attention.cache}, op.self_attention.out};
+      return {{op.self_attention.query, op.self_attention.cache}, {op.self_attention.out}};
     case OpKind::kCrossAttention:
-      return {{op.cross_attention.query, op.cross_attention.cache}, op.cross_attention.out};
+      return {{op.cross_attention.query, op.cross_attention.cache}, {op.cross_attention.out}};
   }
   return {};
+}
+
+}  // namespace
+
+bool OpUses::read(const void* what) const { return holds(reads, what); }
+bool OpUses::wrote(const void* what) const { return holds(writes, what); }
+
+bool OpUses::waits_for(const OpUses& earlier) const {
+  return share(reads, earlier.writes) || share(writes, earlier.reads) ||
+         share(writes, earlier.writes);
+}
+
+OpUses uses_of(const FoldedOp& step) {
+  OpUses uses = plain_uses(step);
+  if (step.leaves.alone != 0) uses.writes.clear();
+  if (step.leaves.rows != nullptr) uses.writes.push_back(step.leaves.rows);
+  return uses;
 }
 
 std::vector<FoldedOp> fold_norms(const Program& program) {
   std::vector<FoldedOp> steps;
   RmsNormArgs norm = {};  // that the products from here on do themselves
   for (size_t i = 0; i < program.ops().size(); ++i) {
-    FoldedOp step = {program.ops()[i], {}};
+    FoldedOp step = {program.ops()[i], {}, {}, {}};
     if (step.op.kind == OpKind::kRmsNorm) {
       const bool goes = folds(program.ops(), i);
       norm = goes ? step.op.rms_norm : RmsNormArgs{};
@@ -70,6 +92,7 @@ std::vector<FoldedOp> fold_norms(const Program& program) {
     if (product && step.op.gemm.x == norm.out) step.norm = norm;
     steps.push_back(step);
   }
+  leave_rows(steps);
   return steps;
 }
 

@@ -26,13 +26,22 @@ SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, RmsNormArgs norm, int p
   if (block_index() < *args.num_rows) prepare_row(args, norm, parts, block_index());
 }
 
+// A product as its kernels take it.
+struct Product {
+  const GemmArgs& args;
+  DeviceInputs inputs;
+  const LeftRows& leaves;
+};
+
 template <typename Type, bool kGated, int kColumns>
-void launch_skinny(const GemmArgs& args, void* stream) {
+void launch_skinny(const Product& product, void* stream) {
+  const GemmArgs& args = product.args;
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
   launch(waiting(tiles_of(args.weight.n) * row_groups, threads), stream,
-         skinny_kernel<Type, kGated, kColumns>, args, parts_of(args.weight), row_groups);
+         skinny_kernel<Type, kGated, kColumns>, args, product.inputs, product.leaves,
+         parts_of(args.weight), row_groups);
 }
 
 template <typename Type, bool kGated, bool kWide, int kInputs>
@@ -47,40 +56,49 @@ struct Tiled {
   static int blocks(const GemmArgs& args) {
     return row_groups(args) * groups_of_size(tiles_of(args.weight.n), Shape::kBlockTiles);
   }
-  static void start(const GemmArgs& args, void* stream) {
+  static void start(const Product& product, void* stream) {
+    const GemmArgs& args = product.args;
     launch(waiting(blocks(args), Shape::kThreads), stream,
-           tiled_kernel<Type, kGated, kWide, kInputs>, args, row_groups(args));
+           tiled_kernel<Type, kGated, kWide, kInputs>, args, product.inputs, product.leaves,
+           row_groups(args));
   }
 };
 
 template <typename Type, bool kGated>
-void launch_tiled(const GemmArgs& args, void* stream) {
+void launch_tiled(const Product& product, void* stream) {
   if constexpr (Type::kLeastInputs != Type::kMostInputs) {
     // Few matrices, and those are narrow.
-    if (parts_of(args.weight) == 2) return Tiled<Type, kGated, false, 2>::start(args, stream);
+    if (parts_of(product.args.weight) == 2) {
+      return Tiled<Type, kGated, false, 2>::start(product, stream);
+    }
   }
   using Wide = Tiled<Type, kGated, true, Type::kLeastInputs>;
-  if (Wide::blocks(args) >= kWideBlocks) return Wide::start(args, stream);
-  Tiled<Type, kGated, false, Type::kLeastInputs>::start(args, stream);
+  if (Wide::blocks(product.args) >= kWideBlocks) return Wide::start(product, stream);
+  Tiled<Type, kGated, false, Type::kLeastInputs>::start(product, stream);
 }
 
 template <typename Type, bool kGated>
-void launch_product(const GemmArgs& args, void* stream) {
-  if (args.max_rows <= 8) return launch_skinny<Type, kGated, 1>(args, stream);
+void launch_product(const Product& product, void* stream) {
+  const int rows = product.args.max_rows;
+  if (rows <= 8) return launch_skinny<Type, kGated, 1>(product, stream);
   // As many rows at once as a block's shared memory has room for their sums.
   constexpr int kMost = Type::kSums == 1 ? 4 : kGated ? 1 : 2;
-  if (args.max_rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(args, stream);
-  launch_tiled<Type, kGated>(args, stream);
+  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(product, stream);
+  launch_tiled<Type, kGated>(product, stream);
 }
 
 template <typename Type>
-void launch_type(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream) {
-  if (!prepared) {
-    launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel, args, norm,
-           parts_of(args.weight));
+void launch_type(const FoldedOp& step, bool prepared, void* stream) {
+  const GemmArgs& args = step.op.gemm;
+  const int parts = parts_of(args.weight);
+  const bool left = step.reads.rows != nullptr;
+  if (!left && !prepared) {
+    launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel, args, step.norm, parts);
   }
-  if (args.weight.gated) return launch_product<Type, true>(args, stream);
-  launch_product<Type, false>(args, stream);
+  const Product product = {
+      args, left ? left_inputs(step.reads, step.norm) : prepared_inputs(args, parts), step.leaves};
+  if (args.weight.gated) return launch_product<Type, true>(product, stream);
+  launch_product<Type, false>(product, stream);
 }
 
 }  // namespace
@@ -89,20 +107,28 @@ size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype) {
   if (dtype == DType::kF32) return 0;
   const int held = dtype == DType::kInt8 ? 2 : parts;
   const size_t row = static_cast<size_t>(steps_of(k, dtype)) * kStepBytes;
-  return static_cast<size_t>(max_rows) * (static_cast<size_t>(held) * row + sizeof(float));
+  const size_t squares = dtype == DType::kBF16 ? static_cast<size_t>(tiles_of(k)) : 0;
+  return static_cast<size_t>(max_rows) *
+         (static_cast<size_t>(held) * row + (1 + squares) * sizeof(float));
 }
 
-void gemm_cuda(const GemmArgs& args, void* stream) { gemm_cuda(args, {}, false, stream); }
+void gemm_cuda(const GemmArgs& args, void* stream) {
+  FoldedOp step = {};
+  step.op.kind = OpKind::kGemm;
+  step.op.gemm = args;
+  gemm_cuda(step, false, stream);
+}
 
-void gemm_cuda(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream) {
+void gemm_cuda(const FoldedOp& step, bool prepared, void* stream) {
+  const GemmArgs& args = step.op.gemm;
   if (args.max_rows == 0) return;
   switch (args.weight.dtype) {
     case DType::kBF16:
-      return launch_type<Bf16>(args, norm, prepared, stream);
+      return launch_type<Bf16>(step, prepared, stream);
     case DType::kF16:
-      return launch_type<F16>(args, norm, prepared, stream);
+      return launch_type<F16>(step, prepared, stream);
     case DType::kInt8:
-      return launch_type<Int8>(args, norm, prepared, stream);
+      return launch_type<Int8>(step, prepared, stream);
     case DType::kF32:
       break;
   }

@@ -7,6 +7,8 @@
 #include "base/cuda_intrinsics.h"
 #include "ops/fragment_matrix.h"
 #include "ops/gemm.h"
+#include "ops/left_rows_cuda.cuh"
+#include "ops/row_ops_cuda.cuh"
 #include "ops/row_peak_cuda.cuh"
 
 namespace speccascade {
@@ -29,26 +31,64 @@ SC_HOST_DEVICE inline Split split_of(int k, DType dtype) {
   return {all, (all + steps - 1) / steps, steps};
 }
 
-// The inputs in GemmArgs::scratch: for each part a row of whole steps for every row of x, then a
-// factor for every row. `rows` is the bound, so that places do not depend on the number of rows.
+// A product's inputs, rows of whole steps for each part, and what the sums of a row are multiplied
+// by: `factors`, a norm's over `squares` (left_rows.h), or 1 where both are null.
 struct DeviceInputs {
-  const char* prepared;
-  const float* factors;
+  const char* rows;
   int64_t stride;  // bytes of a row
   int64_t part;    // bytes of all rows of a part
+  const float* factors;
+  const float* squares;
+  int width;
+  float epsilon, scale;
 };
 
-SC_HOST_DEVICE inline DeviceInputs inputs_of(const GemmArgs& args, int parts) {
+// Inputs that the product has in GemmArgs::scratch. The bound of rows decides on places, not their
+// number.
+SC_HOST_DEVICE inline DeviceInputs prepared_inputs(const GemmArgs& args, int parts) {
   const char* scratch = static_cast<const char*>(args.scratch);
   const int64_t stride =
       static_cast<int64_t>(steps_of(args.weight.k, args.weight.dtype)) * kStepBytes;
   const int64_t part = stride * args.max_rows;
-  return {scratch, reinterpret_cast<const float*>(scratch + parts * part), stride, part};
+  const auto* factors = reinterpret_cast<const float*>(scratch + parts * part);
+  return {scratch, stride, part, factors, nullptr, 0, 0.0f, 1.0f};
+}
+
+// Inputs that were left.
+SC_HOST_DEVICE inline DeviceInputs left_inputs(const LeftRows& left, const RmsNormArgs& norm) {
+  return {left.rows, left.stride, 0, nullptr, left.squares, norm.width, norm.epsilon, norm.scale};
+}
+
+// By whole warps, of which 16 lanes have the same row.
+SC_DEVICE float factor_of_row(const DeviceInputs& inputs, int row, bool there) {
+  if (inputs.squares == nullptr)
+    return inputs.factors != nullptr && there ? inputs.factors[row] : 1;
+  static_assert(kNormBuckets == kTileOutputs, "a lane has a bucket");
+  const int tiles = tiles_of(inputs.width), lane = lane_index() % kNormBuckets;
+  float own = 0.0f, total = 0.0f;
+  for (int t = lane; there && t < tiles; t += kNormBuckets) {
+    own += inputs.squares[static_cast<int64_t>(row) * tiles + t];
+  }
+  for (int b = 0; b < kNormBuckets; ++b) {
+    total += shuffle(kAllLanes, own, lane_index() - lane + b);
+  }
+  return factor_of_squares(total, inputs.width, inputs.epsilon) * inputs.scale;
+}
+
+// Those of the rows from `row` on, by whole warps of the block.
+template <int kRows>
+SC_DEVICE void find_factors(const DeviceInputs& inputs, int row, int num_rows,
+                            float (&factor)[kRows]) {
+  static_assert(kRows % 2 == 0, "both halves of a warp have a row or none");
+  for (int r = thread_index() / kTileOutputs; r < kRows; r += block_threads() / kTileOutputs) {
+    const float own = factor_of_row(inputs, row + r, row + r < num_rows);
+    if (thread_index() % kTileOutputs == 0) factor[r] = own;
+  }
 }
 
 // What a type of weight is multiplied with. kLeastInputs, kMostInputs: parts that inputs
-// come in; kSums: separate sums of a product (int8's two parts); kScaled: rows of inputs have a
-// factor.
+// come in; kSums: separate sums of a product (int8's two parts); kScaled: rows of inputs are scaled
+// before they are rounded.
 struct Bf16 {
   using Sum = float;
   static constexpr DType kType = DType::kBF16;
@@ -97,9 +137,10 @@ SC_DEVICE float activate(Activation activation, float x) {
   return x;
 }
 
-// Writes the product at [row, n] and returns what stands there; `second` is that of the other
-// matrix of a gated pair.
-SC_DEVICE float finish(const GemmArgs& args, int row, int n, float first, float second) {
+// Writes the product at [row, n], if it is to be, and returns what stands there; `second` is that
+// of the other matrix of a gated pair.
+SC_DEVICE float finish(const GemmArgs& args, bool written, int row, int n, float first,
+                       float second) {
   const int64_t target = args.out_rows ? args.out_rows[row] : row;
   float* out = args.out + target * args.ldo + n;
   float value = first;
@@ -116,7 +157,7 @@ SC_DEVICE float finish(const GemmArgs& args, int row, int n, float first, float 
       value = activate(args.activation, first) * second;
       break;
   }
-  *out = value;
+  if (written) *out = value;
   return value;
 }
 
@@ -165,28 +206,31 @@ SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }
 
 // Writes up to 16 x `tiles` outputs of `rows` rows, from `row` and `tile` on, by all threads of the
 // block. sum_at(s, output, r): sum s (by matrix, then part) of an output and row counted from
-// there; factor_of(r): of that row.
-template <typename Type, bool kGated, typename FactorOf, typename SumAt>
-SC_DEVICE void finish_block(const GemmArgs& args, const FactorOf& factor_of, int row, int rows,
-                            int tile, int tiles, const SumAt& sum_at) {
+// there; factors: of these rows.
+template <typename Type, bool kGated, typename SumAt>
+SC_DEVICE void finish_block(const GemmArgs& args, const LeftRows& leaves, const float* factors,
+                            int row, int rows, int tile, int tiles, const SumAt& sum_at) {
   constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
   const int outputs = tiles * kTileOutputs;
   for (int i = thread_index(); i < outputs * rows; i += block_threads()) {
     const int output = i % outputs, r = i / outputs;
     const int n = tile * kTileOutputs + output;
-    const bool there = row + r < *args.num_rows && n < args.weight.n;
+    const bool row_there = row + r < *args.num_rows, there = row_there && n < args.weight.n;
     float value = 0.0f;
     if (there) {
-      const float factor = Type::kScaled ? factor_of(r) : 1.0f;
       float products[2] = {};
       SC_UNROLL
       for (int m = 0; m < kMatrices; ++m) {
         typename Type::Sum sums[kParts];
         SC_UNROLL
         for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
-        products[m] = product_of(args, factor, n, m, sums);
+        products[m] = product_of(args, factors[r], n, m, sums);
       }
-      value = finish(args, row + r, n, products[0], products[1]);
+      value = finish(args, leaves.alone == 0, row + r, n, products[0], products[1]);
+    }
+    if (leaves.rows != nullptr) {
+      const bool held = row_there && n < tiles_of(args.weight.n) * kTileOutputs;
+      leave_tile(leaves, row + r, n, held, value);
     }
     if (!kGated && args.peaks != nullptr) leave_peak(args, row + r, n, there, value);
   }

@@ -6,12 +6,12 @@
 
 namespace speccascade {
 
-constexpr int kPrepareThreads = kNormThreads;
+constexpr int kPrepareThreads = kNormThreads, kPrepareWarps = kPrepareThreads / kWarpLanes;
 constexpr float kInt8InputLimit = 32512.0f;  // 127 x 256: the upper part stays a signed byte
 
 struct PrepareShared {
-  uint32_t magnitude[kNormWarps];
-  float squares[kNormWarps];
+  uint32_t magnitude[kPrepareWarps];
+  float squares[kNormBuckets];
 };
 
 // Magnitudes as their bits, which order like the values; NaN is above infinity.
@@ -89,10 +89,21 @@ SC_DEVICE int8_t byte_of(int part, float value) {
 // What a row is multiplied by where it is normalised.
 SC_DEVICE float norm_factor(const RmsNormArgs& norm, const float* x) {
   PrepareShared& memory = shared<PrepareShared>();
-  const float own = squares_of_warp(norm, x);
-  if (lane_index() == 0) memory.squares[warp_index()] = own;
+  bucket_squares(norm, x, memory.squares);
   sync_block();
   return norm_factor(norm, memory.squares);
+}
+
+// Entry i of a row before it is scaled and rounded: x, normalised. In bf16, which has the range for
+// it, without the row's factor, which its sums are multiplied by: as rows are left (left_rows.h).
+SC_DEVICE float unscaled_entry(DType dtype, const RmsNormArgs& norm, float x, float factor, int i) {
+  if (norm.x == nullptr) return x;
+  return dtype == DType::kBF16 ? x * norm.weight[i] : normalised(norm, x, factor, i);
+}
+
+// What sums of a row in bf16 are multiplied by.
+SC_DEVICE float sum_factor(const RmsNormArgs& norm, float factor) {
+  return norm.x != nullptr ? factor * norm.scale : 1.0f;
 }
 
 // A row, by a block of kPrepareThreads.
@@ -102,14 +113,12 @@ SC_DEVICE void prepare_row(const GemmArgs& args, const RmsNormArgs& norm, int pa
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
   const float* x = norm.x != nullptr ? norm_input(norm, row) : args.x + source * args.ldx;
   const float factor = norm.x != nullptr ? norm_factor(norm, x) : 0.0f;
-  const auto entry = [&](int i) {
-    return norm.x != nullptr ? normalised(norm, x[i], factor, i) : x[i];
-  };
-  const DeviceInputs inputs = inputs_of(args, parts);
-  const RowScale scale =
-      dtype == DType::kBF16 ? RowScale{1.0f, 1.0f} : row_scale(dtype, magnitude_bits(k, entry));
+  const auto entry = [&](int i) { return unscaled_entry(dtype, norm, x[i], factor, i); };
+  const DeviceInputs inputs = prepared_inputs(args, parts);
+  const RowScale scale = dtype == DType::kBF16 ? RowScale{1.0f, sum_factor(norm, factor)}
+                                               : row_scale(dtype, magnitude_bits(k, entry));
   if (thread_index() == 0) const_cast<float*>(inputs.factors)[row] = scale.after;
-  char* first = const_cast<char*>(inputs.prepared) + row * inputs.stride;
+  char* first = const_cast<char*>(inputs.rows) + row * inputs.stride;
   const int padded = static_cast<int>(inputs.stride / static_cast<int64_t>(dtype_bytes(dtype)));
   for (int i = thread_index(); i < padded; i += kPrepareThreads) {
     const float value = i < k ? entry(i) * scale.before : 0.0f;

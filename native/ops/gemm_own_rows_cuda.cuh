@@ -11,8 +11,8 @@ constexpr int kOwnRows = 8;  // of a tile
 
 // Of the rows from `row` on; the block has kNormThreads threads or more.
 struct OwnRowsShared {
-  float squares[kOwnRows][kNormWarps];
-  uint32_t magnitude[kOwnRows][kNormWarps];
+  float squares[kOwnRows][kNormBuckets];
+  uint32_t magnitude[kOwnRows][kPrepareWarps];
   float factor[kOwnRows];  // of the norm
   RowScale scale[kOwnRows];
 };
@@ -40,7 +40,7 @@ struct OwnRows {
   }
   // Entry i of row `row + r`, before it is scaled.
   SC_DEVICE float entry(float x, int r, int i) const {
-    return norm.x != nullptr ? normalised(norm, x, memory.factor[r], i) : x;
+    return unscaled_entry(Type::kType, norm, x, memory.factor[r], i);
   }
 
   // By all threads, before the first load().
@@ -80,20 +80,23 @@ struct OwnRows {
       }
     }
   }
-  SC_DEVICE float factor(int r) const { return memory.scale[r].after; }
+  SC_DEVICE void find(float (&factor)[kOwnRows]) const {
+    const int r = thread_index();
+    if (r >= kOwnRows || row + r >= num_rows) return;
+    factor[r] = Type::kScaled ? memory.scale[r].after : sum_factor(norm, memory.factor[r]);
+  }
 
  private:
   // The rows that there are, which the block's first warps measure.
   SC_DEVICE int rows_to_measure() const {
-    if (warp_index() >= kNormWarps) return 0;
+    if (thread_index() >= kNormThreads) return 0;
     return num_rows - row < kOwnRows ? num_rows - row : kOwnRows;
   }
 
   SC_DEVICE void measure_norms() const {
     const int rows = rows_to_measure(), own = thread_index();
     for (int r = 0; r < rows; ++r) {
-      const float squares = squares_of_warp(norm, input(row + r));
-      if (lane_index() == 0) memory.squares[r][warp_index()] = squares;
+      bucket_squares(norm, input(row + r), memory.squares[r]);
     }
     sync_block();
     if (own < rows) memory.factor[own] = norm_factor(norm, memory.squares[own]);

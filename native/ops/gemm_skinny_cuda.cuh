@@ -10,15 +10,16 @@ namespace speccascade {
 
 constexpr int kSkinnyThreads = kMaxSplits * kWarpLanes;
 
-// Sums by run, matrix and part, output, row.
+// Sums by run, matrix and part, output, row; and what those of a row are multiplied by.
 template <typename Type, bool kGated, int kColumns>
 struct SkinnyShared {
   static constexpr int kRows = 8 * kColumns;
   static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
   typename Type::Sum sum[kMaxSplits][kSums][kTileOutputs][kRows];
+  float factor[kRows];
 };
 
-// Rows of x that were prepared (gemm_inputs_cuda.cuh), from `row` on.
+// Rows of x that were prepared (gemm_inputs_cuda.cuh) or left, from `row` on.
 struct PreparedRows {
   static constexpr int kStepsAhead = 8;
 
@@ -30,11 +31,14 @@ struct PreparedRows {
   SC_DEVICE void load(int part, int c, int step, uint32_t (&b)[2]) const {
     const int own = row + 8 * c + lane_index() / 4;
     const int64_t place = own < num_rows ? own : num_rows - 1;
-    load_words(inputs.prepared + part * inputs.part + place * inputs.stride + step * kStepBytes +
+    load_words(inputs.rows + part * inputs.part + place * inputs.stride + step * kStepBytes +
                    lane_index() % 4 * 8,
                b);
   }
-  SC_DEVICE float factor(int r) const { return inputs.factors[row + r]; }
+  template <int kRows>
+  SC_DEVICE void find(float (&factor)[kRows]) const {
+    find_factors(inputs, row, num_rows, factor);
+  }
 };
 
 template <typename Type, bool kGated, int kColumns, int kInputs, typename Rows>
@@ -98,8 +102,8 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
 // A tile of outputs of the rows from `row` on, by all threads of a block: at least a warp for each
 // run of K.
 template <typename Type, bool kGated, int kColumns, typename Rows>
-SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, int tile, int row, int parts,
-                           SkinnyShared<Type, kGated, kColumns>& memory) {
+SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, const LeftRows& leaves, int tile,
+                           int row, int parts, SkinnyShared<Type, kGated, kColumns>& memory) {
   const Split split = split_of(args.weight.k, Type::kType);
   if (warp_index() < split.runs) {
     const auto multiply = [&](auto inputs) {
@@ -114,14 +118,15 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const Rows& rows, int tile, int
       multiply(std::integral_constant<int, 2>{});
     }
   }
+  rows.find(memory.factor);
   sync_block();
-  finish_block<Type, kGated>(
-      args, [&](int r) { return rows.factor(r); }, row, 8 * kColumns, tile, 1,
-      [&](int s, int output, int r) {
-        typename Type::Sum sum = memory.sum[0][s][output][r];
-        for (int run = 1; run < split.runs; ++run) sum += memory.sum[run][s][output][r];
-        return sum;
-      });
+  finish_block<Type, kGated>(args, leaves, memory.factor, row, 8 * kColumns, tile, 1,
+                             [&](int s, int output, int r) {
+                               typename Type::Sum sum = memory.sum[0][s][output][r];
+                               for (int run = 1; run < split.runs; ++run)
+                                 sum += memory.sum[run][s][output][r];
+                               return sum;
+                             });
 }
 
 // Of each run, while the kernel before ends: enough that its first loads find the cache.
@@ -147,14 +152,14 @@ SC_DEVICE void prefetch_run(const Matrix& weight, int tile) {
 // Blocks: tiles x groups of 8 kColumns rows.
 template <typename Type, bool kGated, int kColumns>
 SC_KERNEL(kSkinnyThreads, 2)
-skinny_kernel(GemmArgs args, int parts, int row_groups) {
+skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int parts, int row_groups) {
   using Memory = SkinnyShared<Type, kGated, kColumns>;
   const int tile = block_index() / row_groups;
   prefetch_run<kGated>(args.weight, tile);
   wait_for_previous();
   const int row = block_index() % row_groups * Memory::kRows;
   if (row >= *args.num_rows) return;
-  skinny_tile(args, PreparedRows{inputs_of(args, parts), row, *args.num_rows}, tile, row, parts,
+  skinny_tile(args, PreparedRows{inputs, row, *args.num_rows}, leaves, tile, row, parts,
               shared<Memory>());
 }
 

@@ -43,8 +43,12 @@ struct TiledShared {
   static constexpr int kOutputs = Shape::kBlockTiles * kTileOutputs;
   union {
     char inputs[kStages][kInputs][Shape::kRows][kStageBytes];
-    // In the end, for the rows of one group of warps at a time: by sum, row, output.
-    typename Type::Sum sums[kSums][Shape::kWarpRows][kOutputs + 1];
+    // In the end, for the rows of one group of warps at a time: by sum, row, output; and what sums
+    // of a row are multiplied by.
+    struct {
+      typename Type::Sum sums[kSums][Shape::kWarpRows][kOutputs + 1];
+      float factor[Shape::kRows];
+    } finished;
   };
 };
 
@@ -63,7 +67,7 @@ SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int row, int num_rows, in
     const int i = at + thread_index();
     const int piece = i % kPieces, r = i / kPieces % kRows, part = i / (kPieces * kRows);
     const bool there = row + r < num_rows && step + piece / kStepPieces < steps_in_all;
-    const char* from = inputs.prepared + part * inputs.part;
+    const char* from = inputs.rows + part * inputs.part;
     if (there) from += (row + r) * inputs.stride + step * kStepBytes + piece * kPieceBytes;
     char* to = &stage[part][r][step_place(r, piece / kStepPieces)];
     copy_async(to + piece % kStepPieces * kPieceBytes, from, there ? kPieceBytes : 0);
@@ -140,7 +144,7 @@ class TiledWeights {
 // Blocks: groups of kBlockTiles tiles x groups of kRows rows. kInputs: parts that inputs come in.
 template <typename Type, bool kGated, bool kWide, int kInputs>
 SC_KERNEL(tiled_threads(kWide), tiled_blocks(kWide, kGated || Type::kSums != 1 || kInputs != 1))
-tiled_kernel(GemmArgs args, int row_groups) {
+tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups) {
   using Shape = TiledShape<Type, kGated, kWide>;
   static_assert(Shape::kThreads == tiled_threads(kWide), "the launch bound");
   const int steps = steps_of(args.weight.k, Type::kType);
@@ -158,7 +162,6 @@ tiled_kernel(GemmArgs args, int row_groups) {
   if (row >= rows) return;
   TiledShared<Type, kGated, kWide, kInputs>& memory =
       shared<TiledShared<Type, kGated, kWide, kInputs>>();
-  const DeviceInputs inputs = inputs_of(args, kInputs);
   const auto fetch = [&](int step, int stage) {
     if (step < steps) {
       fetch_stage<Shape::kThreads>(inputs, row, rows, step, steps, memory.inputs[stage]);
@@ -203,19 +206,21 @@ tiled_kernel(GemmArgs args, int row_groups) {
 
   for (int group = 0; group < Shape::kColumnWarps; ++group) {
     sync_block();  // nobody reads the inputs, or the sums of the group before
+    if (group == 0) find_factors(inputs, row, rows, memory.finished.factor);
     if (column_warp == group) {
       for_each_sum<Shape::kFragments, Type::kSums, Shape::kColumns>(
           [&](int f, int p, int c, int i) {
             const int tile = tile_warp * Shape::kTiles + f / Shape::kMatrices;
-            memory.sums[f % Shape::kMatrices * Type::kSums + p][8 * c + row_of_sum(i)]
-                       [tile * kTileOutputs + output_of_sum(i)] = sums.total(f, p, c, i);
+            memory.finished.sums[f % Shape::kMatrices * Type::kSums + p][8 * c + row_of_sum(i)]
+                                [tile * kTileOutputs + output_of_sum(i)] = sums.total(f, p, c, i);
           });
     }
     sync_block();
     const int first = row + group * Shape::kWarpRows;
     finish_block<Type, kGated>(
-        args, [&](int r) { return inputs.factors[first + r]; }, first, Shape::kWarpRows, block_tile,
-        Shape::kBlockTiles, [&](int s, int output, int r) { return memory.sums[s][r][output]; });
+        args, leaves, memory.finished.factor + group * Shape::kWarpRows, first, Shape::kWarpRows,
+        block_tile, Shape::kBlockTiles,
+        [&](int s, int output, int r) { return memory.finished.sums[s][r][output]; });
   }
 }
 

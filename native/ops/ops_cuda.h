@@ -10,6 +10,7 @@
 #include "ops/backend.h"
 #include "ops/decoder_rows.h"
 #include "ops/embed.h"
+#include "ops/folded_norms.h"
 #include "ops/gemm.h"
 #include "ops/persistent.h"
 #include "ops/program.h"
@@ -18,7 +19,8 @@
 
 namespace speccascade {
 
-void embed_cuda(const EmbedArgs& args, void* stream);
+// Operations also leave rows for products that read them (left_rows.h), where `leaves` says so.
+void embed_cuda(const EmbedArgs& args, const LeftRows& leaves, void* stream);
 
 void rms_norm_cuda(const RmsNormArgs& args, void* stream);
 
@@ -39,17 +41,18 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 // A row with a value that is not finite gives values that are not finite. GemmArgs::scratch holds
 // gemm_scratch_bytes_cuda.
 void gemm_cuda(const GemmArgs& args, void* stream);
-// `norm`: what the inputs are before; x is null: nothing. `prepared`: the product queued before had
-// the same inputs, scratch and type of weights. Neither with weights of f32.
-void gemm_cuda(const GemmArgs& args, const RmsNormArgs& norm, bool prepared, void* stream);
+// A product of a program. `prepared`: the product queued before had the same inputs, scratch and
+// type of weights. Without a norm or rows that are left where weights are of f32.
+void gemm_cuda(const FoldedOp& step, bool prepared, void* stream);
 
-// Bytes that a product needs for its inputs in the type that it multiplies in.
+// Bytes that a product needs for its inputs in the type that it multiplies in. For two parts of a
+// program's deepest product they hold the rows that its operations leave, too.
 size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype);
 
 // Heads of at most 128 entries, else ERR_DEVICE. The scratch of the arguments is not used.
-void encoder_attention_cuda(const EncoderAttentionArgs& args, void* stream);
-void self_attention_cuda(const SelfAttentionArgs& args, void* stream);
-void cross_attention_cuda(const CrossAttentionArgs& args, void* stream);
+void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& leaves, void* stream);
+void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, void* stream);
+void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream);
 
 // Masses are counted in units of 2^-62 for top-p.
 void distribution_cuda(const DistributionArgs& args, void* stream);
@@ -58,8 +61,10 @@ void distribution_cuda(const DistributionArgs& args, void* stream);
 // pack_device_rows over the same values.
 void fill_random_cuda(const RandomFill& fill, void* stream);
 
-// Queues the whole list, op by op; norms as products read them, where that is possible.
+// Queues the whole list, op by op; norms as products read them and rows as operations leave them,
+// where that is possible.
 void run_cuda(const Program& program, void* stream);
+void run_cuda(const std::vector<FoldedOp>& steps, void* stream);
 
 // Walks a pass in one kernel, with the bits of run_cuda.
 void run_persistent_cuda(const PersistentPass& pass, void* stream);

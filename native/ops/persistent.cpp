@@ -8,10 +8,6 @@ namespace {
 
 constexpr int kWidestHead = 64;
 
-bool waits_for(const OpUses& later, const OpUses& earlier) {
-  return later.read(earlier.writes) || earlier.read(later.writes) || later.writes == earlier.writes;
-}
-
 bool has_code(const Op& op) {
   switch (op.kind) {
     case OpKind::kGemm:
@@ -38,7 +34,7 @@ std::vector<PhaseOp> phases_of(const Program& program) {
   for (const FoldedOp& folded : fold_norms(program)) {
     if (!has_code(folded.op)) return {};
     const OpUses uses = uses_of(folded);
-    const auto waits = [&](const OpUses& earlier) { return waits_for(uses, earlier); };
+    const auto waits = [&](const OpUses& earlier) { return uses.waits_for(earlier); };
     if (std::any_of(phase.begin(), phase.end(), waits)) {
       steps.back().last = 1;
       phase.clear();

@@ -32,15 +32,21 @@ template <typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   using Memory = SkinnyShared<Type, kGated, 1>;
   static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
+  Memory& memory = *static_cast<Memory*>(static_cast<void*>(shared<PersistentSums>().bytes));
   const GemmArgs& args = step.op.gemm;
   const int num_rows = *args.num_rows;
   const int tiles = tiles_of(args.weight.n);
   const int tile = piece % tiles, row = piece / tiles * kOwnRows;
+  const int parts = Type::kSums == 2 ? 2 : args.weight.parts;
+  if constexpr (Type::kType == DType::kBF16) {
+    if (step.reads.rows != nullptr) {
+      const PreparedRows rows = {left_inputs(step.reads, step.norm), row, num_rows};
+      return skinny_tile(args, rows, step.leaves, tile, row, parts, memory);
+    }
+  }
   const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
   rows.measure();
-  skinny_tile<Type, kGated, 1>(
-      args, rows, tile, row, Type::kSums == 2 ? 2 : args.weight.parts,
-      *static_cast<Memory*>(static_cast<void*>(shared<PersistentSums>().bytes)));
+  skinny_tile(args, rows, step.leaves, tile, row, parts, memory);
 }
 
 template <typename Type>
@@ -76,7 +82,7 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
   const Op& op = step.op;
   switch (op.kind) {
     case OpKind::kEmbed:
-      return embed_row(op.embed, piece);
+      return embed_row(op.embed, step.leaves, piece);
     case OpKind::kGemm:
       switch (op.gemm.weight.dtype) {
         case DType::kBF16:
@@ -97,11 +103,12 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
     }
     case OpKind::kSelfAttention: {
       const int heads = op.self_attention.heads;
-      return attend_own<kNarrowHead, kThreads>(op.self_attention, piece / heads, piece % heads);
+      return attend_own<kNarrowHead, kThreads>(op.self_attention, step.leaves, piece / heads,
+                                               piece % heads);
     }
     case OpKind::kCrossAttention: {
       const int heads = op.cross_attention.heads;
-      return attend_encoded<kNarrowHead, kThreads>(op.cross_attention, piece / heads,
+      return attend_encoded<kNarrowHead, kThreads>(op.cross_attention, step.leaves, piece / heads,
                                                    piece % heads);
     }
     case OpKind::kRmsNorm:

@@ -21,7 +21,9 @@ bool same_inputs(const FoldedOp& before, const FoldedOp& step) {
                       a.num_rows == b.num_rows && a.scratch == b.scratch;
   const bool rows = a.x == b.x && a.ldx == b.ldx && a.in_rows == b.in_rows &&
                     before.norm.x == step.norm.x && before.norm.weight == step.norm.weight;
-  return layout && rows && a.out != b.x && (step.norm.x == nullptr || a.out != step.norm.x);
+  const bool prepared = before.reads.rows == nullptr;
+  return prepared && layout && rows && a.out != b.x &&
+         (step.norm.x == nullptr || a.out != step.norm.x);
 }
 
 void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
@@ -31,32 +33,33 @@ void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
 
 }  // namespace
 
-void run_cuda(const Program& program, void* stream) {
+void run_cuda(const Program& program, void* stream) { run_cuda(fold_norms(program), stream); }
+
+void run_cuda(const std::vector<FoldedOp>& steps, void* stream) {
   const FoldedOp* before = nullptr;
-  const std::vector<FoldedOp> steps = fold_norms(program);
   for (const FoldedOp& step : steps) {
     const Op& op = step.op;
     switch (op.kind) {
       case OpKind::kEmbed:
-        embed_cuda(op.embed, stream);
+        embed_cuda(op.embed, step.leaves, stream);
         break;
       case OpKind::kRmsNorm:
         rms_norm_cuda(op.rms_norm, stream);
         break;
       case OpKind::kGemm:
-        gemm_cuda(op.gemm, step.norm, before != nullptr && same_inputs(*before, step), stream);
+        gemm_cuda(step, before != nullptr && same_inputs(*before, step), stream);
         break;
       case OpKind::kEncoderAttention:
-        encoder_attention_cuda(op.encoder_attention, stream);
+        encoder_attention_cuda(op.encoder_attention, step.leaves, stream);
         break;
       case OpKind::kResolveCacheRows:
         resolve_cache_rows_cuda(op.resolve_cache_rows, stream);
         break;
       case OpKind::kSelfAttention:
-        self_attention_cuda(op.self_attention, stream);
+        self_attention_cuda(op.self_attention, step.leaves, stream);
         break;
       case OpKind::kCrossAttention:
-        cross_attention_cuda(op.cross_attention, stream);
+        cross_attention_cuda(op.cross_attention, step.leaves, stream);
         break;
     }
     before = &step;

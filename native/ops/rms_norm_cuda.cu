@@ -6,8 +6,8 @@ namespace speccascade {
 
 namespace {
 
-struct Partial {
-  float squares[kNormWarps];
+struct Squares {
+  float bucket[kNormBuckets];
 };
 
 // One block per row.
@@ -17,11 +17,10 @@ SC_KERNEL(kNormThreads) rms_norm_kernel(RmsNormArgs args) {
   if (row >= *args.num_rows) return;
   const float* x = norm_input(args, row);
   float* out = args.out + static_cast<int64_t>(row) * args.width;
-  Partial& partial = shared<Partial>();
-  const float own = squares_of_warp(args, x);
-  if (lane_index() == 0) partial.squares[warp_index()] = own;
+  Squares& squares = shared<Squares>();
+  bucket_squares(args, x, squares.bucket);
   sync_block();
-  const float factor = norm_factor(args, partial.squares);
+  const float factor = norm_factor(args, squares.bucket);
   for (int i = thread_index(); i < args.width; i += kNormThreads) {
     out[i] = normalised(args, x[i], factor, i);
   }

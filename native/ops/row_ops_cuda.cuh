@@ -8,6 +8,7 @@
 #include "ops/decoder_rows.h"
 #include "ops/embed.h"
 #include "ops/fragment_matrix.h"
+#include "ops/left_rows_cuda.cuh"
 #include "ops/rms_norm.h"
 
 namespace speccascade {
@@ -29,11 +30,15 @@ SC_DEVICE float table_element(const Matrix& table, int row, int i) {
   return table.dtype == DType::kBF16 ? bf16_to_float(bits) : f16_to_float(bits);
 }
 
-SC_DEVICE void embed_row(const EmbedArgs& args, int row) {
-  const int token = args.tokens[row];
-  float* out = args.out + static_cast<int64_t>(row) * args.table.k;
-  for (int i = thread_index(); i < args.table.k; i += block_threads()) {
-    out[i] = table_element(args.table, token, i);
+SC_DEVICE void embed_row(const EmbedArgs& args, const LeftRows& leaves, int row) {
+  const int token = args.tokens[row], width = args.table.k;
+  float* out = args.out + static_cast<int64_t>(row) * width;
+  const int tiles = tiles_of(width) * kTileOutputs;
+  for (int begin = 0; begin < tiles; begin += block_threads()) {
+    const int i = begin + thread_index();
+    const float value = i < width ? table_element(args.table, token, i) : 0.0f;
+    if (i < width) out[i] = value;
+    if (leaves.rows != nullptr) leave_tile(leaves, row, i, i < tiles, value);
   }
 }
 
@@ -44,28 +49,39 @@ SC_DEVICE void resolve_cache_row(const ResolveCacheRowsArgs& args, int row) {
   args.rows.cache_row[row] = base + args.table.order[base + at];
 }
 
-// A row's squares are added by so many threads, whatever a block has beyond them: the order of the
-// sum depends on the width alone.
-constexpr int kNormThreads = 256;
-constexpr int kNormWarps = kNormThreads / kWarpLanes;
+// A row's squares are added tile by tile, 16 of them at once; tiles go into so many buckets in
+// turns, ascending, and these are added in order. So the sum depends on the width alone, and is the
+// same whether a block makes it of a row or the rows' tiles were left (left_rows.h).
+constexpr int kNormBuckets = 16;
+constexpr int kNormThreads = kNormBuckets * kTileOutputs;
 
 SC_DEVICE const float* norm_input(const RmsNormArgs& args, int row) {
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
   return args.x + source * args.width;
 }
 
-// The part of this thread's warp, which is one of the first kNormWarps, in all its lanes.
-SC_DEVICE float squares_of_warp(const RmsNormArgs& args, const float* x) {
+// By a block's first kNormThreads, whole warps, into `squares`.
+SC_DEVICE void bucket_squares(const RmsNormArgs& args, const float* x,
+                              float (&squares)[kNormBuckets]) {
   float own = 0.0f;
-  for (int i = thread_index(); i < args.width; i += kNormThreads) own = fmaf(x[i], x[i], own);
-  return warp_sum(own);
+  for (int begin = 0; begin < args.width; begin += kNormThreads) {
+    const int i = begin + thread_index();
+    const float value = i < args.width ? x[i] : 0.0f;
+    own += tile_sum(value * value);
+  }
+  const int bucket = thread_index() / kTileOutputs;
+  if (thread_index() % kTileOutputs == 0) squares[bucket] = own;
 }
 
-// Of a row with those parts.
-SC_DEVICE float norm_factor(const RmsNormArgs& args, const float (&squares)[kNormWarps]) {
+SC_DEVICE float factor_of_squares(float total, int width, float epsilon) {
+  return 1.0f / sqrtf(total / static_cast<float>(width) + epsilon);
+}
+
+// Of a row with those buckets.
+SC_DEVICE float norm_factor(const RmsNormArgs& args, const float (&squares)[kNormBuckets]) {
   float total = 0.0f;
-  for (const float part : squares) total += part;
-  return 1.0f / sqrtf(total / static_cast<float>(args.width) + args.epsilon);
+  for (const float bucket : squares) total += bucket;
+  return factor_of_squares(total, args.width, args.epsilon);
 }
 
 SC_DEVICE float normalised(const RmsNormArgs& args, float x, float factor, int i) {

@@ -14,13 +14,13 @@ using namespace speccascade::test;
 uint64_t calls = 0;
 
 void encoder(const EncoderAttentionArgs& args, int) {
-  with_schedule(++calls, [&] { encoder_attention_cuda(args, nullptr); });
+  with_schedule(++calls, [&] { encoder_attention_cuda(args, {}, nullptr); });
 }
 void self(const SelfAttentionArgs& args, int) {
-  with_schedule(++calls, [&] { self_attention_cuda(args, nullptr); });
+  with_schedule(++calls, [&] { self_attention_cuda(args, {}, nullptr); });
 }
 void cross(const CrossAttentionArgs& args, int) {
-  with_schedule(++calls, [&] { cross_attention_cuda(args, nullptr); });
+  with_schedule(++calls, [&] { cross_attention_cuda(args, {}, nullptr); });
 }
 void resolve(const ResolveCacheRowsArgs& args) {
   with_schedule(++calls, [&] { resolve_cache_rows_cuda(args, nullptr); });
@@ -38,7 +38,7 @@ void schedules_do_not_matter() {
     std::vector<float> out(kRows * kInner);
     encoder_attention_cuda({qkv.data(), out.data(), bias.data(), kDistance, kHeads, kDim, &rows,
                             sequence.data(), offsets.data(), kRows, nullptr},
-                           nullptr);
+                           {}, nullptr);
     return out;
   });
 }
@@ -48,7 +48,7 @@ void heads_that_are_too_wide_are_an_error() {
   args.heads = 1;
   args.head_dim = 129;
   args.rows.max_rows = 1;
-  CHECK_ERROR(ErrorCode::kDevice, "heads of 129 entries", cross_attention_cuda(args, nullptr));
+  CHECK_ERROR(ErrorCode::kDevice, "heads of 129 entries", cross_attention_cuda(args, {}, nullptr));
 }
 
 }  // namespace

@@ -11,15 +11,19 @@ namespace {
 using namespace speccascade;
 using namespace speccascade::test;
 
-// 7 products with inputs that are prepared for 6 of them, 2 attentions; embedding, places of rows,
-// logits.
+// 7 products, 2 attentions; embedding, places of rows, logits with their inputs. In other types
+// than bf16 inputs are prepared, for 6 of the products.
 void kernels_of_a_pass() {
   const T5Config config = tiny_configs()[0].config;
-  DecoderRig rig(emulated_model(config, 3, "bf16", Executor::kKernels), 1, 4, 1, {{3, 1}});
-  const int64_t before = emulation::device_counts().launches;
-  rig.run({{0, chain_of({7})}});
-  const int64_t launches = emulation::device_counts().launches - before;
-  CHECK(launches == 15 * config.num_decoder_layers + 4, launches, " kernels");
+  for (const bool left : {true, false}) {
+    const char* dtype = left ? "bf16" : "f16";
+    DecoderRig rig(emulated_model(config, 3, dtype, Executor::kKernels), 1, 4, 1, {{3, 1}});
+    const int64_t before = emulation::device_counts().launches;
+    rig.run({{0, chain_of({7})}});
+    const int64_t launches = emulation::device_counts().launches - before;
+    const int expected = (left ? 9 : 15) * config.num_decoder_layers + 4;
+    CHECK(launches == expected, dtype, " ", launches, " kernels");
+  }
 }
 
 // Launches of a session's first step, which is not a graph yet. The drafter has the target's

@@ -77,7 +77,7 @@ void embeddings_are_the_rows_of_the_table() {
         for (int r = 0; r < rows; ++r) tokens.push_back(random.below(vocabulary));
         std::vector<float> out(static_cast<size_t>(rows) * w);
         const int32_t count = rows;
-        embed_cuda({matrix.view(), tokens.data(), out.data(), &count, rows}, nullptr);
+        embed_cuda({matrix.view(), tokens.data(), out.data(), &count, rows}, {}, nullptr);
         for (size_t r = 0; r < tokens.size(); ++r) {
           CHECK(same_bits(out.data() + r * w, held.data() + static_cast<size_t>(tokens[r]) * w, w),
                 dtype_name(dtype), " vocabulary ", vocabulary, " token ", tokens[r]);

@@ -22,6 +22,10 @@ ReferenceModel::ReferenceModel(const T5Config& config, const std::vector<Tensor>
   }
 }
 
+NormedRows ReferenceModel::as_they_stand(const DoubleRows& rows) {
+  return {rows, std::vector<double>(rows.size(), 1.0)};
+}
+
 bool ReferenceModel::is_table(const std::string& name) {
   return name == "shared.weight" || name == "lm_head.weight";
 }
@@ -46,16 +50,29 @@ DoubleRows ReferenceModel::embed(const std::vector<int32_t>& ids) const {
 }
 
 DoubleRows ReferenceModel::norm(const DoubleRows& x, const std::string& name) const {
+  NormedRows normed = divided_norm(x, name);
+  for (size_t r = 0; r < x.size(); ++r) {
+    for (double& value : normed.rows[r]) value *= normed.factors[r];
+  }
+  return normed.rows;
+}
+
+NormedRows ReferenceModel::divided_norm(const DoubleRows& x, const std::string& name) const {
   const std::vector<float>& weight = tensor(name + ".weight");
-  DoubleRows out = x;
-  for (std::vector<double>& row : out) {
+  NormedRows out = {x, {}};
+  for (std::vector<double>& row : out.rows) {
     double squares = 0.0;
     for (const double value : row) squares += value * value;
     const double mean = squares / static_cast<double>(row.size());
-    const double factor = 1.0 / std::sqrt(mean + static_cast<double>(config_.layer_norm_epsilon));
-    for (size_t i = 0; i < row.size(); ++i) row[i] *= factor * static_cast<double>(weight[i]);
+    out.factors.push_back(1.0 / std::sqrt(mean + static_cast<double>(config_.layer_norm_epsilon)));
+    for (size_t i = 0; i < row.size(); ++i) row[i] *= static_cast<double>(weight[i]);
   }
   return out;
+}
+
+NormedRows ReferenceModel::norm_for_products(const DoubleRows& x, const std::string& name) const {
+  if (rounding_ == InputRounding::kCuda) return divided_norm(x, name);
+  return as_they_stand(norm(x, name));
 }
 
 std::vector<double> ReferenceModel::product_input(const std::string& name,
@@ -77,17 +94,18 @@ std::vector<double> ReferenceModel::product_input(const std::string& name,
   return {rounded.begin(), rounded.end()};
 }
 
-DoubleRows ReferenceModel::project(const DoubleRows& x, const std::string& name) const {
+DoubleRows ReferenceModel::project(const NormedRows& x, const std::string& name) const {
   const std::vector<float>& matrix = tensor(name + ".weight");
   DoubleRows out;
-  for (const std::vector<double>& exact : x) {
-    const std::vector<double> row = product_input(name + ".weight", exact);
+  for (size_t r = 0; r < x.rows.size(); ++r) {
+    const std::vector<double> row = product_input(name + ".weight", x.rows[r]);
     const size_t k = row.size();
     out.emplace_back(matrix.size() / k, 0.0);
     for (size_t n = 0; n < out.back().size(); ++n) {
       for (size_t i = 0; i < k; ++i) {
         out.back()[n] += row[i] * static_cast<double>(matrix[n * k + i]);
       }
+      out.back()[n] *= x.factors[r];
     }
   }
   return out;
@@ -107,10 +125,11 @@ void ReferenceModel::add_attention(DoubleRows& x, const DoubleRows* states,
                                    const std::string& bias_name) const {
   const std::string stem = layer + "." + kind;
   const bool causal = layer.rfind("decoder", 0) == 0 && states == nullptr;
-  const DoubleRows normed = norm(x, layer + ".layer_norm");
+  const NormedRows normed = norm_for_products(x, layer + ".layer_norm");
+  const NormedRows sources = states ? as_they_stand(*states) : normed;
   const DoubleRows queries = project(normed, stem + ".q");
-  const DoubleRows keys = project(states ? *states : normed, stem + ".k");
-  const DoubleRows values = project(states ? *states : normed, stem + ".v");
+  const DoubleRows keys = project(sources, stem + ".k");
+  const DoubleRows values = project(sources, stem + ".v");
   const size_t dim = static_cast<size_t>(config_.d_kv);
   DoubleRows attended(x.size(), std::vector<double>(static_cast<size_t>(config_.inner()), 0.0));
   for (size_t r = 0; r < x.size(); ++r) {
@@ -134,14 +153,14 @@ void ReferenceModel::add_attention(DoubleRows& x, const DoubleRows* states,
       }
     }
   }
-  const DoubleRows out = project(attended, stem + ".o");
+  const DoubleRows out = project(as_they_stand(attended), stem + ".o");
   for (size_t r = 0; r < x.size(); ++r) {
     for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += out[r][i];
   }
 }
 
 void ReferenceModel::add_feed_forward(DoubleRows& x, const std::string& layer) const {
-  const DoubleRows normed = norm(x, layer + ".layer_norm");
+  const NormedRows normed = norm_for_products(x, layer + ".layer_norm");
   const std::string dense = layer + ".DenseReluDense.";
   DoubleRows inner = project(normed, dense + (config_.gated ? "wi_0" : "wi"));
   for (std::vector<double>& row : inner) {
@@ -153,7 +172,7 @@ void ReferenceModel::add_feed_forward(DoubleRows& x, const std::string& layer) c
       for (size_t i = 0; i < inner[r].size(); ++i) inner[r][i] *= gate[r][i];
     }
   }
-  const DoubleRows out = project(inner, dense + "wo");
+  const DoubleRows out = project(as_they_stand(inner), dense + "wo");
   for (size_t r = 0; r < x.size(); ++r) {
     for (size_t i = 0; i < x[r].size(); ++i) x[r][i] += out[r][i];
   }
@@ -185,12 +204,12 @@ DoubleRows ReferenceModel::logits(const std::vector<int32_t>& ids,
     add_attention(x, &states, block + "1", "EncDecAttention", "");
     add_feed_forward(x, block + "2");
   }
-  x = norm(x, "decoder.final_layer_norm");
+  NormedRows last = norm_for_products(x, "decoder.final_layer_norm");
   const double scale = config_.scale_decoder_outputs ? 1.0 / std::sqrt(config_.d_model) : 1.0;
-  for (std::vector<double>& row : x) {
+  for (std::vector<double>& row : last.rows) {
     for (double& value : row) value *= scale;
   }
-  return project(x, tensors_.count("lm_head.weight") ? "lm_head" : "shared");
+  return project(last, tensors_.count("lm_head.weight") ? "lm_head" : "shared");
 }
 
 }  // namespace speccascade::test

@@ -14,8 +14,14 @@ namespace speccascade::test {
 
 using DoubleRows = std::vector<std::vector<double>>;
 
+// Inputs of products, and what the products of a row are multiplied by.
+struct NormedRows {
+  DoubleRows rows;
+  std::vector<double> factors;
+};
+
 // How products take their inputs: as gemm.h says or as ops_cuda.h does, whose integers of 16 bits
-// are as good as exact.
+// are as good as exact, and which multiplies the sums by a norm's factor, not the inputs.
 enum class InputRounding { kCpu, kCuda };
 
 class ReferenceModel {
@@ -38,11 +44,14 @@ class ReferenceModel {
   const std::vector<float>& tensor(const std::string& name) const;
   DoubleRows embed(const std::vector<int32_t>& ids) const;
   DoubleRows norm(const DoubleRows& x, const std::string& name) const;
+  NormedRows divided_norm(const DoubleRows& x, const std::string& name) const;
+  NormedRows norm_for_products(const DoubleRows& x, const std::string& name) const;
+  static NormedRows as_they_stand(const DoubleRows& rows);
   static bool is_table(const std::string& name);
   DType type_of(const std::string& name, int columns) const;
   std::vector<double> product_input(const std::string& name, const std::vector<double>& row) const;
   // x times the transposed [n, k] matrix of that name.
-  DoubleRows project(const DoubleRows& x, const std::string& name) const;
+  DoubleRows project(const NormedRows& x, const std::string& name) const;
   void add_attention(DoubleRows& x, const DoubleRows* states, const std::string& layer,
                      const std::string& kind, const std::string& bias_name) const;
   void add_feed_forward(DoubleRows& x, const std::string& layer) const;

@@ -1,0 +1,38 @@
+// How operations leave the rows that products read (left_rows.h).
+#pragma once
+
+#include "base/cuda_intrinsics.h"
+#include "base/dtype.h"
+#include "ops/fragment_matrix.h"
+#include "ops/left_rows.h"
+
+namespace speccascade {
+
+// The sum over 16 lanes from a multiple of 16 on, the same in all of them.
+SC_DEVICE float tile_sum(float value) {
+  for (int bits = kTileOutputs / 2; bits > 0; bits /= 2) {
+    value += shuffle_xor(kAllLanes, value, bits);
+  }
+  return value;
+}
+
+// Entry n of a row; columns from the width on, up to a whole step, are zero.
+SC_DEVICE void leave_entry(const LeftRows& left, int row, int n, float value) {
+  float entry = n < left.width ? value : 0.0f;
+  if (left.weight != nullptr && n < left.width) entry *= left.weight[n];
+  reinterpret_cast<uint16_t*>(left.rows + row * left.stride)[n] = float_to_bf16(entry);
+}
+
+// By whole warps, of which 16 lanes hold consecutive entries, from a multiple of 16 on; `there`:
+// the row is, though n may be beyond its width.
+SC_DEVICE void leave_tile(const LeftRows& left, int row, int n, bool there, float value) {
+  if (left.squares != nullptr) {
+    const float squares = tile_sum(there && n < left.width ? value * value : 0.0f);
+    if (there && n % kTileOutputs == 0) {
+      left.squares[static_cast<int64_t>(row) * tiles_of(left.width) + n / kTileOutputs] = squares;
+    }
+  }
+  if (there) leave_entry(left, row, n, value);
+}
+
+}  // namespace speccascade
