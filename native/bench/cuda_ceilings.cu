@@ -1,13 +1,14 @@
 // What the GPU itself gives, for other numbers to stand beside: memory bandwidth by a copy, the
 // cost of a launch in a row of launches, and of a barrier over as many blocks as multiprocessors.
-// Prints one line of JSON. Exit code 77: there is no GPU, with the reason on standard error.
-#include <algorithm>
+// Prints a line of JSON for each as it is known. Exit code 77: there is no GPU, with the reason on
+// standard error.
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/cuda_device.h"
 #include "base/cuda_launch.h"
+#include "bench/options.h"
 
 namespace {
 
@@ -27,9 +28,14 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) fail(ErrorCode::kDevice, what, ": ", cudaGetErrorString(status));
 }
 
-// Seconds on the device that body() took: median, after warm-up, by events.
+void print(const char* name, double value) {
+  std::printf("{\"%s\": %.3f}\n", name, value);
+  std::fflush(stdout);
+}
+
+// Seconds on the device that body() took: after warm-up, by events.
 template <typename Body>
-double median_seconds(cudaStream_t stream, const Body& body) {
+bench::Times seconds_of(cudaStream_t stream, const Body& body) {
   cudaEvent_t begin, end;
   check(cudaEventCreate(&begin), "creating an event");
   check(cudaEventCreate(&end), "creating an event");
@@ -43,10 +49,9 @@ double median_seconds(cudaStream_t stream, const Body& body) {
     check(cudaEventElapsedTime(&milliseconds, begin, end), "reading events");
     if (run >= kWarmups) seconds.push_back(static_cast<double>(milliseconds) / 1e3);
   }
-  std::nth_element(seconds.begin(), seconds.begin() + kRuns / 2, seconds.end());
   check(cudaEventDestroy(begin), "destroying an event");
   check(cudaEventDestroy(end), "destroying an event");
-  return seconds[kRuns / 2];
+  return bench::times_of(seconds);
 }
 
 void measure() {
@@ -61,45 +66,40 @@ void measure() {
   auto* from = static_cast<char*>(device->allocate(2 * kCopyBytes));
   // Not zeros: those may cost less.
   check(cudaMemsetAsync(from, 0x5a, kCopyBytes, stream), "filling memory");
-  const double copy = median_seconds(stream, [&] {
+  const bench::Times copy = seconds_of(stream, [&] {
     check(cudaMemcpyAsync(from + kCopyBytes, from, kCopyBytes, cudaMemcpyDeviceToDevice, stream),
           "copying on the device");
   });
   device->release(from, 2 * kCopyBytes);
+  const auto rate = [](double seconds) {
+    return 2.0 * static_cast<double>(kCopyBytes) / seconds / 1e9;
+  };
+  print("copyGBps", rate(copy.median));
+  print("fastestCopyGBps", rate(copy.least));
 
-  const double launches = median_seconds(stream, [&] {
+  const bench::Times launches = seconds_of(stream, [&] {
     for (int i = 0; i < kLaunches; ++i) launch({1, 128}, stream, empty_kernel);
   });
+  print("launchMicroseconds", launches.median / kLaunches * 1e6);
 
   auto* barrier = static_cast<GridBarrier*>(device->allocate(sizeof(GridBarrier)));
   const auto rounds = [&](int count) {
-    return median_seconds(stream, [&] {
+    const auto body = [&] {
       launch({multiprocessors, 128, true}, stream, barriers_kernel, barrier, count);
-    });
+    };
+    return seconds_of(stream, body).median;
   };
   const double barriers = rounds(kBarriers) - rounds(0);
   device->release(barrier, sizeof(GridBarrier));
-
-  std::printf(
-      "{\"copyGBps\": %.1f, \"launchMicroseconds\": %.3f, "
-      "\"gridBarrierMicroseconds\": %.3f, \"blocks\": %d}\n",
-      2.0 * static_cast<double>(kCopyBytes) / copy / 1e9, launches / kLaunches * 1e6,
-      barriers / kBarriers * 1e6, multiprocessors);
+  print("gridBarrierMicroseconds", barriers / kBarriers * 1e6);
+  print("blocks", multiprocessors);
 }
 
 }  // namespace
 
-int main() {
-  std::string note;
-  if (cuda_devices(&note).empty()) {
-    std::fprintf(stderr, "skipped: %s\n", note.c_str());
-    return 77;
-  }
-  try {
+int main(int argc, char** argv) {
+  return bench::run_on_gpu("cuda_ceilings", argc, argv, [](const std::vector<std::string>&) {
     measure();
-  } catch (const Error& error) {
-    std::fprintf(stderr, "cuda_ceilings: %s\n", error.what());
-    return 1;
-  }
-  return 0;
+    return 0;
+  });
 }

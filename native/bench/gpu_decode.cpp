@@ -8,7 +8,8 @@
 //
 // `--widths`: candidates per node of a chain's or tree's levels. `--lengths`: of a cascade, row by
 // row (cs_draft_schedule.h); `--copies`: its last drafter is Max-Gram. Prints a line of JSON:
-// tokens a second by the wall clock, the median of the repeats after a first run that is left out.
+// tokens a second by the wall clock, the median of the repeats after a first run that is left out,
+// and the seconds of the fastest and the slowest.
 // Exit code 77: --device is cuda and there is no GPU, with the reason on standard error.
 #include <algorithm>
 #include <chrono>
@@ -154,7 +155,7 @@ Request request_of(const std::vector<int32_t>& input, const Options& options) {
   return request;
 }
 
-void print(const Options& options, const Outcome& outcome, double seconds) {
+void print(const Options& options, const Outcome& outcome, const Times& seconds) {
   const DecodeStats& stats = outcome.stats();
   const auto tokens = static_cast<double>(outcome.tokens());
   const auto share = [](int64_t part, int64_t whole) {
@@ -162,11 +163,13 @@ void print(const Options& options, const Outcome& outcome, double seconds) {
   };
   std::printf(
       "{\"method\": \"%s\", \"rule\": \"%s\", \"alpha\": %g, \"dtype\": \"%s\", \"batch\": %d, "
-      "\"tokens\": %.0f, \"seconds\": %.6f, \"tokensPerSecond\": %.3f, \"tokensPerCall\": %.4f, "
+      "\"tokens\": %.0f, \"seconds\": %.6f, \"leastSeconds\": %.6f, \"mostSeconds\": %.6f, "
+      "\"tokensPerSecond\": %.3f, \"tokensPerCall\": %.4f, "
       "\"acceptance\": %.4f, \"deferral\": %.4f",
       options.method.c_str(), options.rule.c_str(), number("--alpha", options.alpha),
-      options.dtype.c_str(), options.batch, tokens, seconds, tokens / seconds,
-      tokens / static_cast<double>(stats.target_calls), share(stats.accepted, stats.tested),
+      options.dtype.c_str(), options.batch, tokens, seconds.median, seconds.least, seconds.most,
+      tokens / seconds.median, tokens / static_cast<double>(stats.target_calls),
+      share(stats.accepted, stats.tested),
       stats.decided > 0 ? stats.deferred / static_cast<double>(stats.decided) : 0.0);
   if (flag("--outputs", options.outputs)) {
     std::printf(", \"outputs\": [");
@@ -213,7 +216,7 @@ void decode(const Plan& plan, const Options& options) {
     if (run > 0) seconds.push_back(taken.count());
   }
   engine.close();
-  print(options, outcome, times_of(seconds).median);
+  print(options, outcome, times_of(seconds));
 }
 
 int run(const std::vector<std::string>& words) {

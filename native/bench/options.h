@@ -52,12 +52,12 @@ inline std::vector<std::string> read_options(const std::vector<std::string>& wor
 }
 
 struct Times {
-  double median, least;
+  double median, least, most;
 };
 
 inline Times times_of(std::vector<double> times) {
   std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times.front()};
+  return {times[times.size() / 2], times.front(), times.back()};
 }
 
 // run(words) of a program; its exit code.

@@ -36,12 +36,14 @@ SC_DEVICE void extend_slots(const DraftLoop& loop) {
   }
 }
 
-SC_KERNEL(kThreads, 1) draft_loop_kernel(DraftLoop loop) {
+template <PassTypes kTypes>
+SC_KERNEL(kThreads, 1)
+draft_loop_kernel(DraftLoop loop) {
   for (int round = 0; round < loop.rounds; ++round) {
     append_rows(loop);
     sync_grid(loop.pass.barrier);
     if (*loop.rows.num_rows == 0) return;
-    walk_pass<kThreads>(loop.pass);
+    walk_pass<kThreads, kTypes>(loop.pass);
     distribute_rows(loop);
     sync_grid(loop.pass.barrier);
     extend_slots(loop);
@@ -54,7 +56,9 @@ SC_KERNEL(kThreads, 1) draft_loop_kernel(DraftLoop loop) {
 void draft_loop_cuda(const DraftLoop& loop, void* stream) {
   const int for_rows = row_threads(loop.drafts.vocabulary);
   const int threads = for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
-  launch({loop.pass.blocks, threads, true}, stream, draft_loop_kernel, loop);
+  const bool bf16 = loop.pass.types == PassTypes::kBf16;
+  launch({loop.pass.blocks, threads, true}, stream,
+         bf16 ? draft_loop_kernel<PassTypes::kBf16> : draft_loop_kernel<PassTypes::kAll>, loop);
 }
 
 }  // namespace speccascade

@@ -41,7 +41,7 @@ void PersistentForm::take(const Program& program) {
   if (model_.executor == Executor::kByShape && !small) return;
   std::copy(ops.begin(), ops.end(), ops_.host());
   pass_ = {ops_.device(), static_cast<int>(ops.size()), barrier_.data(),
-           model_.device->multiprocessors()};
+           model_.device->multiprocessors(), types_of(ops)};
   phases_ = count_phases(ops);
 }
 

@@ -18,12 +18,12 @@ constexpr int kWideBlocks = 128;
 
 constexpr int groups_of_size(int count, int size) { return (count + size - 1) / size; }
 
-int parts_of(const Matrix& weight) { return weight.dtype == DType::kInt8 ? 2 : weight.parts; }
-
 // One block per row of the pass.
-SC_KERNEL(kPrepareThreads) prepare_kernel(GemmArgs args, RmsNormArgs norm, int parts) {
+template <typename Type>
+SC_KERNEL(kPrepareThreads)
+prepare_kernel(GemmArgs args, RmsNormArgs norm) {
   wait_for_previous();
-  if (block_index() < *args.num_rows) prepare_row(args, norm, parts, block_index());
+  if (block_index() < *args.num_rows) prepare_row<Type>(args, norm, block_index());
 }
 
 // A product as its kernels take it.
@@ -93,7 +93,7 @@ void launch_type(const FoldedOp& step, bool prepared, void* stream) {
   const int parts = parts_of(args.weight);
   const bool left = step.reads.rows != nullptr;
   if (!left && !prepared) {
-    launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel, args, step.norm, parts);
+    launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel<Type>, args, step.norm);
   }
   const Product product = {
       args, left ? left_inputs(step.reads, step.norm) : prepared_inputs(args, parts), step.leaves};

@@ -31,6 +31,10 @@ SC_HOST_DEVICE inline Split split_of(int k, DType dtype) {
   return {all, (all + steps - 1) / steps, steps};
 }
 
+SC_HOST_DEVICE inline int parts_of(const Matrix& weight) {
+  return weight.dtype == DType::kInt8 ? 2 : weight.parts;
+}
+
 // A product's inputs, rows of whole steps for each part, and what the sums of a row are multiplied
 // by: `factors`, a norm's over `squares` (left_rows.h), or 1 where both are null.
 struct DeviceInputs {

@@ -33,14 +33,17 @@ SC_DEVICE uint32_t warp_magnitude(uint32_t own) {
 // The largest of a row.
 template <typename Entry>
 SC_DEVICE uint32_t magnitude_bits(int k, const Entry& entry) {
-  uint32_t own = 0;
-  for (int i = thread_index(); i < k; i += kPrepareThreads) take_magnitude(own, entry(i));
-  own = warp_magnitude(own);
   PrepareShared& memory = shared<PrepareShared>();
-  if (lane_index() == 0) memory.magnitude[warp_index()] = own;
+  if (thread_index() < kPrepareThreads) {
+    uint32_t own = 0;
+    for (int i = thread_index(); i < k; i += kPrepareThreads) take_magnitude(own, entry(i));
+    own = warp_magnitude(own);
+    if (lane_index() == 0) memory.magnitude[warp_index()] = own;
+  }
   sync_block();
-  for (const uint32_t other : memory.magnitude) own = other > own ? other : own;
-  return own;
+  uint32_t largest = 0;
+  for (const uint32_t other : memory.magnitude) largest = other > largest ? other : largest;
+  return largest;
 }
 
 // What a row is multiplied by before it is rounded, and its products by afterwards.
@@ -106,28 +109,29 @@ SC_DEVICE float sum_factor(const RmsNormArgs& norm, float factor) {
   return norm.x != nullptr ? factor * norm.scale : 1.0f;
 }
 
-// A row, by a block of kPrepareThreads.
-SC_DEVICE void prepare_row(const GemmArgs& args, const RmsNormArgs& norm, int parts, int row) {
-  const int k = args.weight.k;
-  const DType dtype = args.weight.dtype;
+// A row, by a block of kPrepareThreads or more.
+template <typename Type>
+SC_DEVICE void prepare_row(const GemmArgs& args, const RmsNormArgs& norm, int row) {
+  constexpr DType kType = Type::kType;
+  const int k = args.weight.k, parts = parts_of(args.weight);
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
   const float* x = norm.x != nullptr ? norm_input(norm, row) : args.x + source * args.ldx;
   const float factor = norm.x != nullptr ? norm_factor(norm, x) : 0.0f;
-  const auto entry = [&](int i) { return unscaled_entry(dtype, norm, x[i], factor, i); };
+  const auto entry = [&](int i) { return unscaled_entry(kType, norm, x[i], factor, i); };
   const DeviceInputs inputs = prepared_inputs(args, parts);
-  const RowScale scale = dtype == DType::kBF16 ? RowScale{1.0f, sum_factor(norm, factor)}
-                                               : row_scale(dtype, magnitude_bits(k, entry));
+  RowScale scale = {1.0f, sum_factor(norm, factor)};
+  if constexpr (Type::kScaled) scale = row_scale(kType, magnitude_bits(k, entry));
   if (thread_index() == 0) const_cast<float*>(inputs.factors)[row] = scale.after;
   char* first = const_cast<char*>(inputs.rows) + row * inputs.stride;
-  const int padded = static_cast<int>(inputs.stride / static_cast<int64_t>(dtype_bytes(dtype)));
-  for (int i = thread_index(); i < padded; i += kPrepareThreads) {
+  const int padded = steps_of(k, kType) * (kStepBytes / static_cast<int>(dtype_bytes(kType)));
+  for (int i = thread_index(); i < padded; i += block_threads()) {
     const float value = i < k ? entry(i) * scale.before : 0.0f;
     for (int part = 0; part < parts; ++part) {
       char* to = first + part * inputs.part;
-      if (dtype == DType::kInt8) {
+      if constexpr (kType == DType::kInt8) {
         reinterpret_cast<int8_t*>(to)[i] = byte_of(part, value);
       } else {
-        reinterpret_cast<uint16_t*>(to)[i] = part_of(dtype, part, value);
+        reinterpret_cast<uint16_t*>(to)[i] = part_of(kType, part, value);
       }
     }
   }

@@ -19,6 +19,15 @@ struct SkinnyShared {
   float factor[kRows];
 };
 
+// The lane's part of a step of eight rows from `row` on. A row that is not there has the last
+// one's: products of rows do not touch each other, and this one is not written.
+SC_DEVICE void load_prepared(const char* rows, int64_t stride, int row, int num_rows, int step,
+                             uint32_t (&b)[2]) {
+  const int own = row + lane_index() / 4;
+  const int64_t place = own < num_rows ? own : num_rows - 1;
+  load_words(rows + place * stride + step * kStepBytes + lane_index() % 4 * 8, b);
+}
+
 // Rows of x that were prepared (gemm_inputs_cuda.cuh) or left, from `row` on.
 struct PreparedRows {
   static constexpr int kStepsAhead = 8;
@@ -26,14 +35,9 @@ struct PreparedRows {
   DeviceInputs inputs;
   int row, num_rows;
 
-  // The lane's part of a step of 8 rows, the c-th such. A row that is not there has the last one's:
-  // products of rows do not touch each other, and this one is not written.
+  // Of the c-th eight rows.
   SC_DEVICE void load(int part, int c, int step, uint32_t (&b)[2]) const {
-    const int own = row + 8 * c + lane_index() / 4;
-    const int64_t place = own < num_rows ? own : num_rows - 1;
-    load_words(inputs.rows + part * inputs.part + place * inputs.stride + step * kStepBytes +
-                   lane_index() % 4 * 8,
-               b);
+    load_prepared(inputs.rows + part * inputs.part, inputs.stride, row + 8 * c, num_rows, step, b);
   }
   template <int kRows>
   SC_DEVICE void find(float (&factor)[kRows]) const {

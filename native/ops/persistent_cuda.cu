@@ -7,14 +7,18 @@ namespace speccascade {
 
 namespace {
 
-SC_KERNEL(kPersistentThreads, 1) pass_kernel(PersistentPass pass) {
-  walk_pass<kPersistentThreads>(pass);
+template <PassTypes kTypes>
+SC_KERNEL(kPersistentThreads, 1)
+pass_kernel(PersistentPass pass) {
+  walk_pass<kPersistentThreads, kTypes>(pass);
 }
 
 }  // namespace
 
 void run_persistent_cuda(const PersistentPass& pass, void* stream) {
-  launch({pass.blocks, kPersistentThreads, true}, stream, pass_kernel, pass);
+  const bool bf16 = pass.types == PassTypes::kBf16;
+  launch({pass.blocks, kPersistentThreads, true}, stream,
+         bf16 ? pass_kernel<PassTypes::kBf16> : pass_kernel<PassTypes::kAll>, pass);
 }
 
 }  // namespace speccascade

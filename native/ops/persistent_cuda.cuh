@@ -18,15 +18,42 @@ struct PersistentSums {
   alignas(16) char bytes[sizeof(SkinnyShared<Int8, true, 1>)];
 };
 
-// The operation at hand and the next one, which comes while others are waited for.
+// The operation at hand and the next one, which comes while others are waited for; and how many
+// pieces others of its phase have before it. In shared memory, since registers are what pieces
+// need.
 struct PhaseOps {
   alignas(16) char bytes[2][sizeof(PhaseOp)];
+  int32_t before[2];
 };
 
 SC_DEVICE const PhaseOp& fetched_op(int index) {
   return *static_cast<const PhaseOp*>(
       static_cast<const void*>(shared<PhaseOps>().bytes[index % 2]));
 }
+
+SC_DEVICE DeviceInputs inputs_of_piece(const PhaseOp& step) {
+  if (step.reads.rows != nullptr) return left_inputs(step.reads, step.norm);
+  return prepared_inputs(step.op.gemm, parts_of(step.op.gemm.weight));
+}
+
+// A product's rows that were left, or prepared in the phase before. What their norm needs is read
+// behind the sums: it would take registers meanwhile.
+struct PieceRows {
+  static constexpr int kStepsAhead = PreparedRows::kStepsAhead;
+
+  const PhaseOp& step;
+  const char* rows;
+  int64_t stride, part;
+  int row, num_rows;
+
+  SC_DEVICE void load(int p, int c, int at, uint32_t (&b)[2]) const {
+    load_prepared(rows + p * part, stride, row + 8 * c, num_rows, at, b);
+  }
+  template <int kRows>
+  SC_DEVICE void find(float (&factor)[kRows]) const {
+    find_factors(inputs_of_piece(step), row, num_rows, factor);
+  }
+};
 
 template <typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
@@ -37,20 +64,24 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   const int num_rows = *args.num_rows;
   const int tiles = tiles_of(args.weight.n);
   const int tile = piece % tiles, row = piece / tiles * kOwnRows;
-  const int parts = Type::kSums == 2 ? 2 : args.weight.parts;
-  if constexpr (Type::kType == DType::kBF16) {
-    if (step.reads.rows != nullptr) {
-      const PreparedRows rows = {left_inputs(step.reads, step.norm), row, num_rows};
-      return skinny_tile(args, rows, step.leaves, tile, row, parts, memory);
-    }
+  const int parts = parts_of(args.weight);
+  const auto multiply = [&](const auto& rows) {
+    skinny_tile<Type, kGated, 1>(args, rows, step.leaves, tile, row, parts, memory);
+  };
+  if (Type::kType == DType::kBF16 || step.prepared != 0) {
+    const DeviceInputs inputs = inputs_of_piece(step);
+    return multiply(PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
   }
-  const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
-  rows.measure();
-  skinny_tile(args, rows, step.leaves, tile, row, parts, memory);
+  if constexpr (Type::kType != DType::kBF16) {
+    const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
+    rows.measure();
+    multiply(rows);
+  }
 }
 
 template <typename Type>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
+  if (step.prepares != 0) return prepare_row<Type>(step.op.gemm, step.norm, piece);
   if (step.op.gemm.weight.gated) return product_piece<Type, true>(step, piece);
   product_piece<Type, false>(step, piece);
 }
@@ -62,6 +93,7 @@ SC_DEVICE int pieces_of(const PhaseOp& step) {
     case OpKind::kEmbed:
       return *op.embed.num_rows;
     case OpKind::kGemm:
+      if (step.prepares != 0) return *op.gemm.num_rows;
       return tiles_of(op.gemm.weight.n) * ((*op.gemm.num_rows + kOwnRows - 1) / kOwnRows);
     case OpKind::kResolveCacheRows:
       return (*op.resolve_cache_rows.rows.num_rows + block_threads() - 1) / block_threads();
@@ -77,22 +109,19 @@ SC_DEVICE int pieces_of(const PhaseOp& step) {
 }
 
 // kThreads: that a block has at most.
-template <int kThreads>
+template <int kThreads, PassTypes kTypes>
 SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
   const Op& op = step.op;
   switch (op.kind) {
     case OpKind::kEmbed:
       return embed_row(op.embed, step.leaves, piece);
     case OpKind::kGemm:
-      switch (op.gemm.weight.dtype) {
-        case DType::kBF16:
-          return product_piece<Bf16>(step, piece);
-        case DType::kF16:
-          return product_piece<F16>(step, piece);
-        case DType::kInt8:
-          return product_piece<Int8>(step, piece);
-        case DType::kF32:
-          break;
+      if (kTypes == PassTypes::kBf16 || op.gemm.weight.dtype == DType::kBF16) {
+        return product_piece<Bf16>(step, piece);
+      }
+      if constexpr (kTypes == PassTypes::kAll) {
+        if (op.gemm.weight.dtype == DType::kF16) return product_piece<F16>(step, piece);
+        product_piece<Int8>(step, piece);
       }
       return;
     case OpKind::kResolveCacheRows: {
@@ -131,31 +160,36 @@ SC_DEVICE void fetch_op(const PersistentPass& pass, int index) {
 
 // The weights that a block begins the next phase with come while it waits for the others.
 SC_DEVICE void prefetch_piece(const PhaseOp& step, int piece) {
-  if (step.op.kind != OpKind::kGemm) return;
+  if (step.op.kind != OpKind::kGemm || step.prepares != 0) return;
   const Matrix& weight = step.op.gemm.weight;
   if (piece >= tiles_of(weight.n)) return;
   if (weight.gated) return prefetch_run<true>(weight, piece);
   prefetch_run<false>(weight, piece);
 }
 
-// By all blocks; what was written before is seen by those that meet at pass.barrier first.
-template <int kThreads>
-SC_DEVICE void walk_pass(const PersistentPass& pass) {
+SC_DEVICE int first_piece(int index) {
   const int blocks = grid_blocks();
-  int before = 0;  // pieces of the phase's other operations
+  return (block_index() + blocks - shared<PhaseOps>().before[index % 2] % blocks) % blocks;
+}
+
+// By all blocks; what was written before is seen by those that meet at pass.barrier first.
+template <int kThreads, PassTypes kTypes>
+SC_DEVICE void walk_pass(const PersistentPass& pass) {
+  PhaseOps& memory = shared<PhaseOps>();
   fetch_op(pass, 0);
+  if (thread_index() == 0) memory.before[0] = 0;
   sync_block();
   for (int i = 0; i < pass.count; ++i) {
     const PhaseOp& step = fetched_op(i);
-    const int pieces = pieces_of(step);
-    const int first = (block_index() + blocks - before % blocks) % blocks;
-    for (int piece = first; piece < pieces; piece += blocks) {
-      run_piece<kThreads>(step, piece);
+    for (int piece = first_piece(i); piece < pieces_of(step); piece += grid_blocks()) {
+      run_piece<kThreads, kTypes>(step, piece);
       sync_block();
     }
-    before = step.last != 0 ? 0 : before + pieces;
     const bool last = step.last != 0, more = i + 1 < pass.count;
     if (more) fetch_op(pass, i + 1);
+    if (thread_index() == 0) {
+      memory.before[(i + 1) % 2] = last ? 0 : memory.before[i % 2] + pieces_of(step);
+    }
     sync_block();
     if (!last) continue;
     if (more) prefetch_piece(fetched_op(i + 1), block_index());

@@ -60,9 +60,10 @@ SC_DEVICE const float* norm_input(const RmsNormArgs& args, int row) {
   return args.x + source * args.width;
 }
 
-// By a block's first kNormThreads, whole warps, into `squares`.
+// By a block's first kNormThreads, into `squares`.
 SC_DEVICE void bucket_squares(const RmsNormArgs& args, const float* x,
                               float (&squares)[kNormBuckets]) {
+  if (thread_index() >= kNormThreads) return;
   float own = 0.0f;
   for (int begin = 0; begin < args.width; begin += kNormThreads) {
     const int i = begin + thread_index();
