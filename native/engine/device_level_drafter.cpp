@@ -8,18 +8,6 @@
 
 namespace speccascade {
 
-namespace {
-
-size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
-int rows_of(const SessionLimits& limits) {
-  return limits.max_batch * (limits.draft.max_nodes() + 1);
-}
-
-}  // namespace
-
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
                                        const SequenceState& state, LevelDrafter& drafter)
     : DeviceModelDrafter(memory, state, drafter, drafter.lane(), drafter.lengths(),
