@@ -55,6 +55,16 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
                         std::to_string(shape.threads) + " threads");
 }
 
+// Whether a multiprocessor of the current device has room for a block.
+template <typename... Parameters>
+bool fits_multiprocessor(void (*kernel)(Parameters...), int threads) {
+  int blocks = 0;
+  const cudaError_t status =
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, 0);
+  if (status != cudaSuccess) fail_cuda(status, "asking what a multiprocessor holds");
+  return blocks > 0;
+}
+
 #else
 
 // Runs kernel(arguments...), unless the stream records: to its end, but for one on a stream that
@@ -71,6 +81,11 @@ void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters.
   if (stream == nullptr) return emulation::Launch(std::move(launched), true).finish();
   (emulation::check_argument(arguments), ...);
   emulation::queue_kernel(stream, launched);
+}
+
+template <typename Result, typename... Parameters>
+bool fits_multiprocessor(Result (*)(Parameters...), int threads) {
+  return threads <= emulation::largest_block;
 }
 
 #endif

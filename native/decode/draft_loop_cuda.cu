@@ -49,12 +49,20 @@ SC_KERNEL(kThreads, 1) draft_loop_kernel(DraftLoop loop) {
   }
 }
 
+int threads_for(int vocabulary) {
+  const int for_rows = row_threads(vocabulary);
+  return for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
+}
+
 }  // namespace
 
 void draft_loop_cuda(const DraftLoop& loop, void* stream) {
-  const int for_rows = row_threads(loop.drafts.vocabulary);
-  const int threads = for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
+  const int threads = threads_for(loop.drafts.vocabulary);
   launch({loop.pass.blocks, threads, true}, stream, draft_loop_kernel, loop);
+}
+
+bool draft_loop_fits_cuda(int vocabulary) {
+  return fits_multiprocessor(draft_loop_kernel, threads_for(vocabulary));
 }
 
 }  // namespace speccascade

@@ -30,6 +30,8 @@ void DeviceLevelDrafter::fill() {
   memory_.complete([this] {
     reference_.to_device();
     widths_.to_device();
+    memory_.stream()->activate();
+    loop_fits_ = draft_loop_fits_cuda(lane_.model.config.vocab_size);
   });
 }
 
@@ -51,7 +53,8 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
   const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
   const AdaptiveLength lengths = lengths_.over(state);
   const int drafting = queue_opening(stream, state, rounds);
-  if (const PersistentPass* pass = lane_.decoder.persistent(stream)) {
+  const PersistentPass* pass = loop_fits_ ? lane_.decoder.persistent(stream) : nullptr;
+  if (pass != nullptr) {
     return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
                             rows_.distribution(sampling), *pass, drafting},
                            queue);

@@ -17,4 +17,6 @@ void run_persistent_cuda(const PersistentPass& pass, void* stream) {
   launch({pass.blocks, kPersistentThreads, true}, stream, pass_kernel, pass);
 }
 
+bool persistent_fits_cuda() { return fits_multiprocessor(pass_kernel, kPersistentThreads); }
+
 }  // namespace speccascade
