@@ -17,11 +17,15 @@ namespace speccascade {
 namespace {
 
 std::atomic<bool> launches_overlap = true;
+std::atomic<bool> graphs_overlap = true;  // false once one could not be made so
+
+struct Recording {
+  bool overlaps, has_early;  // launches may start early, and one does
+};
+thread_local Recording* recording = nullptr;
 
 void check(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // an error of one call must not surface in the next
-  fail(ErrorCode::kDevice, "CUDA: ", what, ": ", cudaGetErrorString(status));
+  if (status != cudaSuccess) fail_cuda(status, what);
 }
 
 DeviceInfo describe(int index) {
@@ -83,6 +87,7 @@ class CudaStream final : public DeviceStream {
   void* handle() const override { return stream_; }
 
   void mark(size_t number) override {
+    activate();  // events are of the current device
     while (marks_.size() <= number) {
       cudaEvent_t event = nullptr;
       check(cudaEventCreate(&event), "creating an event");
@@ -96,21 +101,20 @@ class CudaStream final : public DeviceStream {
     return static_cast<double>(taken);
   }
 
+  // Drivers may not take early starts behind all that graphs hold: then without.
   std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
-    activate();
-    // Of this thread's calls alone: other sessions allocate and launch meanwhile.
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a graph");
-    cudaGraph_t graph = nullptr;
+    Recording first = {graphs_overlap, false};
     try {
-      queue();
-    } catch (...) {
-      cudaStreamEndCapture(stream_, &graph);
-      if (graph != nullptr) cudaGraphDestroy(graph);
-      cudaGetLastError();
-      throw;
+      return record_as(first, queue);
+    } catch (const Error& error) {
+      if (!first.has_early || error.code() != ErrorCode::kDevice) throw;
+      Recording plain = {};
+      std::unique_ptr<DeviceGraph> graph = record_as(plain, queue);
+      if (graphs_overlap.exchange(false)) {
+        std::fprintf(stderr, "speccascade: kernels in graphs do not overlap: %s\n", error.what());
+      }
+      return graph;
     }
-    check(cudaStreamEndCapture(stream_, &graph), "recording a graph");
-    return std::make_unique<CudaGraph>(device_, graph);
   }
   void launch(DeviceGraph& graph) override {
     check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).executable(), stream_),
@@ -118,6 +122,26 @@ class CudaStream final : public DeviceStream {
   }
 
  private:
+  std::unique_ptr<DeviceGraph> record_as(Recording& how, const std::function<void()>& queue) {
+    activate();
+    // Of this thread's calls alone: other sessions allocate and launch meanwhile.
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a graph");
+    cudaGraph_t graph = nullptr;
+    recording = &how;
+    try {
+      queue();
+    } catch (...) {
+      recording = nullptr;
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    recording = nullptr;
+    check(cudaStreamEndCapture(stream_, &graph), "recording a graph");
+    return std::make_unique<CudaGraph>(device_, graph);
+  }
+
   int device_;
   cudaStream_t stream_ = nullptr;
   std::vector<cudaEvent_t> marks_;
@@ -236,9 +260,20 @@ std::shared_ptr<Device> open_cuda_device(int index) {
 
 void overlap_launches(bool overlap) { launches_overlap = overlap; }
 
+void fail_cuda(cudaError_t status, const std::string& what) {
+  cudaGetLastError();  // an error of one call must not surface in the next
+  // From then on every call of the process fails.
+  const bool lasting =
+      (status >= cudaErrorHardwareStackError && status <= cudaErrorLaunchFailure) ||
+      status == cudaErrorIllegalAddress || status == cudaErrorLaunchTimeout ||
+      status == cudaErrorAssert || status == cudaErrorECCUncorrectable;
+  fail(ErrorCode::kDevice, "CUDA: ", what, ": ", cudaGetErrorString(status),
+       lasting ? "; this process cannot use the device any longer: restart it" : "");
+}
+
 // Asked of the driver once a kernel and GPU: launches are many, and some are being recorded.
 bool may_start_early(const void* kernel) {
-  if (!launches_overlap) return false;
+  if (!launches_overlap || (recording != nullptr && !recording->overlaps)) return false;
   static std::mutex mutex;
   static std::map<std::pair<int, const void*>, bool> known;
   int device = 0, driver = 0;
@@ -247,15 +282,18 @@ bool may_start_early(const void* kernel) {
     return false;
   }
   const std::lock_guard<std::mutex> lock(mutex);
-  const auto found = known.find({device, kernel});
-  if (found != known.end()) return found->second;
-  cudaFuncAttributes code = {};
-  const bool asked = cudaDriverGetVersion(&driver) == cudaSuccess &&
-                     cudaFuncGetAttributes(&code, kernel) == cudaSuccess;
-  if (!asked) cudaGetLastError();
-  // griddepcontrol is of 9.0, also where 9.0 runs code for less; CUDA 12.3 has it in graphs.
-  const bool early = asked && driver >= 12030 && code.binaryVersion >= 90 && code.ptxVersion >= 90;
-  return known[{device, kernel}] = early;
+  const auto [found, is_new] = known.try_emplace({device, kernel});
+  bool& early = found->second;
+  if (is_new) {
+    cudaFuncAttributes code = {};
+    const bool asked = cudaDriverGetVersion(&driver) == cudaSuccess &&
+                       cudaFuncGetAttributes(&code, kernel) == cudaSuccess;
+    if (!asked) cudaGetLastError();
+    // griddepcontrol is of 9.0, also where 9.0 runs code for less; CUDA 12.3 has it in graphs.
+    early = asked && driver >= 12030 && code.binaryVersion >= 90 && code.ptxVersion >= 90;
+  }
+  if (early && recording != nullptr) recording->has_early = true;
+  return early;
 }
 
 }  // namespace speccascade

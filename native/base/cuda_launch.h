@@ -1,6 +1,7 @@
 // The one way that kernels are started. Included by .cu files alone.
 #pragma once
 
+#include <string>
 #include <utility>
 
 #include "base/cuda_intrinsics.h"
@@ -19,6 +20,9 @@ struct LaunchShape {
 constexpr LaunchShape waiting(int blocks, int threads) { return {blocks, threads, false, true}; }
 
 #if defined(__CUDACC__)
+
+// Throws ERR_DEVICE.
+[[noreturn]] void fail_cuda(cudaError_t status, const std::string& what);  // cuda_device.cu
 
 // Whether the code that this GPU runs for a kernel waits, and graphs may hold such launches.
 bool may_start_early(const void* kernel);  // cuda_device.cu
@@ -47,9 +51,18 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
   const cudaError_t status =
       cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // an error of one call must not surface in the next
-  fail(ErrorCode::kDevice, "CUDA: starting ", shape.blocks, " blocks of ", shape.threads,
-       " threads: ", cudaGetErrorString(status));
+  fail_cuda(status, "starting " + std::to_string(shape.blocks) + " blocks of " +
+                        std::to_string(shape.threads) + " threads");
+}
+
+// Whether a multiprocessor of the current device has room for a block.
+template <typename... Parameters>
+bool fits_multiprocessor(void (*kernel)(Parameters...), int threads) {
+  int blocks = 0;
+  const cudaError_t status =
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, 0);
+  if (status != cudaSuccess) fail_cuda(status, "asking what a multiprocessor holds");
+  return blocks > 0;
 }
 
 #else
@@ -68,6 +81,11 @@ void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters.
   if (stream == nullptr) return emulation::Launch(std::move(launched), true).finish();
   (emulation::check_argument(arguments), ...);
   emulation::queue_kernel(stream, launched);
+}
+
+template <typename Result, typename... Parameters>
+bool fits_multiprocessor(Result (*)(Parameters...), int threads) {
+  return threads <= emulation::largest_block;
 }
 
 #endif

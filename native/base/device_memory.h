@@ -44,8 +44,8 @@ class DeviceStream {
 
   // Keeps what `queue` puts on this stream, with the arguments as they are now, instead of running
   // it. `queue` neither waits nor allocates, it starts only kernels that have run before (a first
-  // launch may load code), and the host's side of its copies is allocate_host()'s. Throws
-  // ERR_DEVICE; the stream stays usable.
+  // launch may load code), and the host's side of its copies is allocate_host()'s. It may be called
+  // twice. Throws ERR_DEVICE; the stream stays usable.
   virtual std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) = 0;
   // Queues all that was recorded on this stream: one launch, whatever it holds.
   virtual void launch(DeviceGraph& graph) = 0;

@@ -1,6 +1,7 @@
 // Work that a stream is given again and again, as graphs.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,7 @@ class GraphCache {
     Work& work = works_[index];
     stream.activate();
     if (work.graph) return stream.launch(*work.graph);
+    ++first_runs_;
     if (!work.ran) {
       queue();
       work.ran = true;
@@ -29,12 +31,16 @@ class GraphCache {
     stream.launch(*work.graph);
   }
 
+  // How often this thread's work was no graph yet, in all caches: its times are not those of later.
+  static int64_t first_runs() { return first_runs_; }
+
  private:
   struct Work {
     bool ran = false;
     std::unique_ptr<DeviceGraph> graph;
   };
   std::vector<Work> works_;
+  static inline thread_local int64_t first_runs_ = 0;
 };
 
 }  // namespace speccascade

@@ -49,6 +49,8 @@ struct DraftLoop {
   int rounds;
 };
 void draft_loop_cuda(const DraftLoop& loop, void* stream);
+// Whether the current device has room for it.
+bool draft_loop_fits_cuda(int vocabulary);
 // AdaptiveLength::learn() of every active slot.
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
 

@@ -46,6 +46,8 @@ void commit_trees_cuda(const SequenceState&, const DynamicTree&, const CacheTabl
 
 void draft_loop_cuda(const DraftLoop&, void*) { absent(); }
 
+bool draft_loop_fits_cuda(int) { absent(); }
+
 void learn_lengths_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }
 
 void catch_up_rows_cuda(const SequenceState&, const CacheTable&, int, const DecoderRows&, void*) {

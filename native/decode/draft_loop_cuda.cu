@@ -51,14 +51,21 @@ draft_loop_kernel(DraftLoop loop) {
   }
 }
 
+int threads_for(int vocabulary) {
+  const int for_rows = row_threads(vocabulary);
+  return for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
+}
+
 }  // namespace
 
 void draft_loop_cuda(const DraftLoop& loop, void* stream) {
-  const int for_rows = row_threads(loop.drafts.vocabulary);
-  const int threads = for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
   const bool bf16 = loop.pass.types == PassTypes::kBf16;
-  launch({loop.pass.blocks, threads, true}, stream,
+  launch({loop.pass.blocks, threads_for(loop.drafts.vocabulary), true}, stream,
          bf16 ? draft_loop_kernel<PassTypes::kBf16> : draft_loop_kernel<PassTypes::kAll>, loop);
+}
+
+bool draft_loop_fits_cuda(int vocabulary) {
+  return fits_multiprocessor(draft_loop_kernel<PassTypes::kAll>, threads_for(vocabulary));
 }
 
 }  // namespace speccascade

@@ -176,6 +176,7 @@ int LoadLengths::best_levels(int followers, int others, double* gain) const {
 
 LoadChoice LoadLengths::choose(int followers, int others) {
   pace_ = nullptr;
+  trial_ = nullptr;
   if (followers == 0) return {};
   Decision& own = decisions_[TimesByRows::class_of(followers)];
   ++own.steps;
@@ -187,6 +188,7 @@ LoadChoice LoadLengths::choose(int followers, int others) {
     const int best = best_levels(followers, others, &gain);
     const bool trying = !own.on || own.trial > 0;
     choice = trying ? try_out(own, followers, best, gain) : go_on(own, followers, best, gain);
+    if (trying && own.trial > 0) trial_ = &own;
   }
   // Rows of others would be paid by whichever kind of step they came in.
   if (others == 0 && choice.slots == 0) pace_ = &own.plain;
@@ -224,13 +226,15 @@ LoadChoice LoadLengths::try_out(Decision& own, int followers, int best, double g
 }
 
 void LoadLengths::learn(const LoadSample& sample) {
-  if (sample.encoded > 0) {
+  if (sample.encoded > 0 && sample.typical) {
     const double per_input = sample.encode_ms / sample.encoded;
     const double weight = std::max(kNew, 1.0 / static_cast<double>(++encoded_));
     encode_ms_ += weight * (per_input - encode_ms_);
   }
   const bool drafted = sample.draft_levels > 0, after_draft = drafted_last_;
   drafted_last_ = drafted;
+  if (!sample.typical && trial_ != nullptr) ++trial_->trial;
+  if (!sample.typical) return;
   if (!drafted && after_draft) return;
   if (pace_ != nullptr) {
     pace_->add(sample.tokens, sample.target_ms + sample.draft_ms, sample.encode_ms);

@@ -85,7 +85,8 @@ struct LoadSample {
   double draft_ms = 0.0;
   int encoded = 0;  // inputs that the drafters encoded for it
   double encode_ms = 0.0;
-  int tokens = 0;  // that the followers were given
+  int tokens = 0;       // that the followers were given
+  bool typical = true;  // later ones may take as long: no first runs (base/graph_cache.h)
 };
 
 class LoadLengths {
@@ -136,7 +137,8 @@ class LoadLengths {
 
   std::array<Decision, TimesByRows::kClasses> decisions_;
   bool drafted_last_ = false;
-  Pace* pace_ = nullptr;  // of the step under way, if it is plain, or drafts for all
+  Pace* pace_ = nullptr;       // of the step under way, if it is plain, or drafts for all
+  Decision* trial_ = nullptr;  // that it is a step of
 };
 
 }  // namespace speccascade

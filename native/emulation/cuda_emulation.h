@@ -26,6 +26,7 @@
 // A kernel that breaks a rule ends; ERR_DEVICE is thrown with block, thread and reason.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,7 @@ constexpr int kWarp = 32;
 constexpr int kMaxLiveBlocks = 8;
 // As many as kernels that plan for the device have: each costs the fibres of a block.
 constexpr int kMultiprocessors = 2;
+inline std::atomic<int> largest_block = 1024;  // that one has room for
 
 enum class Order { kForward, kReverse, kRandom };
 

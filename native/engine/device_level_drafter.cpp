@@ -8,18 +8,6 @@
 
 namespace speccascade {
 
-namespace {
-
-size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
-int rows_of(const SessionLimits& limits) {
-  return limits.max_batch * (limits.draft.max_nodes() + 1);
-}
-
-}  // namespace
-
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
                                        const SequenceState& state, LevelDrafter& drafter)
     : DeviceModelDrafter(memory, state, drafter, drafter.lane(), drafter.lengths(),
@@ -42,6 +30,8 @@ void DeviceLevelDrafter::fill() {
   memory_.complete([this] {
     reference_.to_device();
     widths_.to_device();
+    memory_.stream()->activate();
+    loop_fits_ = draft_loop_fits_cuda(lane_.model.config.vocab_size);
   });
 }
 
@@ -63,7 +53,8 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
   const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
   const AdaptiveLength lengths = lengths_.over(state);
   const int drafting = queue_opening(stream, state, rounds);
-  if (const PersistentPass* pass = lane_.decoder.persistent(stream)) {
+  const PersistentPass* pass = loop_fits_ ? lane_.decoder.persistent(stream) : nullptr;
+  if (pass != nullptr) {
     return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
                             rows_.distribution(sampling), *pass, drafting},
                            queue);

@@ -26,6 +26,7 @@ class DeviceLevelDrafter : public DeviceModelDrafter {
   PassArray<const float*> proposal_;
   SharedArray<const float*> reference_;  // [2, slots, max_nodes + 1]: scaled, unscaled
   SharedArray<int32_t> widths_;
+  bool loop_fits_ = false;
 };
 
 }  // namespace speccascade

@@ -2,14 +2,6 @@
 
 namespace speccascade {
 
-namespace {
-
-size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
-}  // namespace
-
 DeviceRows::DeviceRows(PassMemory& memory, ModelLane& lane, int slots, int rows)
     : lane_(lane),
       vocabulary_(lane.model.config.vocab_size),

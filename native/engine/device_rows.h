@@ -3,8 +3,17 @@
 #pragma once
 
 #include "decode/model_lane.h"
+#include "engine/request.h"
 
 namespace speccascade {
+
+inline size_t area(int64_t rows, int64_t columns) {
+  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
+}
+
+inline int rows_of(const SessionLimits& limits) {
+  return limits.max_batch * (limits.draft.max_nodes() + 1);
+}
 
 class DeviceRows {
  public:

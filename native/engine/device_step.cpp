@@ -6,18 +6,6 @@
 
 namespace speccascade {
 
-namespace {
-
-size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
-int rows_of(const SessionLimits& limits) {
-  return limits.max_batch * (limits.draft.max_nodes() + 1);
-}
-
-}  // namespace
-
 bool DeviceStep::runs(const SessionLimits& limits, const Model& target,
                       const std::vector<const Model*>& drafters) {
   if (!target.device || !drafts_on_device(limits.draft)) return false;

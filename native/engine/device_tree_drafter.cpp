@@ -5,14 +5,6 @@
 
 namespace speccascade {
 
-namespace {
-
-size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
-}  // namespace
-
 DeviceTreeDrafter::DeviceTreeDrafter(const SessionLimits& limits, PassMemory& memory,
                                      const SequenceState& state, DynamicTreeDrafter& drafter)
     : DeviceModelDrafter(

@@ -90,12 +90,14 @@ void Stepper::stop(int slot) {
 
 void Stepper::step() {
   LoadSample sample;
+  const int64_t first_runs = GraphCache::first_runs();
   empty_drafts(sequences());
   if (lengths_) {
     limit_drafts();
     encode_drafters(sample);
   }
   device_ ? step_on_device(sample) : step_on_host(sample);
+  sample.typical = GraphCache::first_runs() == first_runs;
   if (lengths_) learn(sample);
 }
 

@@ -152,7 +152,9 @@ class TimedDecoder {
     DeviceStream& stream = *memory_.stream();
     stream.activate();
     if (!graph_) graph_ = stream.record([&] { decoder_.queue(stream); });
+    // The second of two, queued while the first runs.
     memory_.complete([&] {
+      stream.launch(*graph_);
       stream.mark(0);
       stream.launch(*graph_);
       stream.mark(1);

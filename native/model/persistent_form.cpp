@@ -30,6 +30,7 @@ size_t bytes_of_a_phase(const Model& model, const std::vector<PhaseOp>& ops) {
 
 PersistentForm::PersistentForm(const Model& model, PassMemory& memory, int most_ops)
     : model_(model),
+      memory_(memory),
       ops_(memory, may_stay(model) ? static_cast<size_t>(most_ops) : 0),
       barrier_(memory, may_stay(model) ? 1 : 0) {}
 
@@ -39,6 +40,8 @@ void PersistentForm::take(const Program& program) {
   if (ops.empty()) return;
   const bool small = bytes_of_a_phase(model_, ops) <= kMostPhaseBytes;
   if (model_.executor == Executor::kByShape && !small) return;
+  memory_.stream()->activate();
+  if (!model_.backend->persistent_fits()) return;
   std::copy(ops.begin(), ops.end(), ops_.host());
   pass_ = {ops_.device(), static_cast<int>(ops.size()), barrier_.data(),
            model_.device->multiprocessors(), types_of(ops)};

@@ -20,6 +20,7 @@ class PersistentForm {
 
  private:
   const Model& model_;
+  const PassMemory& memory_;
   SharedArray<PhaseOp> ops_;
   PassArray<GridBarrier> barrier_;
   PersistentPass pass_ = {};

@@ -43,6 +43,8 @@ struct Backend {
   void (*run)(const Program& program, int threads, DeviceStream* stream);
   // On devices: queues one kernel that walks it. Null elsewhere.
   void (*run_persistent)(const PersistentPass& pass, DeviceStream* stream);
+  // Whether the current device has room for it.
+  bool (*persistent_fits)();
 };
 
 const Backend& cpu_backend();

@@ -68,6 +68,8 @@ void run_cuda(const std::vector<FoldedOp>& steps, void* stream);
 
 // Walks a pass in one kernel, with the bits of run_cuda.
 void run_persistent_cuda(const PersistentPass& pass, void* stream);
+// Whether a multiprocessor has room for a block of it.
+bool persistent_fits_cuda();
 
 // run() does not wait: who reads results copies them and waits for the stream. Without nvcc its
 // device cannot be opened (ERR_DEVICE) and the rest is null.

@@ -21,4 +21,8 @@ void run_persistent_cuda(const PersistentPass& pass, void* stream) {
          bf16 ? pass_kernel<PassTypes::kBf16> : pass_kernel<PassTypes::kAll>, pass);
 }
 
+bool persistent_fits_cuda() {
+  return fits_multiprocessor(pass_kernel<PassTypes::kAll>, kPersistentThreads);
+}
+
 }  // namespace speccascade

@@ -87,7 +87,7 @@ void run_on_host(const Program& program, int threads, DeviceStream*) { run_cpu(p
 
 const Backend& cpu_backend() {
   static const Backend backend = {packed_bytes, pack_cpu_rows, nullptr, gemm_scratch_bytes,
-                                  nullptr,      run_on_host,   nullptr};
+                                  nullptr,      run_on_host,   nullptr, nullptr};
   return backend;
 }
 

@@ -67,9 +67,9 @@ void run_cuda(const std::vector<FoldedOp>& steps, void* stream) {
 }
 
 const Backend& cuda_backend() {
-  static const Backend backend = {device_matrix_bytes,     pack_device_rows, fill_random_cuda,
-                                  gemm_scratch_bytes_cuda, open_cuda_device, queue,
-                                  queue_persistent};
+  static const Backend backend = {device_matrix_bytes,     pack_device_rows,    fill_random_cuda,
+                                  gemm_scratch_bytes_cuda, open_cuda_device,    queue,
+                                  queue_persistent,        persistent_fits_cuda};
   return backend;
 }
 

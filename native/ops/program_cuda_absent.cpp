@@ -7,7 +7,7 @@ namespace speccascade {
 
 const Backend& cuda_backend() {
   static const Backend backend = {nullptr,          nullptr, nullptr, nullptr,
-                                  open_cuda_device, nullptr, nullptr};
+                                  open_cuda_device, nullptr, nullptr, nullptr};
   return backend;
 }
 

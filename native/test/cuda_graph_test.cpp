@@ -128,6 +128,7 @@ void caches_keep_a_graph_for_each_shape() {
     };
     return norm.outputs(3.0f, [&] { cache.run(*norm.stream, shape, queue); });
   };
+  const int64_t first_runs = GraphCache::first_runs();
   const std::vector<float> two = run(2), none = run(0);
   CHECK(two != none);
   for (int round = 0; round < 3; ++round) {
@@ -135,6 +136,7 @@ void caches_keep_a_graph_for_each_shape() {
     CHECK(run(0) == none, "round ", round);
   }
   CHECK(queued == 4, "queued ", queued, " times: once as it is and once to record, of each shape");
+  CHECK(GraphCache::first_runs() - first_runs == 4);
 }
 
 }  // namespace

@@ -168,6 +168,18 @@ void begins_again_when_drafts_become_good() {
   CHECK(own >= 0.9 * best, own / best, " of the best");
 }
 
+// Capitals count: three plain steps, then the four of a trial.
+void first_runs_do_not_count() {
+  LoadLengths lengths(chain_of(3), 0.2);
+  for (const char step : std::string("ppppPPPdddDDDDP")) {
+    const LoadChoice choice = lengths.choose(1, 0);
+    CHECK((choice.levels > 0) == (step == 'd' || step == 'D'));
+    LoadSample sample = {1 + choice.levels, 1.0, choice.levels, choice.slots, 99.0};
+    sample.typical = step < 'a';
+    lengths.learn(sample);
+  }
+}
+
 void times_between_and_beyond_known_ones() {
   TimesByRows times;
   times.add(8, 2.0);
@@ -197,6 +209,6 @@ int main(int argc, char** argv) {
   return run_cases(
       argc, argv,
       {CASE(comes_close_to_the_best_fixed_length), CASE(learning_is_cheap), CASE(follows_the_batch),
-       CASE(begins_again_when_drafts_become_good), CASE(times_between_and_beyond_known_ones),
-       CASE(one_interruption_is_not_believed)});
+       CASE(begins_again_when_drafts_become_good), CASE(first_runs_do_not_count),
+       CASE(times_between_and_beyond_known_ones), CASE(one_interruption_is_not_believed)});
 }

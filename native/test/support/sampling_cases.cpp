@@ -16,6 +16,13 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
+SessionLimits limits_for(int slots) {
+  SessionLimits limits;
+  limits.max_batch = slots;
+  limits.max_new_tokens = 8;
+  return limits;
+}
+
 // Everything a distribution writes, for rows of any slots.
 struct Rows {
   std::vector<float> logits, probs, log_sum;
@@ -30,7 +37,9 @@ struct Rows {
     if (mapped) out_rows = random.permutation(static_cast<int>(count) + 3);
   }
 
-  void run(Distribution distribution, const SlotSampling& sampling, int vocabulary, int threads) {
+  void run(Distribution distribution, const SlotTables& tables, int vocabulary, int threads) {
+    // Tests of kernels on a GPU reach the heap alone (on_device.h).
+    std::vector<char> copy(tables.memory(), tables.memory() + tables.bytes());
     const int32_t count = static_cast<int32_t>(slot.size());
     DistributionArgs args = {};
     args.logits = logits.data();
@@ -40,7 +49,8 @@ struct Rows {
     args.row_slot = slot.data();
     args.row_output = output.data();
     args.out_rows = out_rows.empty() ? nullptr : out_rows.data();
-    args.slots = sampling;
+    args.slots =
+        carve_tables(limits_for(tables.sequences().slots), vocabulary, copy.data()).sampling;
     args.probs = probs.data();
     args.best = best.data();
     args.log_sum = log_sum.data();
@@ -48,13 +58,6 @@ struct Rows {
     distribution(args, threads);
   }
 };
-
-SessionLimits limits_for(size_t slots) {
-  SessionLimits limits;
-  limits.max_batch = static_cast<int>(slots);
-  limits.max_new_tokens = 8;
-  return limits;
-}
 
 std::vector<int32_t> some_tokens(TestRandom& random, int vocabulary) {
   std::vector<int32_t> tokens;
@@ -121,12 +124,12 @@ void check_row(const Rows& rows, size_t r, const std::vector<float>& logits,
 
 void try_batch(Distribution distribution, int vocabulary, int num_rows, uint64_t seed) {
   TestRandom random(seed);
-  constexpr size_t kSlots = 5;
+  constexpr int kSlots = 5;
   SlotTables tables(limits_for(kSlots), vocabulary);
   std::vector<Request> requests;
-  for (size_t s = 0; s < kSlots; ++s) {
+  for (int s = 0; s < kSlots; ++s) {
     requests.push_back(random_request(random, vocabulary));
-    tables.assign(static_cast<int>(s), requests.back(), 1);
+    tables.assign(s, requests.back(), 1);
   }
   Rows rows;
   for (int r = 0; r < num_rows; ++r) {
@@ -140,7 +143,7 @@ void try_batch(Distribution distribution, int vocabulary, int num_rows, uint64_t
   }
   const std::vector<float> before = rows.logits;
   rows.resize(vocabulary, seed % 2 == 0, random);
-  rows.run(distribution, tables.sampling(), vocabulary, static_cast<int>(seed % 3) + 1);
+  rows.run(distribution, tables, vocabulary, static_cast<int>(seed % 3) + 1);
   for (size_t r = 0; r < rows.slot.size(); ++r) {
     const auto begin = before.begin() + static_cast<ptrdiff_t>(r) * vocabulary;
     check_row(rows, r, {begin, begin + vocabulary}, requests[static_cast<size_t>(rows.slot[r])]);
@@ -160,7 +163,7 @@ Rows run_row(Distribution distribution, const Request& request, std::vector<floa
   rows.output = {0};
   rows.logits = std::move(logits);
   rows.resize(vocabulary, false, random);
-  rows.run(distribution, tables.sampling(), vocabulary, 1);
+  rows.run(distribution, tables, vocabulary, 1);
   return rows;
 }
 
