@@ -19,8 +19,11 @@ const root = path.resolve(import.meta.dirname, '..');
 const work = fs.mkdtempSync(path.join(tmpdir(), 'speccascade-packaging-'));
 const checkout = path.join(work, 'checkout');
 const nodeModules = path.join(root, 'node_modules');
-// One architecture: which ones are compiled has nothing to do with packaging.
-const oneArchitecture = '-DCMAKE_CUDA_ARCHITECTURES=80-real';
+// Which architectures are compiled has nothing to do with packaging: those that the other stages were
+// built for, which a ccache then holds, or else one.
+const architectures =
+  /-DCMAKE_CUDA_ARCHITECTURES=\S+/.exec(process.env.SPECCASCADE_CMAKE_ARGS ?? '')?.[0] ??
+  '-DCMAKE_CUDA_ARCHITECTURES=80-real';
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
 class Skip extends Error {}
@@ -50,7 +53,7 @@ const cleanEnvironment = Object.fromEntries(
       !/^(SPECCASCADE_|CUDACXX$|CUDA_PATH$|PREBUILDS_ONLY$)/.test(name),
   ),
 );
-// Under a ccache, sources are the same wherever they lie.
+// Under a ccache, sources are the same wherever they lie, at the same depth.
 cleanEnvironment.CCACHE_BASEDIR = work;
 
 /** Runs a program and returns its output; an exit code that is not `status` throws with it. */
@@ -73,7 +76,7 @@ function run(program, args, { cwd, env = {}, status: expected = 0 }) {
 
 const node = (args, where) => run(process.execPath, args, where);
 const npm = (args, where) => run('npm', [...args, '--no-audit', '--no-fund'], where);
-const bin = (name) => path.join(nodeModules, '.bin', name);
+const bin = (name, from = root) => path.join(from, 'node_modules', '.bin', name);
 
 /** The addon at this path loads and answers. */
 function loads(file) {
@@ -96,15 +99,20 @@ function copyCheckout() {
     fs.mkdirSync(path.join(checkout, path.dirname(name)), { recursive: true });
     fs.copyFileSync(path.join(root, name), path.join(checkout, name));
   }
-  fs.symlinkSync(nodeModules, path.join(checkout, 'node_modules'));
+  // Not a link: a ccache knows headers by their paths from the build's folder.
+  fs.cpSync(nodeModules, path.join(checkout, 'node_modules'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
 }
 
 function buildWithCmakeJs() {
-  node(
-    [bin('cmake-js'), 'build', '--parallel', '2', '--CDSPECCASCADE_CUDA=OFF'], // -O is build/
-    { cwd: checkout },
-  );
-  loads(path.join(checkout, 'build', 'Release', 'speccascade.node'));
+  // As deep in the tree as other builds, again for the ccache.
+  const out = path.join(checkout, 'build-cmake', 'alone');
+  const cmakeJs = bin('cmake-js', checkout);
+  const args = ['build', '-O', out, '--parallel', '2', '--CDSPECCASCADE_CUDA=OFF'];
+  node([cmakeJs, ...args], { cwd: checkout });
+  loads(path.join(out, 'Release', 'speccascade.node'));
 }
 
 /** npm's own node-gyp, and a folder with Node's headers, since it insists on having them. */
@@ -121,13 +129,13 @@ function findNodeGyp() {
 
 function buildWithNodeGyp() {
   const [nodeGyp, nodedir] = findNodeGyp();
-  const env = { SPECCASCADE_CMAKE_ARGS: oneArchitecture };
+  const env = { SPECCASCADE_CMAKE_ARGS: architectures };
   node([nodeGyp, 'rebuild', nodedir], { cwd: checkout, env });
   loads(path.join(checkout, 'build', 'Release', 'speccascade.node'));
 }
 
 function buildWithPrebuildify() {
-  const env = { SPECCASCADE_CMAKE_ARGS: oneArchitecture };
+  const env = { SPECCASCADE_CMAKE_ARGS: architectures };
   npm(['run', 'prebuild'], { cwd: checkout, env });
   const dir = path.join(checkout, 'prebuilds', `${process.platform}-${process.arch}`);
   const built = fs.readdirSync(dir);
@@ -203,7 +211,7 @@ function useFromSourceWithNvcc() {
   for (const word of ['ERR_DEVICE', 'npm rebuild speccascade']) {
     if (!complaint.includes(word)) throw new Error(`no ${word} in: ${complaint}`);
   }
-  npm(['rebuild', 'speccascade'], { cwd: dir, env: { SPECCASCADE_CMAKE_ARGS: oneArchitecture } });
+  npm(['rebuild', 'speccascade'], { cwd: dir, env: { SPECCASCADE_CMAKE_ARGS: architectures } });
   if (!builtWithCuda(dir)) throw new Error('nvcc is on the PATH, but CUDA was not compiled in');
   usePackage(dir);
 }

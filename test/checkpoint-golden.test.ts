@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { readCheckpoint } from '../lib/checkpoint.ts';
+import { goldenFolder, packWeights, unpackWeights } from './support/golden-files.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -18,29 +19,27 @@ interface Facts {
 
 const golden: [string, Facts][] = [
   [
-    'test/golden/relu-tied',
+    'relu-tied',
     { activation: 'relu', gated: false, scale: true, head: false, bias: false, layers: [2, 2] },
   ],
   [
-    'test/golden/gated-untied',
+    'gated-untied',
     { activation: 'gelu_tanh', gated: true, scale: false, head: true, bias: false, layers: [3, 2] },
   ],
   [
-    'test/golden/umt5',
+    'umt5',
     { activation: 'gelu_tanh', gated: true, scale: false, head: true, bias: true, layers: [2, 3] },
   ],
   [
-    'test/golden/odd-sizes',
+    'odd-sizes',
     { activation: 'gelu_tanh', gated: true, scale: false, head: true, bias: false, layers: [2, 2] },
   ],
 ];
 
 describe('golden checkpoints', () => {
   it.each(golden)('%s', async (name, facts) => {
-    const { folder, config, native, weights, warnings } = await readCheckpoint(
-      path.join(root, name),
-    );
-    expect(folder).toBe(path.join(root, name));
+    const { folder, config, native, weights, warnings } = await readCheckpoint(goldenFolder(name));
+    expect(folder).toBe(goldenFolder(name));
     expect(native).toMatchObject({
       activation: facts.activation,
       gated: facts.gated,
@@ -54,8 +53,14 @@ describe('golden checkpoints', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('are packed as they are unpacked', () => {
+    const bytes = Uint8Array.from({ length: 44 }, (_, i) => 7 * i);
+    expect(unpackWeights(packWeights(bytes))).toEqual(bytes);
+    expect(() => packWeights(bytes.subarray(1))).toThrow('43 bytes');
+  });
+
   it('reads the odd sizes', async () => {
-    const { native } = await readCheckpoint(path.join(root, 'test/golden/odd-sizes'));
+    const { native } = await readCheckpoint(goldenFolder('odd-sizes'));
     expect(native).toMatchObject({
       vocabSize: 301,
       dModel: 40,
@@ -82,7 +87,7 @@ describe('tensor table', () => {
   });
 
   it('gives byte ranges from the start of the file', async () => {
-    const { weights } = await readCheckpoint(path.join(root, 'test/golden/relu-tied'));
+    const { weights } = await readCheckpoint(goldenFolder('relu-tied'));
     const norm = weights.tensors.find((t) => t.name === 'encoder.final_layer_norm.weight');
     const bytes = readFileSync(weights.files[norm?.file ?? -1] ?? '').subarray(
       norm?.begin,

@@ -8,7 +8,8 @@ import { chain, createSession } from '../lib/index.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
 import { id as hubId, isolateHub, startHub } from './support/checkpoint-hub.ts';
 import { end, root, run, shellProgram, start } from './support/cli.ts';
-import { bundledFolder, captions, goldenFolder, loadBundled, prefix } from './support/models.ts';
+import { goldenFolder } from './support/golden-files.ts';
+import { bundledFolder, captions, loadBundled, prefix } from './support/models.ts';
 
 const captionsFile = path.join(root, 'examples', 'captions', 'test_2016.en');
 

@@ -28,8 +28,8 @@ interface References {
 }
 
 const folder = path.join(import.meta.dirname, 'vectors');
-const { references, systems } = readJson(path.join(folder, 'bleu.json')) as Vectors;
-const several = readJson(path.join(folder, 'bleu-references.json')) as References;
+const { references, systems } = readJson(path.join(folder, 'bleu.json.gz')) as Vectors;
+const several = readJson(path.join(folder, 'bleu-references.json.gz')) as References;
 /** What systems without hypotheses of their own make of a reference. */
 const made: Record<string, (reference: string, i: number) => string> = {
   identical: (reference) => reference,

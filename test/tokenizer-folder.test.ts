@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { goldenFolder } from './support/golden-files.ts';
 import { tokenizerJson } from './support/tokenizer-json.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -41,7 +42,7 @@ describe('a folder', () => {
     expect(await Tokenizer.load(folder({}))).toBeNull();
     const ids = { 'config.json': { model_type: 't5', vocab_size: 384 } };
     expect(await Tokenizer.load(folder(ids))).toBeNull();
-    expect(await Tokenizer.load(path.join(root, 'test/golden/umt5'))).toBeNull();
+    expect(await Tokenizer.load(goldenFolder('umt5'))).toBeNull();
     expect(await Tokenizer.load(folder({ 'vocab.json': { a: 0 } }))).toBeNull();
   });
 

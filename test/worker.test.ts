@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { goldenFolder } from './support/golden-files.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Milliseconds into a phase. */
@@ -37,6 +38,7 @@ function clean(stdout: string): Ended {
 
 // The fixtures run the compiled package: it must be this source's.
 beforeAll(async () => {
+  goldenFolder('relu-tied');
   await promisify(execFile)(process.execPath, ['scripts/build-ts.mjs'], { cwd: root });
 });
 

@@ -1,6 +1,7 @@
 /** What golden.json of a checkpoint holds, beside what a model computes. */
 import path from 'node:path';
-import { goldenFolder, readJson } from './models.ts';
+import { packedFolder } from './golden-files.ts';
+import { readJson } from './models.ts';
 
 interface Row {
   position: number;
@@ -22,7 +23,8 @@ interface Tensor {
 }
 
 export function goldenCases(name: string): GoldenCase[] {
-  return (readJson(path.join(goldenFolder(name), 'golden.json')) as { cases: GoldenCase[] }).cases;
+  const file = path.join(packedFolder(name), 'golden.json.gz');
+  return (readJson(file) as { cases: GoldenCase[] }).cases;
 }
 
 /** Each row of the reference with the same row of a tensor [batch, positions, width]. */

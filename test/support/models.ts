@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { T5Model, type Device, type LoadOptions } from '../../lib/index.ts';
+import { goldenFolder } from './golden-files.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -14,10 +16,6 @@ export const prefix = 'translate English to German: ';
 export const device = (process.env.SPECCASCADE_TEST_DEVICE ?? 'cpu') as Device;
 /** Whether a GPU that they compute on is the emulated one. */
 export const emulated = process.env.SPECCASCADE_REAL_DEVICE !== '1';
-
-export function goldenFolder(name: string): string {
-  return path.join(root, 'test', 'golden', name);
-}
 
 export function bundledFolder(name: string): string {
   return path.join(root, 'models', name);
@@ -32,8 +30,10 @@ export function loadBundled(name: string, options: LoadOptions = {}): Promise<T5
   return T5Model.load(bundledFolder(name), { device, dtype: 'f32', ...options });
 }
 
+/** Compressed where the file's name ends in .gz. */
 export function readJson(file: string): unknown {
-  return JSON.parse(readFileSync(file, 'utf8'));
+  const bytes = readFileSync(file);
+  return JSON.parse((file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8'));
 }
 
 /** Lines of the captions' test file, with the models' prefix. */

@@ -11,7 +11,7 @@ import { prometheusText } from '../prometheus.js';
 
 let session;
 before(async () => {
-  const folder = path.resolve(import.meta.dirname, '..', '..', '..', 'test', 'golden', 'relu-tied');
+  const folder = path.resolve(import.meta.dirname, '..', '..', '..', 'models', 'small');
   session = await createSession({ target: await T5Model.load(folder), maxNewTokens: 8 });
   await session.generate([5, 6, 1]);
 });
