@@ -44,6 +44,22 @@ void launch_skinny(const Product& product, void* stream) {
          parts_of(args.weight), row_groups);
 }
 
+template <int kColumns>
+void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
+  const GemmArgs& args = step.op.gemm;
+  const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
+  const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
+  const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
+  launch(waiting(tiles * row_groups, threads), stream, skinny_pair_kernel<Bf16, kColumns>, args,
+         other.op.gemm, left_inputs(step.reads, step.norm), row_groups);
+}
+
+bool is_plain(const FoldedOp& step) {
+  return step.op.kind == OpKind::kGemm && step.reads.rows != nullptr &&
+         step.leaves.rows == nullptr && step.op.gemm.epilogue == Epilogue::kStore &&
+         step.op.gemm.peaks == nullptr;
+}
+
 template <typename Type, bool kGated, bool kWide, int kInputs>
 struct Tiled {
   using Shape = TiledShape<Type, kGated, kWide>;
@@ -110,6 +126,16 @@ size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype) {
   const size_t squares = dtype == DType::kBF16 ? static_cast<size_t>(tiles_of(k)) : 0;
   return static_cast<size_t>(max_rows) *
          (static_cast<size_t>(held) * row + (1 + squares) * sizeof(float));
+}
+
+bool are_one_launch(const FoldedOp& step, const FoldedOp& other) {
+  return is_plain(step) && is_plain(other) && step.reads.rows == other.reads.rows &&
+         step.op.gemm.max_rows <= kSkinnyRows;
+}
+
+void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream) {
+  if (step.op.gemm.max_rows <= 8) return launch_skinny_pair<1>(step, other, stream);
+  launch_skinny_pair<4>(step, other, stream);
 }
 
 void gemm_cuda(const GemmArgs& args, void* stream) {

@@ -167,4 +167,28 @@ skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int parts, in
               shared<Memory>());
 }
 
+// Two products of the same inputs, which differ in their weights and places: blocks as for one with
+// the tiles of both.
+template <typename Type, int kColumns>
+SC_KERNEL(kSkinnyThreads, 2)
+skinny_pair_kernel(GemmArgs args, GemmArgs other, DeviceInputs inputs, int row_groups) {
+  using Memory = SkinnyShared<Type, false, kColumns>;
+  int tile = block_index() / row_groups;
+  const int tiles = tiles_of(args.weight.n);
+  if (tile >= tiles) {
+    tile -= tiles;
+    args.weight.data = other.weight.data;
+    args.weight.n = other.weight.n;
+    args.out = other.out;
+    args.ldo = other.ldo;
+    args.out_rows = other.out_rows;
+  }
+  prefetch_run<false>(args.weight, tile);
+  wait_for_previous();
+  const int row = block_index() % row_groups * Memory::kRows;
+  if (row >= *args.num_rows) return;
+  skinny_tile(args, PreparedRows{inputs, row, *args.num_rows}, LeftRows{}, tile, row, 1,
+              shared<Memory>());
+}
+
 }  // namespace speccascade

@@ -45,6 +45,11 @@ void gemm_cuda(const GemmArgs& args, void* stream);
 // type of weights. Without a norm or rows that are left where weights are of f32.
 void gemm_cuda(const FoldedOp& step, bool prepared, void* stream);
 
+// Two products that stand side by side, of the same rows that were left and of few of them, such as
+// queries with keys and values: in one launch.
+bool are_one_launch(const FoldedOp& step, const FoldedOp& other);
+void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream);
+
 // Bytes that a product needs for its inputs in the type that it multiplies in. For two parts of a
 // program's deepest product they hold the rows that its operations leave, too.
 size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype);

@@ -36,8 +36,8 @@ void queue_persistent(const PersistentPass& pass, DeviceStream* stream) {
 void run_cuda(const Program& program, void* stream) { run_cuda(fold_norms(program), stream); }
 
 void run_cuda(const std::vector<FoldedOp>& steps, void* stream) {
-  const FoldedOp* before = nullptr;
-  for (const FoldedOp& step : steps) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const FoldedOp& step = steps[i];
     const Op& op = step.op;
     switch (op.kind) {
       case OpKind::kEmbed:
@@ -47,7 +47,11 @@ void run_cuda(const std::vector<FoldedOp>& steps, void* stream) {
         rms_norm_cuda(op.rms_norm, stream);
         break;
       case OpKind::kGemm:
-        gemm_cuda(step, before != nullptr && same_inputs(*before, step), stream);
+        if (i + 1 < steps.size() && are_one_launch(step, steps[i + 1])) {
+          gemm_pair_cuda(step, steps[++i], stream);
+        } else {
+          gemm_cuda(step, i > 0 && same_inputs(steps[i - 1], step), stream);
+        }
         break;
       case OpKind::kEncoderAttention:
         encoder_attention_cuda(op.encoder_attention, step.leaves, stream);
@@ -62,7 +66,6 @@ void run_cuda(const std::vector<FoldedOp>& steps, void* stream) {
         cross_attention_cuda(op.cross_attention, step.leaves, stream);
         break;
     }
-    before = &step;
   }
 }
 
