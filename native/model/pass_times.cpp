@@ -124,16 +124,19 @@ class TimedDecoder {
   TimedDecoder(const Model& model, int most_rows, int cached, int source)
       : memory_(model),
         cross_(memory_, model.config, 1, 1, source),
-        self_(memory_, model.config, 1, cached + std::max(most_rows, cached)),
+        self_(memory_, model.config, 1, cached + most_rows),
         encoder_(model, memory_, source, 1, &cross_),
-        decoder_(model, memory_, passes_of(std::max(most_rows, cached)), self_, cross_),
-        ids_(made_up_ids(model.config, std::max({most_rows, cached, source}))),
+        decoder_(model, memory_, {1, most_rows, most_rows, most_rows}, self_, cross_),
+        ids_(made_up_ids(model.config, std::max(most_rows, source))),
         input_(ids_.begin(), ids_.begin() + source) {
     memory_.allocate();
     encode();
-    if (cached == 0) return;
-    run(cached);
-    self_.table().length[0] = cached_ = cached;
+    // As many at once as what is timed: kernels are chosen by the rows that a pass is planned for.
+    while (cached_ < cached) {
+      const int rows = std::min(most_rows, cached - cached_);
+      run(rows);
+      self_.table().length[0] = cached_ += rows;
+    }
   }
 
   void encode() { encoder_.run({&input_}, {0}); }
@@ -163,8 +166,6 @@ class TimedDecoder {
   }
 
  private:
-  static DecoderPass::Limits passes_of(int rows) { return {1, rows, rows, rows}; }
-
   PassMemory memory_;
   CrossCache cross_;
   SelfCache self_;
