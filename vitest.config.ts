@@ -1,14 +1,45 @@
-// Tests run one file at a time in a process each: the addon uses every core by itself, and a
-// native crash then fails its own file only.
-import { defineConfig } from 'vitest/config';
+// Every file of tests is a process of its own, so that a native crash fails that file only. Two run
+// side by side: most of them compute on one thread, or start programs. Those that look at the clock,
+// or at what a whole process grows by, come afterwards, one at a time.
+import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+const alone = ['lifetime', 'lowlevel-bench', 'session', 'tokenizer'].map(
+  (name) => `test/${name}.test.ts`,
+);
+const device = 'test/device/**'; // vitest.device.config.ts
+
+/** test/law.test.ts takes about as long as everything that can run beside it. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification): boolean => moduleId.endsWith('/law.test.ts');
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   test: {
     pool: 'forks',
-    maxWorkers: 1,
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/device/**'], // vitest.device.config.ts
+    globalSetup: 'test/support/compiled.ts',
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'side by side',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, device, ...alone],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -12,6 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { captionRecords, writeRecords } from '../test/support/batch.ts';
 import { run } from '../test/support/cli.ts';
+import { setup as compile } from '../test/support/compiled.ts';
 import { killOnce, randomNumbers } from '../test/support/kill.ts';
 import { table } from './bench/table.ts';
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     'output-name': { type: 'string', default: 'out.jsonl' },
   },
 });
+compile();
 const folder = await mkdtemp(path.join(tmpdir(), 'speccascade-kill-'));
 try {
   const records: unknown[] = captionRecords(Number(values.records));

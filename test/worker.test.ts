@@ -5,7 +5,6 @@
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { goldenFolder } from './support/golden-files.ts';
 
@@ -36,10 +35,9 @@ function clean(stdout: string): Ended {
   return { code: 0, signal: null, stdout, stderr: '' };
 }
 
-// The fixtures run the compiled package: it must be this source's.
-beforeAll(async () => {
+// Where the fixtures load it from.
+beforeAll(() => {
   goldenFolder('relu-tied');
-  await promisify(execFile)(process.execPath, ['scripts/build-ts.mjs'], { cwd: root });
 });
 
 describe('worker threads', () => {

@@ -13,7 +13,7 @@ let session;
 before(async () => {
   const folder = path.resolve(import.meta.dirname, '..', '..', '..', 'models', 'small');
   session = await createSession({ target: await T5Model.load(folder), maxNewTokens: 8 });
-  await session.generate([5, 6, 1]);
+  await session.generate('translate English to German: A dog runs.');
 });
 after(() => session.close());
 
