@@ -34,7 +34,8 @@ void draft_rows_cuda(const SequenceState& state, const SlotSampling& sampling,
                      void* stream);
 // All rounds of a step's drafts, after open_drafts_cuda, in one kernel that stays on the device:
 // rows, the drafter's pass, distributions, levels, until no draft is open or for so many rounds.
-// The bits are those of the kernels round by round.
+// Of passes in bf16 (PassTypes): for other types a block has not registers enough. The bits are
+// those of the kernels round by round.
 struct DraftLoop {
   SequenceState state;
   SlotSampling sampling;

@@ -36,14 +36,12 @@ SC_DEVICE void extend_slots(const DraftLoop& loop) {
   }
 }
 
-template <PassTypes kTypes>
-SC_KERNEL(kThreads, 1)
-draft_loop_kernel(DraftLoop loop) {
+SC_KERNEL(kThreads, 1) draft_loop_kernel(DraftLoop loop) {
   for (int round = 0; round < loop.rounds; ++round) {
     append_rows(loop);
     sync_grid(loop.pass.barrier);
     if (*loop.rows.num_rows == 0) return;
-    walk_pass<kThreads, kTypes>(loop.pass);
+    walk_pass<kThreads, PassTypes::kBf16>(loop.pass);
     distribute_rows(loop);
     sync_grid(loop.pass.barrier);
     extend_slots(loop);
@@ -59,13 +57,12 @@ int threads_for(int vocabulary) {
 }  // namespace
 
 void draft_loop_cuda(const DraftLoop& loop, void* stream) {
-  const bool bf16 = loop.pass.types == PassTypes::kBf16;
-  launch({loop.pass.blocks, threads_for(loop.drafts.vocabulary), true}, stream,
-         bf16 ? draft_loop_kernel<PassTypes::kBf16> : draft_loop_kernel<PassTypes::kAll>, loop);
+  launch({loop.pass.blocks, threads_for(loop.drafts.vocabulary), true}, stream, draft_loop_kernel,
+         loop);
 }
 
 bool draft_loop_fits_cuda(int vocabulary) {
-  return fits_multiprocessor(draft_loop_kernel<PassTypes::kAll>, threads_for(vocabulary));
+  return fits_multiprocessor(draft_loop_kernel, threads_for(vocabulary));
 }
 
 }  // namespace speccascade

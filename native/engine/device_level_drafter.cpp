@@ -54,7 +54,7 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
   const AdaptiveLength lengths = lengths_.over(state);
   const int drafting = queue_opening(stream, state, rounds);
   const PersistentPass* pass = loop_fits_ ? lane_.decoder.persistent(stream) : nullptr;
-  if (pass != nullptr) {
+  if (pass != nullptr && pass->types == PassTypes::kBf16) {
     return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
                             rows_.distribution(sampling), *pass, drafting},
                            queue);

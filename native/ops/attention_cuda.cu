@@ -8,7 +8,7 @@ namespace speccascade {
 namespace {
 
 template <int kEntries>
-SC_KERNEL(kAttentionThreads)
+SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 encoder_kernel(EncoderAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;
@@ -16,7 +16,7 @@ encoder_kernel(EncoderAttentionArgs args, LeftRows leaves) {
 }
 
 template <int kEntries>
-SC_KERNEL(kAttentionThreads)
+SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 self_kernel(SelfAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;
@@ -25,7 +25,7 @@ self_kernel(SelfAttentionArgs args, LeftRows leaves) {
 }
 
 template <int kEntries>
-SC_KERNEL(kAttentionThreads)
+SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
   const int row = block_index() / args.heads;

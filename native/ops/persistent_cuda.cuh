@@ -37,9 +37,11 @@ SC_DEVICE DeviceInputs inputs_of_piece(const PhaseOp& step) {
 }
 
 // A product's rows that were left, or prepared in the phase before. What their norm needs is read
-// behind the sums: it would take registers meanwhile.
+// behind the sums: it would take registers meanwhile, which are few in blocks of kThreads.
+template <int kThreads>
 struct PieceRows {
-  static constexpr int kStepsAhead = PreparedRows::kStepsAhead;
+  static constexpr int kStepsAhead =
+      kThreads > kPersistentThreads ? PreparedRows::kStepsAhead / 2 : PreparedRows::kStepsAhead;
 
   const PhaseOp& step;
   const char* rows;
@@ -55,7 +57,7 @@ struct PieceRows {
   }
 };
 
-template <typename Type, bool kGated>
+template <int kThreads, typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   using Memory = SkinnyShared<Type, kGated, 1>;
   static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
@@ -70,7 +72,8 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   };
   if (Type::kType == DType::kBF16 || step.prepared != 0) {
     const DeviceInputs inputs = inputs_of_piece(step);
-    return multiply(PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
+    return multiply(
+        PieceRows<kThreads>{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
   }
   if constexpr (Type::kType != DType::kBF16) {
     const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
@@ -79,11 +82,11 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   }
 }
 
-template <typename Type>
+template <int kThreads, typename Type>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   if (step.prepares != 0) return prepare_row<Type>(step.op.gemm, step.norm, piece);
-  if (step.op.gemm.weight.gated) return product_piece<Type, true>(step, piece);
-  product_piece<Type, false>(step, piece);
+  if (step.op.gemm.weight.gated) return product_piece<kThreads, Type, true>(step, piece);
+  product_piece<kThreads, Type, false>(step, piece);
 }
 
 // How many pieces an operation has this time.
@@ -117,11 +120,11 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
       return embed_row(op.embed, step.leaves, piece);
     case OpKind::kGemm:
       if (kTypes == PassTypes::kBf16 || op.gemm.weight.dtype == DType::kBF16) {
-        return product_piece<Bf16>(step, piece);
+        return product_piece<kThreads, Bf16>(step, piece);
       }
       if constexpr (kTypes == PassTypes::kAll) {
-        if (op.gemm.weight.dtype == DType::kF16) return product_piece<F16>(step, piece);
-        product_piece<Int8>(step, piece);
+        if (op.gemm.weight.dtype == DType::kF16) return product_piece<kThreads, F16>(step, piece);
+        product_piece<kThreads, Int8>(step, piece);
       }
       return;
     case OpKind::kResolveCacheRows: {
