@@ -9,17 +9,18 @@ def median(values):
     return sorted(values)[len(values) // 2]
 
 
-def decode(model, inputs, batch, limit, **options):
-    """Tokens per second of generate(), batches of inputs of similar length, padded; and the outputs
-    in the order of `inputs`, with their end tokens. `options`: of generate()."""
+def decode(model, inputs, batch, limit, width=None, **options):
+    """Tokens per second of generate(), batches of inputs of similar length, padded (to `width`, if
+    there is one); and the outputs in the order of `inputs`, with their end tokens. `options`: of
+    generate()."""
     order = sorted(range(len(inputs)), key=lambda at: len(inputs[at]))
     end = model.config.eos_token_id
     outputs = [[] for _ in inputs]
     begin = time.perf_counter()
     for first in range(0, len(order), batch):
         part = order[first : first + batch]
-        width = max(len(inputs[at]) for at in part)
-        pad = [width - len(inputs[at]) for at in part]
+        columns = width or max(len(inputs[at]) for at in part)
+        pad = [columns - len(inputs[at]) for at in part]
         ids = torch.tensor([inputs[at] + [0] * more for at, more in zip(part, pad)])
         mask = torch.tensor([[1] * len(inputs[at]) + [0] * more for at, more in zip(part, pad)])
         output = model.generate(

@@ -1,53 +1,26 @@
-"""transformers on a GPU: makes a random checkpoint of a published shape, or decodes with one.
+"""transformers on a GPU: decodes with a checkpoint in several ways, one after the other.
 
-  torch_gpu.py make --shape '{"d_model": 512, ...}' --out FOLDER
-  torch_gpu.py decode                      a request on standard input
+  torch_gpu.py < REQUEST
 
-A request: {"target": folder, "drafter": folder or null, "inputs": [[ids], ...], "batches": [1, 64],
-"max_new_tokens": n, "min_new_tokens": n, "repeats": n, "device": "cuda"}. Prints one JSON object:
-versions, and a list of runs, each the fastest of the caches that worked; what did not is in "notes".
-Needs torch and transformers; called by scripts/gpu-check.
+A request: {"target": folder, "drafter": folder or null, "inputs": [[ids], ...], "one_by_one": n,
+"batches": [1, 64], "max_new_tokens": n, "repeats": n, "device": "cuda"}; alone, the first
+`one_by_one` inputs are decoded. Prints a line of JSON for each thing as soon as it is known, since
+whoever asked may end it any time: versions; a note for a way that does not work; a run, its rate the
+median of the repeats. Needs torch and transformers; called by scripts/gpu-check.
 """
 
-import argparse
 import json
 import sys
 
 import torch
 import transformers
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import T5ForConditionalGeneration
 
 from torch_decode import decode, median
 
-# None: the cache that generate() takes by itself. A static one is compiled by generate() on GPUs.
-CACHES = (None, "static")
 
-
-def make(shape, folder):
-    """Random weights as T5 v1.1 lays them out, in bfloat16."""
-    config = T5Config(
-        **shape,
-        feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,
-        decoder_start_token_id=0,
-    )
-    torch.manual_seed(1)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = T5ForConditionalGeneration(config)
-    if model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr():
-        # Recent versions tie every T5; those that load the files do not.
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight))
-        model.config.tie_word_embeddings = False
-    model.save_pretrained(folder, max_shard_size="100GB")
-    # As published: newer versions write a file that says otherwise.
-    path = f"{folder}/config.json"
-    with open(path, encoding="utf-8") as file:
-        written = json.load(file)
-    written["tie_word_embeddings"] = False
-    written.pop("scale_decoder_outputs", None)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(written, file)
+def tell(**what):
+    print(json.dumps(what), flush=True)
 
 
 def load(folder, device):
@@ -55,62 +28,44 @@ def load(folder, device):
     return model.to(device).eval()
 
 
-def timed(model, request, batch, options):
-    """The median rate after a first run, which compiles and warms up, and the outputs."""
-    limits = {"min_new_tokens": request["min_new_tokens"]} if request["min_new_tokens"] else {}
-    rates = []
-    for turn in range(request["repeats"] + 1):
-        rate, outputs = decode(
-            model, request["inputs"], batch, request["max_new_tokens"], **limits, **options
-        )
-        if turn > 0:
+def measure(model, request, batch, how, options):
+    inputs = request["inputs"]
+    # generate() compiles for a static cache: one width, not one for each length.
+    width = max(map(len, inputs)) if how == "static cache" else None
+    if batch == 1:
+        inputs = inputs[: request["one_by_one"]]
+
+    def run(some):
+        return decode(model, some, batch, request["max_new_tokens"], width, **options)
+
+    try:
+        run(inputs[:batch])  # compiles and warms up
+        rates, outputs = [], []
+        for _ in range(request["repeats"]):
+            rate, outputs = run(inputs)
             rates.append(rate)
-    return median(rates), outputs
-
-
-def best_of(candidates, model, request, batch, notes):
-    """The fastest of several ways to decode; None where none works."""
-    best = None
-    for name, options in candidates:
-        try:
-            rate, outputs = timed(model, request, batch, options)
-        except Exception as error:  # a way that a version does not support must not cost the others
-            first = (str(error).splitlines() or [""])[0]
-            notes.append(f"batch {batch}, {name}: {type(error).__name__}: {first[:200]}")
-            continue
-        if best is None or rate > best["tokensPerSecond"]:
-            best = {"batch": batch, "how": name, "tokensPerSecond": rate, "outputs": outputs}
-    return best
-
-
-def run(request):
-    target = load(request["target"], request["device"])
-    notes, runs = [], []
-    for batch in request["batches"]:
-        candidates = [
-            (f"autoregressive, {cache or 'dynamic'} cache", {"cache_implementation": cache})
-            for cache in CACHES
-        ]
-        runs.append(best_of(candidates, target, request, batch, notes))
-    if request["drafter"]:
-        drafter = load(request["drafter"], request["device"])
-        runs.append(best_of([("assisted", {"assistant_model": drafter})], target, request, 1, notes))
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    return {"versions": versions, "runs": [one for one in runs if one], "notes": notes}
+    except Exception as error:  # a way that a version does not support must not cost the others
+        first = (str(error).splitlines() or [""])[0]
+        tell(note=f"batch {batch}, {how}: {type(error).__name__}: {first[:200]}")
+        return
+    tell(batch=batch, how=how, tokensPerSecond=median(rates), range=[min(rates), max(rates)],
+         outputs=outputs)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=("make", "decode"))
-    parser.add_argument("--shape")
-    parser.add_argument("--out")
-    options = parser.parse_args()
+    request = json.load(sys.stdin)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    tell(versions=f"torch {torch.__version__}, transformers {transformers.__version__}")
     with torch.inference_mode():
-        if options.command == "make":
-            make(json.loads(options.shape), options.out)
-        else:
-            print(json.dumps(run(json.load(sys.stdin))))
+        target = load(request["target"], request["device"])
+        for batch in request["batches"]:
+            measure(target, request, batch, "dynamic cache", {})
+        if request["drafter"]:
+            drafter = load(request["drafter"], request["device"])
+            measure(target, request, 1, "assisted", {"assistant_model": drafter})
+        for batch in request["batches"]:
+            measure(target, request, batch, "static cache", {"cache_implementation": "static"})
 
 
 main()

@@ -1,168 +1,155 @@
-"""Parts that decode with trained and with random checkpoints: beside transformers on the same GPU,
-and one method beside another."""
+"""Parts that decode with trained checkpoints: beside transformers on the same GPU, and one method
+beside another."""
 
+import importlib
 import json
-import random
-import subprocess
 import sys
 
 from .machine import ROOT
 from .outcome import Failed, Skipped
 from .plan import write_plan
+from .runner import objects
+from .widen import SHAPES, widen
 
 MODELS = ROOT / "models"
 TORCH_SIDE = ROOT / "scripts" / "bench" / "torch_gpu.py"
 PREFIX = "translate English to German: "
-
-# T5 v1.1 as published; larger ones take long to write as files.
-SHAPES = {
-    "base": {"d_model": 768, "d_ff": 2048, "num_heads": 12, "num_layers": 12},
-    "large": {"d_model": 1024, "d_ff": 2816, "num_heads": 16, "num_layers": 24},
-    "xl": {"d_model": 2048, "d_ff": 5120, "num_heads": 32, "num_layers": 24},
-}
-# Inputs that are decoded one by one; all are in batches of 64.
-ONE_BY_ONE = 8
-BATCHES = (1, 64)
+# Inputs that are decoded one by one; all 64 are in a batch.
+ONE_BY_ONE = 4
+MAX_NEW = 128
+CHAIN = ("--method", "chain", "--widths", "1,1,1,1")
 
 
 def require_modules(*names):
     """Skips a part whose modules this Python lacks, or whose torch sees no GPU."""
-    check = f"import {', '.join(names)}"
-    if "torch" in names:
-        check += "; assert torch.cuda.is_available(), 'torch sees no GPU'"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Skipped(f"{sys.executable}: {last}")
+    try:
+        modules = [importlib.import_module(name) for name in names]
+    except Exception as error:  # of a library that a module lacks, too
+        raise Skipped(f"{sys.executable}: {error}") from None
+    if not modules[0].cuda.is_available():
+        raise Skipped(f"{sys.executable}: torch sees no GPU")
 
 
-def checkpoint_folder(runner, name):
-    folder = runner.build_dir / "checkpoints" / name
-    folder.parent.mkdir(exist_ok=True)
-    return folder
+def checkpoint(runner, name):
+    return runner.build_dir / "checkpoints" / name
 
 
-def random_checkpoint(runner, name):
-    folder = checkpoint_folder(runner, name)
+def widened(runner, name):
+    """The bundled `large` in a published shape; or what was trained."""
+    folder = checkpoint(runner, name)
     if not (folder / "config.json").exists():
-        shape = {"vocab_size": 32128, "d_kv": 64, **SHAPES[name]}
-        runner.must(f"make-{name}", [sys.executable, str(TORCH_SIDE), "make", "--shape",
-                                     json.dumps(shape), "--out", str(folder)], 600)
+        widen(MODELS / "large", folder, name)
     return folder
-
-
-def random_inputs(count, length, vocabulary):
-    draw = random.Random(1)
-    return [[draw.randrange(5, vocabulary) for _ in range(length)] for _ in range(count)]
-
-
-def golden_inputs(name):
-    cases = json.loads((MODELS / name / "golden.json").read_text())["cases"]
-    return [case["inputIds"] for case in cases]
 
 
 def own(runner, name, folders, inputs, *options):
     plan = runner.build_dir / f"{name}.plan"
     write_plan(plan, folders, inputs)
-    return runner.bench(name, "gpu_decode", str(plan), *options)[-1]
+    return list(runner.bench(name, "gpu_decode", str(plan), "--max-new", str(MAX_NEW),
+                             "--outputs", "yes", *options))[-1]
 
 
-def theirs(runner, name, request):
-    log = runner.logs / f"{name}-torch.log"
-    done = subprocess.run([sys.executable, str(TORCH_SIDE), "decode"], input=json.dumps(request),
-                          capture_output=True, text=True, timeout=900, check=False)
-    log.write_text(done.stderr + done.stdout)
-    if done.returncode != 0:
-        raise Failed(f"torch_gpu.py: exit code {done.returncode}; {log}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def range_of(run):
+    """Of a result of gpu_decode: the slowest and the fastest repeat, tokens a second."""
+    return [round(run["tokens"] / run[key], 1) for key in ("mostSeconds", "leastSeconds")]
 
 
-def compare(runner, name, target, drafter, inputs, limits):
-    """Rows of one pair: every batch without a drafter; one by one with it."""
-    rows, versions, notes = [], "", []
-    for batch in BATCHES:
+def set_beside(rows, ours, runs):
+    """Puts into each row the fastest of their runs of its batch: with a drafter beside theirs with
+    one, where that runs."""
+    for row, outputs in zip(rows, ours):
+        plain = [run for run in runs if run["batch"] == row["batch"] and run["how"] != "assisted"]
+        assisted = [run for run in runs if run["how"] == "assisted"]
+        candidates = assisted if assisted and row["how"] != "autoregressive" else plain
+        if candidates:
+            other = max(candidates, key=lambda run: run["tokensPerSecond"])
+            row.update(
+                theirHow=other["how"], theirTokensPerSecond=other["tokensPerSecond"],
+                theirRange=other["range"],
+                ratio=round(row["tokensPerSecond"] / other["tokensPerSecond"], 2),
+                equal=sum(a == b for a, b in zip(outputs, other["outputs"])))
+
+
+def compare(runner, counts, end, name):
+    """Rows of one pair, until so much of the part's time is left: every batch without a drafter; one by
+    one with it."""
+    target = MODELS / "large" if name == "bundled" else widened(runner, name)
+    drafter = MODELS / ("small" if name == "bundled" else "base")
+    cases = json.loads((MODELS / "large" / "golden.json").read_text())["cases"]
+    inputs = [case["inputIds"] for case in cases]
+    rows, ours = [], []
+    for batch, how, folders, options in ((1, "autoregressive", [target], ()),
+                                         (1, "chain of 4", [target, drafter], CHAIN),
+                                         (64, "autoregressive", [target], ())):
         some = inputs[:ONE_BY_ONE] if batch == 1 else inputs
-        request = {"target": str(target), "drafter": str(drafter) if drafter and batch == 1 else None,
-                   "inputs": some, "batches": [batch], "repeats": 2, "device": "cuda", **limits}
-        answer = theirs(runner, f"{name}-{batch}", request)
-        versions, notes = answer["versions"], notes + answer["notes"]
-        options = ["--batch", str(batch), "--max-new", str(limits["max_new_tokens"]), "--outputs", "yes"]
-        if limits["min_new_tokens"]:
-            options += ["--min-new", str(limits["min_new_tokens"])]
-        how = {"autoregressive": own(runner, f"{name}-{batch}", [target], some, *options)}
-        if request["drafter"]:
-            how["chain of 4"] = own(runner, f"{name}-{batch}-chain", [target, drafter], some, *options,
-                                    "--method", "chain", "--widths", "1,1,1,1")
-        plain = next((run for run in answer["runs"] if run["how"] != "assisted"), None)
-        for own_how, ours in how.items():
-            # A drafter beside theirs with one, where that runs; else beside theirs without.
-            other = plain
-            if own_how != "autoregressive":
-                other = next((run for run in answer["runs"] if run["how"] == "assisted"), plain)
-            equal = sum(a == b for a, b in zip(ours["outputs"], other["outputs"])) if other else None
-            rows.append({
-                "pair": name, "batch": batch, "how": own_how,
-                "tokensPerSecond": ours["tokensPerSecond"], "acceptance": ours["acceptance"],
-                "theirHow": other["how"] if other else None,
-                "theirTokensPerSecond": other["tokensPerSecond"] if other else None,
-                "ratio": round(ours["tokensPerSecond"] / other["tokensPerSecond"], 2) if other else None,
-                "equal": equal, "inputs": len(some),
-            })
-    return rows, versions, notes
+        run = own(runner, f"{name}-{len(rows)}", folders, some, "--batch", str(batch), *options)
+        ours.append(run["outputs"])
+        rows.append({"pair": name, "batch": batch, "how": how, "inputs": len(some),
+                     "tokensPerSecond": run["tokensPerSecond"], "range": range_of(run),
+                     "acceptance": run["acceptance"]})
+        counts["rows"].append(rows[-1])
+    request = {"target": str(target), "drafter": str(drafter), "inputs": inputs, "batches": [1, 64],
+               "one_by_one": ONE_BY_ONE, "max_new_tokens": MAX_NEW, "repeats": 3, "device": "cuda"}
+    status, text = runner.run(f"{name}-torch", [sys.executable, str(TORCH_SIDE)],
+                              max(1, min(900, runner.left() - end)), request=json.dumps(request))
+    told = objects(text)
+    counts["versions"] = next((one["versions"] for one in told if "versions" in one), "no versions")
+    counts["notes"] += [f"{name}: {one['note']}" for one in told if "note" in one]
+    set_beside(rows, ours, [one for one in told if "how" in one])
+    if status != 0:
+        last = (text.strip().splitlines() or ["nothing"])[-1]
+        known = ", ".join(f"{one['how']} x {one['batch']}" for one in told if "how" in one)
+        counts["notes"].append(f"{name}: transformers did not come beyond: {known or last[:200]}")
 
 
-def transformers(runner):
+def transformers(runner, counts):
     """Tokens per second beside transformers' generate(), the same files, bfloat16, greedy."""
     require_modules("torch", "transformers", "safetensors")
-    pairs = [("bundled", MODELS / "large", MODELS / "small", golden_inputs("large"),
-              {"max_new_tokens": 128, "min_new_tokens": 0})]
-    trained_folder = checkpoint_folder(runner, "trained")
-    if (trained_folder / "config.json").exists():
-        pairs.append(("trained", trained_folder, MODELS / "base", golden_inputs("large"),
-                      {"max_new_tokens": 128, "min_new_tokens": 0}))
-    for name in runner.options.shape or SHAPES:
-        if name in SHAPES:
-            pairs.append((name, random_checkpoint(runner, name), None, random_inputs(64, 64, 32000),
-                          {"max_new_tokens": 64, "min_new_tokens": 64}))
-    rows, versions, notes = [], "", []
-    for pair in pairs:
-        more, versions, said = compare(runner, *pair)
-        rows += more
-        notes += [f"{pair[0]}: {note}" for note in said]
-    detail = ", ".join(f"{row['pair']} x {row['batch']} {row['how']}: {row['ratio']} x" for row in rows)
-    return detail, {"versions": versions, "rows": rows, "notes": notes}
+    counts.update(rows=[], notes=[], versions="")
+    names = [one for one in runner.options.shape or ("large",) if one in SHAPES] + ["bundled"]
+    if (checkpoint(runner, "trained") / "config.json").exists():
+        names.insert(0, "trained")
+    problems = []
+    for at, name in enumerate(names):
+        end = runner.left() * (1 - 1 / (len(names) - at))
+        try:
+            compare(runner, counts, end, name)
+        except Failed as reason:
+            problems.append(str(reason))
+    if problems:
+        raise Failed("\n".join(problems))
+    return ", ".join(f"{row['pair']} x {row['batch']} {row['how']}: {row.get('ratio', '?')} x"
+                     for row in counts["rows"])
 
 
 # Name, drafters, options of gpu_decode. A cascade's lengths are row by row: the target's stages, then
 # those of each drafter, Max-Gram last.
-CHAIN = ("--method", "chain", "--widths", "1,1,1,1")
 METHODS = (
     ("target alone", (), ()),
-    ("chain of 4, small", ("small",), CHAIN),
     ("chain of 4, base", ("base",), CHAIN),
-    ("tree 2 x 2 x 1, base", ("base",), ("--method", "tree", "--widths", "2,2,1")),
     ("csDraft, base, small, Max-Gram", ("base", "small"),
      ("--method", "cascade", "--copies", "yes", "--lengths", "4,2,1,0,2,1,0,0,1")),
+    ("chow 0.3, chain of 4, base", ("base",), (*CHAIN, "--rule", "chow", "--alpha", "0.3")),
+    ("tree 2 x 2 x 1, base", ("base",), ("--method", "tree", "--widths", "2,2,1")),
+    ("chain of 4, small", ("small",), CHAIN),
     *((f"{rule} {alpha}, chain of 4, base", ("base",), (*CHAIN, "--rule", rule, "--alpha", str(alpha)))
-      for rule, alpha in (("chow", 0.3), ("diff", 0.1), ("opt", 0.3), ("tokenV3", 0.3))),
+      for rule, alpha in (("tokenV3", 0.3), ("opt", 0.3), ("diff", 0.1))),
 )
-CAPTIONS = 200
+CAPTIONS = 100
 
 
 def train(runner):
-    folder = checkpoint_folder(runner, "trained")
-    if (folder / "config.json").exists():
-        return folder
-    captions = runner.options.captions
-    if not captions:
-        raise Skipped("no training captions: give --captions FOLDER, of train.en.gz and train.de.gz")
-    minutes = runner.options.minutes
-    runner.must("train", [
-        sys.executable, str(MODELS / "train.py"), "--data", captions, "--out", str(folder),
-        "--d-model", "1024", "--d-ff", "2816", "--heads", "16", "--enc", "24", "--dec", "24",
-        "--minutes", str(minutes), "--device", "cuda", "--tokens", "16384", "--lr", "3e-4",
-    ], int(60 * minutes + 300))
-    return folder
+    """Trains for at most half of the part's time."""
+    folder = checkpoint(runner, "trained")
+    minutes = min(runner.options.minutes, runner.left() / 120)
+    if not (folder / "config.json").exists():
+        runner.must("train", [
+            sys.executable, str(MODELS / "train.py"), "--data", runner.options.captions,
+            "--out", str(folder), "--d-model", "1024", "--d-ff", "2816", "--heads", "16", "--enc", "24",
+            "--dec", "24", "--minutes", f"{minutes:.2f}", "--device", "cuda", "--tokens", "16384",
+            "--lr", "3e-4",
+        ], int(60 * minutes + 300))
+    return folder, f"trained for {minutes:.1f} minutes by `models/train.py`"
 
 
 def bleu_of(texts, references):
@@ -173,25 +160,42 @@ def bleu_of(texts, references):
     return round(sacrebleu.corpus_bleu(texts, [references]).score, 2)
 
 
-def trained(runner):
-    """A larger target trained here for minutes, the bundled models drafting: speed and BLEU."""
-    require_modules("torch", "transformers", "sentencepiece")
+def trained(runner, counts):
+    """A larger target, the bundled models drafting: speed and BLEU."""
+    require_modules("torch", "safetensors", "sentencepiece")
     import sentencepiece
 
-    target = train(runner)
-    lines = {language: (ROOT / "examples" / "captions" / f"test_2016.{language}").read_text().splitlines()
-             for language in ("en", "de")}
+    if runner.options.captions:
+        target, counts["target"] = train(runner)
+    else:
+        shape = next((one for one in runner.options.shape or () if one in SHAPES), "large")
+        target = widened(runner, shape)
+        counts["target"] = f"{shape}, widened from the bundled `large` (`gpu_check/widen.py`)"
+    lines = {language: (ROOT / "examples" / "captions" / f"test_2016.{language}").read_text(
+        encoding="utf-8").splitlines()[:CAPTIONS] for language in ("en", "de")}
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(MODELS / "base" / "spiece.model"))
-    inputs = [pieces.encode(PREFIX + text) + [1] for text in lines["en"][:CAPTIONS]]
-    rows = []
+    inputs = [pieces.encode(PREFIX + text) + [1] for text in lines["en"]]
+    rows = counts["rows"] = []
+    counts["captions"] = CAPTIONS
+
+    def finish(run):
+        texts = [pieces.decode([id for id in output if 1 < id < 8000]) for output in run["outputs"]]
+        # The first is the target alone.
+        rate, alone = run["tokensPerSecond"], (rows or [run])[0]["tokensPerSecond"]
+        return {"tokensPerSecond": rate, "range": range_of(run), "speedup": round(rate / alone, 2),
+                "tokensPerCall": run["tokensPerCall"], "acceptance": run["acceptance"],
+                "deferral": run["deferral"], "bleu": bleu_of(texts, lines["de"])}
+
+    problems = []
     for number, (name, drafters, options) in enumerate(METHODS):
-        result = own(runner, f"trained-{number}", [target, *(MODELS / one for one in drafters)], inputs,
-                     "--batch", "1", "--max-new", "128", "--repeats", "1", "--outputs", "yes", *options)
-        texts = [pieces.decode([id for id in output if 1 < id < 8000]) for output in result["outputs"]]
-        rows.append({"method": name, "tokensPerSecond": result["tokensPerSecond"],
-                     "speedup": round(result["tokensPerSecond"] / (rows[0]["tokensPerSecond"] if rows
-                                                                   else result["tokensPerSecond"]), 2),
-                     "tokensPerCall": result["tokensPerCall"], "acceptance": result["acceptance"],
-                     "deferral": result["deferral"], "bleu": bleu_of(texts, lines["de"][:CAPTIONS])})
-    detail = ", ".join(f"{row['method']} {row['speedup']} x, BLEU {row['bleu']}" for row in rows)
-    return detail, {"minutes": runner.options.minutes, "captions": CAPTIONS, "rows": rows}
+        try:
+            run = own(runner, f"trained-{number}", [target, *(MODELS / one for one in drafters)], inputs,
+                      "--repeats", "2", *options)
+            rows.append({"method": name, **finish(run)})
+        except Failed as reason:
+            problems.append(str(reason))
+            if not rows:
+                break  # nothing to be faster than
+    if problems:
+        raise Failed("\n".join(problems))
+    return ", ".join(f"{row['method']} {row['speedup']} x, BLEU {row['bleu']}" for row in rows)

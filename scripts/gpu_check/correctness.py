@@ -4,8 +4,9 @@ import json
 import re
 import shutil
 
+from .build import list_tests
 from .machine import ROOT, find_toolkit, output_of
-from .outcome import Failed, Skipped
+from .outcome import Failed, Skipped, Stopped
 
 # Small enough for a tool that runs kernels some hundred times slower; together they start every
 # kernel of ops and decode.
@@ -24,65 +25,86 @@ SANITIZED = {
 }
 
 
-def build(runner):
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    architecture = runner.machine["gpu"]["computeCapability"].replace(".", "")
-    if architecture == "90":
-        architecture = "90a"
-    runner.must("configure", [
-        "cmake", "-S", str(ROOT), "-B", str(runner.build_dir), *generator,
-        "-DCMAKE_BUILD_TYPE=Release", "-DSPECCASCADE_CUDA=ON", "-DSPECCASCADE_TESTS=ON",
-        "-DSPECCASCADE_DEVICE_TESTS=ON", "-DSPECCASCADE_BENCH=ON", f"-DCMAKE_CUDA_COMPILER={runner.machine['nvcc']}",
-        f"-DCMAKE_CUDA_ARCHITECTURES={architecture}-real",
-    ], 300)
-    jobs = str(runner.options.jobs)
-    runner.must("build", ["cmake", "--build", str(runner.build_dir), "-j", jobs], 3000)
-    return f"sm_{architecture}", {}
+def judge(runner, counts, commands, timeout, verdict):
+    """Runs programs side by side; verdict(status, text) says what became of one, and a remark. A
+    failure is raised when all have run."""
+    late, remarks = [], []
+    for name, status, text in runner.side_by_side(commands, timeout):
+        if status is None:
+            late.append(name)
+            continue
+        state, remark = verdict(status, text)
+        counts[state] += 1
+        if remark:
+            remarks.append(f"{name} {state}{remark}")
+    if late:
+        remarks.append(f"no time for {', '.join(sorted(late))}")
+    text = "; ".join(sorted(remarks))
+    if counts["failed"]:
+        raise Failed(text)
+    if late:
+        raise Stopped(text)
+    return text
 
 
-def conformance(runner):
-    return runner.ctest("conformance", ["-R", "^cuda_"])
+def test_verdict(status, text):
+    if status == 0:
+        return "passed", ""
+    end = "\n".join(text.splitlines()[-15:])[-1500:]
+    return ("skipped" if status == 77 else "failed"), f": {status}\n{end}\n"
 
 
-def fragments(runner):
-    return runner.ctest("fragments", ["-R", "^cuda_intrinsics_test$"])
+def run_tests(runner, counts, tests):
+    counts.update(passed=0, failed=0, skipped=0)
+    notes = [f"{name} skipped: {reason}" for name, reason in tests.items() if reason]
+    counts["skipped"] = len(notes)
+    commands = {name: [str(runner.build_dir / name)] for name, reason in tests.items() if not reason}
+    text = judge(runner, counts, commands, runner.program_seconds(), test_verdict)
+    if counts["passed"] == 0:
+        raise Failed(f"no test passed: {text}")
+    return "; ".join([*notes, text] if text else notes)
 
 
-def sanitize(runner, tool, extra=()):
+def conformance(runner, counts):
+    return run_tests(runner, counts, list_tests(runner.build_dir))
+
+
+def fragments(runner, counts):
+    name = "cuda_intrinsics_test"
+    return run_tests(runner, counts, {name: list_tests(runner.build_dir).get(name)})
+
+
+def sanitize(runner, counts, tool):
     sanitizer = find_toolkit("compute-sanitizer")
     if sanitizer is None:
         raise Skipped("compute-sanitizer is neither on the PATH nor in the toolkit")
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    problems = []
-    for program, case in SANITIZED.items():
-        binary = runner.build_dir / program
-        if not binary.exists():
-            problems.append(f"{program} is not built")
-            continue
-        status, text = runner.run(f"{tool}-{program}", [
-            sanitizer, "--tool", tool, "--error-exitcode", "99", *extra, str(binary),
-            *([case] if case else []),
-        ], 600)
+    built = {name: case for name, case in SANITIZED.items() if (runner.build_dir / name).exists()}
+    if not built:
+        raise Skipped(f"{runner.build_dir} holds no tests")
+    counts.update(passed=0, failed=0, skipped=len(SANITIZED) - len(built))
+
+    def verdict(status, text):
         # Without a summary the tool did not watch: a driver or a container that forbids it.
         summary = re.findall(r"=========.*SUMMARY.*", text)
         if not summary:
             reason = next((line for line in text.splitlines() if "=====" in line and
                            "COMPUTE-SANITIZER" not in line), f"exit code {status}")
             raise Skipped(f"{sanitizer} does not work here: {reason.strip('= ')}")
-        counts["passed" if status == 0 else "failed"] += 1
-        if status != 0:
-            problems.append(f"{program}: exit code {status}, {summary[-1].strip('= ')}")
-    if problems:
-        raise Failed("\n".join(problems))
-    return "", counts
+        return ("failed" if status else "passed"), f": {summary[-1].strip('= ')}" if status else ""
+
+    commands = {
+        f"{tool}-{program}": [sanitizer, "--tool", tool, "--error-exitcode", "99",
+                              str(runner.build_dir / program), *([case] if case else [])]
+        for program, case in built.items()}
+    return judge(runner, counts, commands, 600, verdict)
 
 
-def memcheck(runner):
-    return sanitize(runner, "memcheck")
+def memcheck(runner, counts):
+    return sanitize(runner, counts, "memcheck")
 
 
-def racecheck(runner):
-    return sanitize(runner, "racecheck")
+def racecheck(runner, counts):
+    return sanitize(runner, counts, "racecheck")
 
 
 def find_node(runner, package):
@@ -102,16 +124,17 @@ def find_node(runner, package):
     return node, version, folder
 
 
-def node(runner):
+def node(runner, counts):
     node, version, tsx = find_node(runner, "tsx")
     runner.must("vectors", [
         node, str(tsx / "dist" / "cli.mjs"), "scripts/vectors.ts",
         "test/vectors/rules.json", "--device", "cuda",
     ], 600)
-    return f"Node {version}: vectors on cuda", {"passed": 1, "failed": 0, "skipped": 0}
+    counts.update(passed=1, failed=0, skipped=0)
+    return f"Node {version}: vectors on cuda"
 
 
-def sessions(runner):
+def sessions(runner, counts):
     """The tests of models and sessions that npm test runs over the emulated device."""
     node, version, vitest = find_node(runner, "vitest")
     report = runner.logs / "sessions.json"
@@ -121,10 +144,11 @@ def sessions(runner):
         "--reporter=default", "--reporter=json", f"--outputFile={report}",
     ], 600, {"SPECCASCADE_REAL_DEVICE": "1"})
     if not report.exists():
+        runner.check("sessions", status, text)
         raise Failed(f"vitest: exit code {status}\n{text[-2000:]}")
     result = json.loads(report.read_text())
-    counts = {"passed": result["numPassedTests"], "failed": result["numFailedTests"],
-              "skipped": result["numPendingTests"]}
+    counts.update(passed=result["numPassedTests"], failed=result["numFailedTests"],
+                  skipped=result["numPendingTests"])
     if status != 0 or counts["passed"] == 0:
         raise Failed(f"vitest: exit code {status}, {counts}\n{text[-4000:]}")
-    return f"Node {version}: sessions on cuda", counts
+    return f"Node {version}: sessions on cuda"

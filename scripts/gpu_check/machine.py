@@ -32,9 +32,10 @@ def find_toolkit(program):
     if nvcc:
         homes.append(pathlib.Path(nvcc).resolve().parent.parent)
     for home in filter(None, homes):
-        candidate = pathlib.Path(home) / "bin" / program
-        if os.access(candidate, os.X_OK):
-            return str(candidate)
+        for folder in ("bin", program):
+            candidate = pathlib.Path(home) / folder / program
+            if os.access(candidate, os.X_OK):
+                return str(candidate)
     return None
 
 
@@ -47,35 +48,45 @@ def read_gpu():
     return {"name": name, "driver": driver, "computeCapability": capability, "memory": memory}
 
 
-def describe_machine():
-    """What is measured on; throws Missing with everything that is not there."""
-    missing = []
-    nvcc, cmake, gpu = find_toolkit("nvcc"), shutil.which("cmake"), read_gpu()
+def missing_of_gpu(gpu):
     if gpu is None:
-        missing.append("a GPU: nvidia-smi is not there or lists none")
-    elif not re.fullmatch(r"\d+\.\d+", gpu["computeCapability"]):
-        missing.append(
-            f"a driver that tells the compute capability: it says {gpu['computeCapability']}"
-        )
-    elif float(gpu["computeCapability"]) < 8.0:
-        missing.append(
-            f"compute capability 8.0: {gpu['name']} has {gpu['computeCapability']}"
-        )
+        return ["a GPU: nvidia-smi is not there or lists none"]
+    if not re.fullmatch(r"\d+\.\d+", gpu["computeCapability"]):
+        return [f"a driver that tells the compute capability: it says {gpu['computeCapability']}"]
+    if float(gpu["computeCapability"]) < 8.0:
+        return [f"compute capability 8.0: {gpu['name']} has {gpu['computeCapability']}"]
+    return []
+
+
+def missing_of_compilers(nvcc):
+    missing = []
     if nvcc is None:
         missing.append("a CUDA toolkit: nvcc is neither on the PATH nor under CUDA_HOME")
-    if cmake is None:
+    if shutil.which("cmake") is None:
         missing.append("CMake: cmake is not on the PATH")
     if shutil.which(os.environ.get("CXX", "c++")) is None:
         missing.append(f"a C++ compiler: {os.environ.get('CXX', 'c++')} is not on the PATH")
+    return missing
+
+
+def describe_machine(options):
+    """What is measured on; throws Missing with everything that is not there."""
+    nvcc, gpu = find_toolkit("nvcc"), read_gpu()
+    missing = [] if options.pack else missing_of_gpu(gpu)
+    if not options.prebuilt:
+        missing += missing_of_compilers(nvcc)
     if missing:
         raise Missing("\n".join(f"  missing: {one}" for one in missing))
-    release = re.search(r"release ([\d.]+)", output_of([nvcc, "--version"]) or "")
+    release = re.search(r"release ([\d.]+)", output_of([nvcc, "--version"]) or "") if nvcc else None
+    architecture = gpu["computeCapability"].replace(".", "") if gpu else "90"
     return {
         "gpu": gpu,
+        "architecture": options.architecture or {"90": "90a"}.get(architecture, architecture),
         "toolkit": release.group(1) if release else "unknown",
         "nvcc": nvcc,
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "commit": output_of(["git", "-C", str(ROOT), "rev-parse", "HEAD"]) or "unknown",
+        "commit": output_of(["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12",
+                             "--exclude=*"]) or "unknown",
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
     }

@@ -1,13 +1,19 @@
-"""Runs programs with their output in logs."""
+"""Runs programs with their output in logs, for as long as their part may take."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
+import signal
 import subprocess
-import xml.etree.ElementTree
+import time
 
 from .machine import ROOT
-from .outcome import Failed, Skipped
+from .outcome import Failed, Skipped, Stopped
+
+# Programs whose speed does not matter. Each test page-locks a GiB.
+AT_ONCE = 4
+UNLIMITED = 86400
 
 
 class Runner:
@@ -17,58 +23,86 @@ class Runner:
         self.build_dir = pathlib.Path(options.build).resolve()
         self.logs = self.build_dir / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.give(UNLIMITED)
 
-    def run(self, name, command, timeout, env=None):
-        """Runs a command with its output in a log, the end of which a failure shows."""
+    def give(self, seconds):
+        """The time of the part that runs next."""
+        self.share = seconds
+        self.deadline = time.monotonic() + seconds
+
+    def left(self):
+        return self.deadline - time.monotonic()
+
+    def run(self, name, command, timeout, env=None, request=None):
+        """Runs a command with its output in a log. Returns its exit code, or a reason why there is none
+        (None: the part's time is over), and what it printed."""
+        left = self.left()
+        if left < 1:
+            return None, ""
         log = self.logs / f"{name}.log"
         with log.open("w") as out:
             try:
-                done = subprocess.run(
-                    command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=timeout,
-                    check=False, env={**os.environ, **(env or {})},
+                # A session of its own: what it has started ends with it, rather than hold the GPU.
+                process = subprocess.Popen(
+                    command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                    stdin=subprocess.DEVNULL if request is None else subprocess.PIPE, text=True,
+                    env={**os.environ, **(env or {})},
                 )
-                status = done.returncode
+            except OSError as error:
+                return str(error), ""
+            try:
+                process.communicate(request, timeout=min(timeout, left))
+                status = process.returncode
             except subprocess.TimeoutExpired:
-                status = f"none within {timeout} s"
-        text = log.read_text(errors="replace")
-        return status, text
+                os.killpg(process.pid, signal.SIGKILL)
+                status = None if left <= timeout else f"none within {timeout:.0f} s"
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    status = "none, and it cannot be ended"
+        return status, log.read_text(errors="replace")
+
+    def check(self, name, status, text):
+        """Raises what a status that is not 0 means; a failure shows the log's end."""
+        if status is None:
+            raise Stopped(f"before the end of {name}")
+        if status != 0:
+            end = "\n".join(text.splitlines()[-25:])[-3000:]
+            raise Failed(f"{name}: exit code {status}; {self.logs / (name + '.log')}\n{end}")
 
     def must(self, name, command, timeout, env=None):
         status, text = self.run(name, command, timeout, env)
-        if status != 0:
-            end = "\n".join(text.splitlines()[-25:])
-            raise Failed(f"{command[0]}: exit code {status}; {self.logs / (name + '.log')}\n{end}")
-        return text
+        self.check(name, status, text)
 
-    def ctest(self, name, selection):
-        if not (self.build_dir / "CTestTestfile.cmake").exists():
-            raise Skipped(f"{self.build_dir} holds no build")
-        report = self.logs / f"{name}.xml"
-        report.unlink(missing_ok=True)
-        status, text = self.run(name, [
-            "ctest", "--test-dir", str(self.build_dir), "--output-on-failure",
-            "--no-tests=error", "--output-junit", str(report), *selection,
-        ], 3000)
-        if not report.exists():
-            raise Failed(f"ctest: exit code {status}\n{text[-2000:]}")
-        counts = {"passed": 0, "failed": 0, "skipped": 0}
-        states = {"run": "passed", "fail": "failed", "notrun": "skipped", "disabled": "skipped"}
-        notes = []
-        for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
-            state = states.get(case.get("status"), "failed")
-            counts[state] += 1
-            if state != "passed":
-                notes.append(f"{case.get('name')} {state}")
-        if status != 0 or counts["failed"]:
-            raise Failed(f"exit code {status}; {'; '.join(notes)}\n{text[-4000:]}")
-        if counts["passed"] == 0:
-            raise Failed(f"no test passed: {'; '.join(notes)}")
-        return "; ".join(notes), counts
+    def side_by_side(self, commands, timeout):
+        """Runs commands, a few at a time; yields name, status and text of each as it ends."""
+        pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+        try:
+            runs = {pool.submit(self.run, name, command, timeout): name
+                    for name, command in commands.items()}
+            for run in concurrent.futures.as_completed(runs):
+                yield runs[run], *run.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def program_seconds(self):
+        """The most that one of a part's programs takes: one that hangs must not cost the others."""
+        return min(300, max(15, self.share / 3))
 
     def bench(self, log, program, *arguments):
-        """What a native bench prints: a list of JSON objects, one a line."""
+        """What a native bench prints: JSON objects, one a line; those before a failure too."""
         binary = self.build_dir / program
         if not binary.exists():
             raise Skipped(f"{binary} is not built")
-        text = self.must(log, [str(binary), *arguments], 300)
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        status, text = self.run(log, [str(binary), *arguments], self.program_seconds())
+        yield from objects(text)
+        self.check(log, status, text)
+
+
+def objects(text):
+    """The whole lines of JSON objects in a program's output."""
+    lines = [line for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:  # as where a number is not finite
+        raise Failed(f"{error}: {lines}") from None

@@ -3,63 +3,104 @@
 import importlib.util
 import pathlib
 
-
-def ceilings(runner):
-    numbers = runner.bench("ceilings", "cuda_ceilings")[-1]
-    return ", ".join(f"{name} {value}" for name, value in numbers.items()), numbers
+from .outcome import Failed, Stopped
 
 
-def passes(runner):
+def measure_ceilings(runner, numbers):
+    """Fills in what the GPU itself gives, line by line."""
+    for line in runner.bench("ceilings", "cuda_ceilings"):
+        numbers.update(line)
+
+
+def ceilings(runner, counts):
+    measure_ceilings(runner, counts)
+    return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def ceilings_beside(runner, counts):
+    """Measured with a part's rows: a ceiling of another hour says little. Of what fails, only the
+    bandwidth is needed."""
+    limits = counts["ceilings"] = {}
+    try:
+        measure_ceilings(runner, limits)
+    except Failed:
+        if "copyGBps" not in limits:
+            raise
+    return limits
+
+
+def take_rows(runner, counts, runs, finish):
+    """The rows of several runs of a bench (a log's name, the program, its arguments), each put beside
+    its ceilings. A run that fails does not cost the others; with no time left the first end."""
+    rows = counts["rows"] = []
+    problems = []
+    for run in runs:
+        try:
+            for row in runner.bench(*run):
+                finish(row)
+                rows.append(row)
+        except Failed as reason:
+            problems.append(str(reason))
+        except Stopped as reason:
+            if not problems:
+                raise
+            problems.append(f"stopped {reason}")
+            break
+    if problems:
+        raise Failed("\n".join(problems))
+    return rows
+
+
+def passes(runner, counts):
     """Decoder steps at batch 1: the share of the measured copy bandwidth that they reach."""
-    shapes = runner.options.shape or ["small", "base", "large", "xl", "xxl"]
-    rows = []
-    ways = (("bf16", "kernels", "yes"), ("bf16", "kernels", "no"), ("bf16", "persistent", "yes"),
-            ("int8", "by-shape", "yes"))
-    for dtype, executor, overlap in ways:
-        for shape in shapes:
-            rows += runner.bench(f"passes-{shape}-{dtype}-{executor}-{overlap}", "gpu_passes", shape,
-                                 "--dtype", dtype, "--executor", executor, "--overlap", overlap)
-    # Beside each other in time: a ceiling of another hour says little.
-    _, limits = ceilings(runner)
-    for row in rows:
+    limits = ceilings_beside(runner, counts)
+
+    def finish(row):
         one, eight = row["passes"]
         least = one["bytes"] / limits["copyGBps"] / 1e6
         row["shareOfCopyBandwidth"] = round(least / one["medianMs"], 3)
         row["eightOverOne"] = round(eight["medianMs"] / one["medianMs"], 3)
-    detail = ", ".join(
+
+    ways = (("bf16", "kernels", "yes"), ("bf16", "persistent", "yes"), ("bf16", "kernels", "no"),
+            ("int8", "by-shape", "yes"))
+    rows = take_rows(runner, counts, [
+        (f"passes-{shape}-{dtype}-{executor}-{overlap}", "gpu_passes", shape,
+         "--dtype", dtype, "--executor", executor, "--overlap", overlap)
+        for dtype, executor, overlap in ways
+        for shape in runner.options.shape or ["xl", "small", "large", "xxl", "base"]], finish)
+    return ", ".join(
         f"{row['shape']} {row['dtype']} {row['executor']} {row['shareOfCopyBandwidth']:.0%}"
         for row in rows)
-    return detail, {"ceilings": limits, "steps": rows}
 
 
-def verification(runner):
+def verification(runner, counts):
     """Fused verification, beside reading its inputs at the measured copy bandwidth."""
-    rows = runner.bench("verification", "gpu_verify")
-    _, limits = ceilings(runner)
-    for row in rows:
+    limits = ceilings_beside(runner, counts)
+
+    def finish(row):
         row["overRead"] = round(row["medianUs"] / (row["bytes"] / limits["copyGBps"] / 1e3), 2)
-    detail = ", ".join(f"{row['case']} {row['medianUs']:.1f} us" for row in rows)
-    return detail, {"ceilings": limits, "cases": rows}
+
+    rows = take_rows(runner, counts, [("verification", "gpu_verify")], finish)
+    return ", ".join(f"{row['case']} {row['medianUs']:.1f} us" for row in rows)
 
 
-def speculation(runner):
+def speculation(runner, counts):
     """Decoding from end to end, and what a drafted token costs."""
-    targets = runner.options.shape or ["large", "xl", "xxl"]
-    rows = []
-    for target in targets:
-        for executor in ("kernels", "by-shape"):
-            rows += runner.bench(f"speculation-{target}-{executor}", "gpu_speculation", target,
-                               "small", "--executor", executor)
-    _, limits = ceilings(runner)
-    for row in rows:
+    limits = ceilings_beside(runner, counts)
+
+    def finish(row):
         row["shareOfPrediction"] = round(row["speedup"] / row["predicted"], 3)
-        if row["phases"] > 0:
+        if row["phases"] > 0 and "gridBarrierMicroseconds" in limits:
             # Rows, distributions and levels of a round meet at barriers of their own.
             least = (row["draftedBytes"] / limits["copyGBps"] / 1e6
                      + (row["phases"] + 3) * limits["gridBarrierMicroseconds"] / 1e3)
             row["draftedOverLeast"] = round(row["draftedTokenMs"] / least, 2)
-    detail = ", ".join(f"{row['target']} {row['executor']} {row['speedup']:.2f} x" for row in rows)
-    return detail, {"ceilings": limits, "runs": rows}
+
+    rows = take_rows(runner, counts, [
+        (f"speculation-{target}-{executor}", "gpu_speculation", target, "small", "--executor", executor)
+        for executor in ("by-shape", "kernels")
+        for target in runner.options.shape or ["xl", "large", "xxl"]], finish)
+    return ", ".join(f"{row['target']} {row['executor']} {row['speedup']:.2f} x" for row in rows)
 
 
 def find_cublaslt():
@@ -72,17 +113,17 @@ def find_cublaslt():
     return []
 
 
-def encoder(runner):
+def encoder(runner, counts):
     """The encoder's products beside cuBLASLt's."""
-    shapes = runner.options.shape or ["large", "xl", "xxl"]
-    rows = []
-    for shape in shapes:
-        rows += runner.bench(f"encoder-{shape}", "gpu_encoder", shape, *find_cublaslt())
-    for row in rows:
+    def finish(row):
         row["teraflops"] = round(row["flops"] / row["ms"] / 1e9, 1)
         if row["cublasLtMs"] is not None:
             row["shareOfCublasLt"] = round(row["cublasLtMs"] / row["ms"], 3)
+
+    rows = take_rows(runner, counts, [
+        (f"encoder-{shape}", "gpu_encoder", shape, *find_cublaslt())
+        for shape in runner.options.shape or ["large", "xl", "xxl"]], finish)
     detail = ", ".join(
         f"{row['shape']} {row['teraflops']} TFLOP/s, {row.get('shareOfCublasLt', 'no share')}"
         for row in rows)
-    return f"{detail}; {rows[0]['note']}", {"shapes": rows}
+    return f"{detail}; {rows[0]['note']}"
