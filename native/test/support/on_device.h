@@ -8,8 +8,8 @@ namespace speccascade::test {
 
 // Returns what body() returns. It runs on a thread whose stack, like everything from malloc, is
 // page-locked memory that the GPU reads and writes at the host's addresses; a kernel has ended when
-// its launch returns, unless SPECCASCADE_STREAMS_ALONE is set (CMakeLists.txt). Returns kSkipped,
-// with the reason printed, where there is no GPU, and 1 where memory cannot be had so.
+// its launch returns, but in programs that wait for streams. Returns kSkipped, with the reason
+// printed, where there is no GPU, and 1 where memory cannot be had so.
 int run_on_device(const std::function<int()>& body);
 
 }  // namespace speccascade::test
