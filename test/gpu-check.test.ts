@@ -90,6 +90,27 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(readFileSync(path.join(results, table ?? ''), 'utf8')).toContain('| build | failed |');
   });
 
+  it('stops a part at the end of its time, and keeps what it measured', () => {
+    const folder = programs({
+      'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
+      nvcc: 'exit 0',
+      cmake: 'exit 0',
+      'c++': 'exit 0',
+    });
+    const build = path.join(folder, 'build');
+    mkdirSync(build);
+    const endless = '#!/bin/sh\necho \'{"copyGBps": 4000}\'\nexec /bin/sleep 600\n';
+    writeFileSync(path.join(build, 'cuda_ceilings'), endless, { mode: 0o755 });
+    const { status, results } = gpuCheck(folder, '--only', 'ceilings', '--seconds', '2');
+    const json = readdirSync(results).find((name) => name.endsWith('.json')) ?? '';
+    const { parts } = JSON.parse(readFileSync(path.join(results, json), 'utf8')) as {
+      parts: { state: string; results: unknown }[];
+    };
+    expect(parts[0]?.state).toBe('stopped');
+    expect(JSON.stringify(parts[0]?.results)).toContain('4000');
+    expect(status).toBe(0);
+  });
+
   it('puts what benches measured beside ceilings and what is asked', () => {
     const folder = programs({
       'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
@@ -128,7 +149,7 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(stdout).toContain('encoder: ok');
     // No torch, or one that sees no GPU.
     for (const part of ['trained', 'transformers']) {
-      expect(stdout).toMatch(new RegExp(`${part}: skipped .*(No module named|sees no GPU)`));
+      expect(stdout).toMatch(new RegExp(`${part}: skipped .*(No module named|sees no GPU|is not built)`));
     }
     expect(status).toBe(0);
     const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
