@@ -304,4 +304,7 @@ SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, int row, int h) {
   attend<kEntries, kThreads>(head, SourceKeys{first, 0});
 }
 
+// encoder_attention_cuda.cu
+void encoder_matrix_attention_cuda(const EncoderAttentionArgs& args, void* stream);
+
 }  // namespace speccascade
