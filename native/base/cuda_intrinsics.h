@@ -25,6 +25,9 @@
 //   commit_copies() wait_copies<N>()   closes a group; all but the last N groups have landed
 //   mma_bf16 mma_f16 (m16n8k16) mma_int8 (m16n8k32)   sums += A B, over a whole warp
 //   load_matrices(row, out)      ldmatrix.x4: lane l gives row l % 8 of matrix l / 8
+//   load_transposed(row, out)    the same, each matrix transposed
+//   bf16_pair(first, second)     rounded, the first in the lower half
+//   exp2_flushed(x)              2^x to 2^-22 of it; below 2^-126 zero
 // clang-format on
 //
 // Included by .cu and .cuh files alone.

@@ -182,6 +182,6 @@ struct MmaOffer {
 void mma(Element element, const MmaOffer& offer);
 
 // Four 8 x 8 matrices of 2-byte elements; lane l gives row l % 8 of matrix l / 8.
-void load_matrices(const void* row, uint32_t* out);
+void load_matrices(const void* row, uint32_t* out, bool transposed);
 
 }  // namespace speccascade::emulation

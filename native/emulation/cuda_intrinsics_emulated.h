@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/cuda_intrinsics.h"
+#include "base/dtype.h"
 #include "emulation/cuda_emulation.h"
 
 #define SC_DEVICE inline
@@ -180,7 +181,16 @@ SC_DEVICE void mma_int8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32
   emulation::mma(emulation::Element::kInt8, {nullptr, sums, a, b});
 }
 SC_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
-  emulation::load_matrices(row, out);
+  emulation::load_matrices(row, out, false);
 }
+SC_DEVICE void load_transposed(const void* row, uint32_t (&out)[4]) {
+  emulation::load_matrices(row, out, true);
+}
+
+SC_DEVICE uint32_t bf16_pair(float first, float second) {
+  return float_to_bf16(first) | static_cast<uint32_t>(float_to_bf16(second)) << 16;
+}
+
+SC_DEVICE float exp2_flushed(float x) { return x < -126.0f ? 0.0f : exp2f(x); }
 
 }  // namespace speccascade

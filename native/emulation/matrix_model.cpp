@@ -66,12 +66,19 @@ struct MatrixRow {
   uint32_t* out;
 };
 
+// A lane's word: two entries of a row in a row or, transposed, of a column.
+template <bool kTransposed>
 void spread(void* const* offers, uint32_t) {
   for (int lane = 0; lane < kWarp; ++lane) {
     for (int matrix = 0; matrix < 4; ++matrix) {
-      const auto& source = *static_cast<const MatrixRow*>(offers[matrix * 8 + lane / 4]);
-      std::memcpy(&static_cast<const MatrixRow*>(offers[lane])->out[matrix],
-                  static_cast<const char*>(source.row) + lane % 4 * 4, 4);
+      uint16_t pair[2];
+      for (int i = 0; i < 2; ++i) {
+        const int along = lane % 4 * 2 + i, across = lane / 4;
+        const int row = kTransposed ? along : across, column = kTransposed ? across : along;
+        const auto& source = *static_cast<const MatrixRow*>(offers[matrix * 8 + row]);
+        std::memcpy(&pair[i], static_cast<const char*>(source.row) + column * 2, 2);
+      }
+      std::memcpy(&static_cast<const MatrixRow*>(offers[lane])->out[matrix], pair, 4);
     }
   }
 }
@@ -86,11 +93,11 @@ void mma(Element element, const MmaOffer& offer) {
   meet(0xffffffffu, combine, &own);
 }
 
-void load_matrices(const void* row, uint32_t* out) {
+void load_matrices(const void* row, uint32_t* out, bool transposed) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
     stop("unaligned matrix row, lane", place().thread);
   MatrixRow own = {row, out};
-  meet(0xffffffffu, spread, &own);
+  meet(0xffffffffu, transposed ? spread<true> : spread<false>, &own);
 }
 
 }  // namespace speccascade::emulation

@@ -37,6 +37,10 @@ struct EncoderAttentionArgs {
   const int32_t* offsets;       // [sequences + 1] first row of each sequence
   int max_keys;
   void* scratch;  // encoder_attention_scratch_bytes(max_keys, head_dim, threads)
+  int max_sequences;
+  // On CUDA: 0: in f32; else on matrix instructions, with the softmax and the values in one part of
+  // bf16 or in two (ops_cuda.h).
+  int parts;
 };
 
 struct SelfAttentionArgs {

@@ -33,14 +33,17 @@ cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
     attend_encoded<kEntries>(args, leaves, row, block_index() % args.heads);
 }
 
+void check_heads(int head_dim) {
+  if (head_dim <= kMaxHeadDim) return;
+  fail(ErrorCode::kDevice, "attention heads of ", head_dim, " entries: CUDA takes at most ",
+       kMaxHeadDim);
+}
+
 // The kernel for heads of this size.
 template <typename Kernel, typename Args>
 void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, const LeftRows& leaves,
                   int max_rows, void* stream) {
-  if (args.head_dim > kMaxHeadDim) {
-    fail(ErrorCode::kDevice, "attention heads of ", args.head_dim, " entries: CUDA takes at most ",
-         kMaxHeadDim);
-  }
+  check_heads(args.head_dim);
   const bool fits = args.head_dim <= kMaxHeadDim / 2;
   launch(waiting(max_rows * args.heads, kAttentionThreads), stream, fits ? narrow : wide, args,
          leaves);
@@ -50,6 +53,10 @@ void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, const LeftRows
 
 void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& leaves,
                             void* stream) {
+  if (args.parts > 0) {
+    check_heads(args.head_dim);
+    return encoder_matrix_attention_cuda(args, leaves, stream);
+  }
   // max_keys bounds the rows of the pass, too: one sequence may have them all.
   launch_heads(encoder_kernel<kNarrowHead>, encoder_kernel<kWideHead>, args, leaves, args.max_keys,
                stream);

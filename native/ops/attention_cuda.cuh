@@ -41,14 +41,11 @@ struct HeadOut {
 
   SC_DEVICE void write(int d, float value) const {
     if (leaves.alone == 0) out[first + d] = value;
-    if (leaves.rows != nullptr) leave_entry(leaves, row, static_cast<int>(first) + d, value);
+    if (leaves.rows != nullptr) store_left(leaves, row, static_cast<int>(first) + d, value);
   }
-  // By all threads: the end of a row that is left.
+  // By all threads.
   SC_DEVICE void write_padding() const {
-    const int padded = static_cast<int>(leaves.stride / static_cast<int64_t>(sizeof(uint16_t)));
-    for (int n = leaves.width + thread_index(); last && n < padded; n += block_threads()) {
-      leave_entry(leaves, row, n, 0.0f);
-    }
+    if (last) leave_padding(leaves, row, thread_index(), block_threads());
   }
 };
 
@@ -332,5 +329,9 @@ SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& le
   attend<kEntries, kThreads>(head, SourceKeys{first, 0},
                              [&] { return head_out(args, leaves, row, h); });
 }
+
+// encoder_attention_cuda.cu
+void encoder_matrix_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& leaves,
+                                   void* stream);
 
 }  // namespace speccascade

@@ -16,11 +16,21 @@ SC_DEVICE float tile_sum(float value) {
   return value;
 }
 
-// Entry n of a row; columns from the width on, up to a whole step, are zero.
+SC_DEVICE void store_left(const LeftRows& left, int row, int n, float entry) {
+  reinterpret_cast<uint16_t*>(left.rows + row * left.stride)[n] = float_to_bf16(entry);
+}
+
+// Columns of a row from the width on, up to a whole step, by so many threads or lanes.
+SC_DEVICE void leave_padding(const LeftRows& left, int row, int own, int threads) {
+  const int padded = static_cast<int>(left.stride / static_cast<int64_t>(sizeof(uint16_t)));
+  for (int n = left.width + own; n < padded; n += threads) store_left(left, row, n, 0.0f);
+}
+
+// Entry n of a row; zero from the width on.
 SC_DEVICE void leave_entry(const LeftRows& left, int row, int n, float value) {
   float entry = n < left.width ? value : 0.0f;
   if (left.weight != nullptr && n < left.width) entry *= left.weight[n];
-  reinterpret_cast<uint16_t*>(left.rows + row * left.stride)[n] = float_to_bf16(entry);
+  store_left(left, row, n, entry);
 }
 
 // By whole warps, of which 16 lanes hold consecutive entries, from a multiple of 16 on; `there`:

@@ -37,7 +37,7 @@ void schedules_do_not_matter() {
   same_in_every_schedule("encoder", [&] {
     std::vector<float> out(kRows * kInner);
     encoder_attention_cuda({qkv.data(), out.data(), bias.data(), kDistance, kHeads, kDim, &rows,
-                            sequence.data(), offsets.data(), kRows, nullptr},
+                            sequence.data(), offsets.data(), kRows, nullptr, 1, 0},
                            {}, nullptr);
     return out;
   });

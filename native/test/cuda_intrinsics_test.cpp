@@ -1,5 +1,6 @@
 // The wrappers of intrinsics (base/cuda_intrinsics.h) against what they promise, on a GPU and under
 // the emulation alike: all values are small enough that every sum is exact.
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -89,7 +90,7 @@ struct alignas(16) Matrices {
   uint16_t at[4][8][8];
 };
 
-SC_KERNEL(32) matrices_kernel(uint32_t* out) {
+SC_KERNEL(32) matrices_kernel(uint32_t* out, uint32_t* transposed) {
   Matrices& matrices = shared<Matrices>();
   const int lane = lane_index();
   for (int i = 0; i < 8; ++i) {
@@ -99,16 +100,21 @@ SC_KERNEL(32) matrices_kernel(uint32_t* out) {
   uint32_t words[4];
   load_matrices(&matrices.at[lane / 8][lane % 8], words);
   for (int m = 0; m < 4; ++m) out[lane * 4 + m] = words[m];
+  load_transposed(&matrices.at[lane / 8][lane % 8], words);
+  for (int m = 0; m < 4; ++m) transposed[lane * 4 + m] = words[m];
 }
 
-// Thread l receives elements 2 (l % 4) and the next of row l / 4 of every matrix.
+// Thread l receives elements 2 (l % 4) and the next of row l / 4 of every matrix, or of column l
+// / 4.
 void loaded_matrices_are_spread_over_the_warp() {
-  std::vector<uint32_t> out(128);
-  launch({1, 32}, nullptr, matrices_kernel, out.data());
+  std::vector<uint32_t> out(128), transposed(128);
+  launch({1, 32}, nullptr, matrices_kernel, out.data(), transposed.data());
   for (uint32_t lane = 0; lane < 32; ++lane) {
     for (uint32_t m = 0; m < 4; ++m) {
       const uint32_t first = (m * 8 + lane / 4) * 8 + lane % 4 * 2;
       CHECK(out[lane * 4 + m] == (first | (first + 1) << 16), "lane ", lane, " matrix ", m);
+      const uint32_t upper = (m * 8 + lane % 4 * 2) * 8 + lane / 4;
+      CHECK(transposed[lane * 4 + m] == (upper | (upper + 8) << 16), "lane ", lane, " matrix ", m);
     }
   }
 }
@@ -118,6 +124,8 @@ struct Lanes {
   uint32_t voters;
   float sum, largest;
   int lowest, highest;
+  uint32_t pair;
+  float power;
 };
 
 SC_KERNEL(64) lanes_kernel(Lanes* out) {
@@ -130,6 +138,8 @@ SC_KERNEL(64) lanes_kernel(Lanes* out) {
   mine.largest = warp_max(static_cast<float>(t % 7));
   mine.lowest = lowest_bit(1u << lane);
   mine.highest = highest_bit(1u << lane);
+  mine.pair = bf16_pair(1.0f + static_cast<float>(t) / 1024, static_cast<float>(-t));
+  mine.power = exp2_flushed(static_cast<float>(1 - 3 * t) / 4);
 }
 
 void lanes_of_a_warp_meet() {
@@ -146,6 +156,10 @@ void lanes_of_a_warp_meet() {
     CHECK(got.sum == static_cast<float>(32 * first + 496), "thread ", t, " got ", got.sum);
     CHECK(got.largest == 6.0f, "thread ", t, " got ", got.largest);
     CHECK(got.lowest == t % 32 && got.highest == t % 32, "thread ", t);
+    CHECK((got.pair & 0xffffu) == float_to_bf16(1.0f + static_cast<float>(t) / 1024), "thread ", t);
+    CHECK(got.pair >> 16 == float_to_bf16(static_cast<float>(-t)), "thread ", t);
+    const double power = std::exp2((1 - 3 * t) / 4.0);
+    CHECK(std::fabs(got.power - power) <= 0x1p-21 * power, "thread ", t, " got ", got.power);
   }
 }
 

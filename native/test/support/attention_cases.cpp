@@ -7,14 +7,15 @@
 #include "test/support/reference_ops.h"
 #include "test/support/row_layout.h"
 #include "test/support/test_random.h"
+#include "test/support/tolerances.h"
 
 namespace speccascade::test {
+
+const std::vector<int> kHeadDims = {1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 40, 64, 65, 100, 128};
 
 namespace {
 
 AttentionOps ops;
-
-constexpr int kHeadDims[] = {1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 40, 64, 65, 100, 128};
 
 struct Shape {
   int heads, head_dim, max_distance;
@@ -40,6 +41,7 @@ struct Attended {
   const float* values;
   size_t stride;
   const float* out;
+  int parts = 0;  // EncoderAttentionArgs
 };
 
 void check_row(const Attended& a, const std::vector<int32_t>& key_rows,
@@ -48,6 +50,10 @@ void check_row(const Attended& a, const std::vector<int32_t>& key_rows,
   for (int h = 0; h < a.shape.heads; ++h) {
     const size_t at = static_cast<size_t>(h) * static_cast<size_t>(dim);
     AttentionInput input = {a.query + at, {}, {}, {}};
+    if (a.parts > 0) {
+      input.score_rounding = kMatrixScore;
+      input.term_rounding = kMatrixTerm[a.parts];
+    }
     for (size_t j = 0; j < key_rows.size(); ++j) {
       const size_t row = static_cast<size_t>(key_rows[j]) * a.stride + at;
       input.keys.push_back(a.keys + row);
@@ -67,23 +73,31 @@ void check_row(const Attended& a, const std::vector<int32_t>& key_rows,
   }
 }
 
-void try_encoder(const Shape& shape, const std::vector<int>& lengths, int threads, uint64_t seed) {
-  TestRandom random(seed);
+}  // namespace
+
+void try_encoder(void (*encoder)(const EncoderAttentionArgs& args, int threads),
+                 const EncoderTrial& trial) {
+  const Shape shape = {trial.heads, trial.head_dim, trial.max_distance};
+  TestRandom random(trial.seed);
   std::vector<int32_t> offsets = {0}, row_sequence;
-  for (size_t s = 0; s < lengths.size(); ++s) {
-    offsets.push_back(offsets.back() + lengths[s]);
-    row_sequence.insert(row_sequence.end(), static_cast<size_t>(lengths[s]),
+  for (size_t s = 0; s < trial.lengths.size(); ++s) {
+    offsets.push_back(offsets.back() + trial.lengths[s]);
+    row_sequence.insert(row_sequence.end(), static_cast<size_t>(trial.lengths[s]),
                         static_cast<int32_t>(s));
   }
   const int32_t rows = offsets.back();
   const size_t inner = shape.inner();
-  const std::vector<float> qkv = random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
+  std::vector<float> qkv = random.values(static_cast<size_t>(rows) * 3 * inner, 0.7);
+  for (size_t i = 0; i < qkv.size(); ++i) {
+    if (i / inner % 3 != 2) qkv[i] *= static_cast<float>(trial.scale / 0.7);
+  }
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
-  const Buffer scratch(encoder_attention_scratch_bytes(rows, shape.head_dim, threads));
-  ops.encoder({qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads, shape.head_dim,
-               &rows, row_sequence.data(), offsets.data(), rows, scratch.data()},
-              threads);
+  const Buffer scratch(encoder_attention_scratch_bytes(rows, shape.head_dim, trial.threads));
+  encoder({qkv.data(), out.data(), bias.data(), shape.max_distance, shape.heads, shape.head_dim,
+           &rows, row_sequence.data(), offsets.data(), rows, scratch.data(),
+           static_cast<int>(trial.lengths.size()), trial.parts},
+          trial.threads);
   for (int r = 0; r < rows; ++r) {
     const int s = row_sequence[static_cast<size_t>(r)];
     const int first = offsets[static_cast<size_t>(s)];
@@ -91,20 +105,26 @@ void try_encoder(const Shape& shape, const std::vector<int>& lengths, int thread
     for (int j = first; j < offsets[static_cast<size_t>(s) + 1]; ++j) keys.push_back(j);
     const size_t at = static_cast<size_t>(r);
     check_row({shape, qkv.data() + at * 3 * inner, qkv.data() + inner, qkv.data() + 2 * inner,
-               3 * inner, out.data() + at * inner},
+               3 * inner, out.data() + at * inner, trial.parts},
               keys, &bias, r - first, "encoder");
   }
 }
 
+namespace {
+
 void encoder_rows_see_their_own_sequence() {
   uint64_t seed = 1;
   for (const int dim : kHeadDims) {
-    const Shape shape = {1 + static_cast<int>(seed % 4), dim, 1 + static_cast<int>(seed % 7) * 3};
-    try_encoder(shape, {1, 5, 17, 2, 40}, static_cast<int>(seed % 3) + 1, seed);
+    try_encoder(ops.encoder, {1 + static_cast<int>(seed % 4),
+                              dim,
+                              1 + static_cast<int>(seed % 7) * 3,
+                              {1, 5, 17, 2, 40},
+                              seed,
+                              static_cast<int>(seed % 3) + 1});
     ++seed;
   }
-  try_encoder({2, 17, 20}, {257}, 2, ++seed);
-  try_encoder({3, 5, 4}, {}, 2, ++seed);
+  try_encoder(ops.encoder, {2, 17, 20, {257}, ++seed, 2});
+  try_encoder(ops.encoder, {3, 5, 4, {}, ++seed, 2});
 }
 
 void try_self(const Shape& shape, const std::vector<SlotPlan>& plans, int cache_rows, int threads,
@@ -203,7 +223,7 @@ void large_scores_stay_finite() {
   std::vector<float> out(3 * 16);
   const Buffer scratch(encoder_attention_scratch_bytes(rows, 16, 1));
   ops.encoder({qkv.data(), out.data(), bias.data(), shape.max_distance, 1, 16, &rows,
-               row_sequence.data(), offsets.data(), rows, scratch.data()},
+               row_sequence.data(), offsets.data(), rows, scratch.data(), 1, 0},
               1);
   for (const float y : out) CHECK(y == 3.0f, "got ", y);
 }

@@ -53,7 +53,9 @@ std::vector<int32_t> random_ids(TestRandom& random, const T5Config& config, int 
 void compare(const std::vector<float>& actual, const DoubleRows& expected, const Pair& pair,
              const std::string& what) {
   const bool by_row = pair.twin.rounds_inputs();
-  const double tolerance = pair.model->dtype == DType::kInt8 ? kForwardInt8 : kForwardBf16;
+  const bool int8 = pair.model->dtype == DType::kInt8;
+  const double tolerance = backend == nullptr ? (int8 ? kForwardInt8 : kForwardBf16)
+                                              : (int8 ? kForwardInt8Cuda : kForwardBf16Cuda);
   size_t at = 0;
   for (size_t r = 0; r < expected.size(); ++r) {
     double difference = 0.0, size = 0.0;

@@ -133,6 +133,9 @@ std::vector<Twin> attention_twin(const AttentionInput& input, int head_dim) {
   for (size_t j = 0; j < keys; ++j) {
     Twin score = dot_twin(input.query, input.keys[j], head_dim);
     if (!input.bias.empty()) score = sum_twin(score, {static_cast<double>(input.bias[j]), 0.0});
+    double magnitude = input.bias.empty() ? 0.0 : std::fabs(input.bias[j]);
+    for (int d = 0; d < head_dim; ++d) magnitude += std::fabs(input.query[d] * input.keys[j][d]);
+    score.bound += input.score_rounding * magnitude;
     scores[j] = score.value;
     max_score = std::max(max_score, score.value);
     score_error = std::max(score_error, score.bound);
@@ -155,7 +158,8 @@ std::vector<Twin> attention_twin(const AttentionInput& input, int head_dim) {
       sum += term;
       magnitude += std::fabs(term);
     }
-    out.push_back({sum, (weight_error + static_cast<double>(keys) * kUnit) * magnitude + 1e-30});
+    const double error = weight_error + static_cast<double>(keys) * kUnit + input.term_rounding;
+    out.push_back({sum, error * magnitude + 1e-30});
   }
   return out;
 }

@@ -54,6 +54,8 @@ struct AttentionInput {
   std::vector<const float*> keys;
   std::vector<const float*> values;
   std::vector<float> bias;
+  // What more the terms of scores and of the sum over values may be off by, relatively.
+  double score_rounding = 0.0, term_rounding = 0.0;
 };
 std::vector<Twin> attention_twin(const AttentionInput& input, int head_dim);
 

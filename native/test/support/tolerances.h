@@ -54,6 +54,19 @@ constexpr double kForward = 2e-5;
 // in bf16 (measured: up to 2.4e-3), 2^-15 of the largest in int8, whose tables are in bf16 too.
 constexpr double kForwardBf16 = 4e-3;
 constexpr double kForwardInt8 = 4e-3;
+// On CUDA the encoder's attention rounds to bf16 itself, which the twin does not: softmax and
+// values in models of bf16, as much again as a product's inputs (measured: up to 9.1e-3); what is
+// left of two parts in int8, by which more inputs fall on the other side of an edge (up to 4.5e-3).
+constexpr double kForwardBf16Cuda = 1.5e-2;
+constexpr double kForwardInt8Cuda = 8e-3;
+
+// Encoder attention on matrix instructions, relative to the magnitudes of what is summed. A value
+// in two parts of bf16 is off by 2^-18 of it and the product of the rests, 2^-18 too, is left out:
+// three such of a score's terms, and one for sums inside instructions.
+constexpr double kMatrixScore = 4 * 0x1p-18;
+// In one part a value, its weight and the sum of weights are off by 2^-9 each. In two by 2^-18,
+// with the rests' product; exponentials by 2^-22, again for each tile of keys.
+constexpr double kMatrixTerm[] = {0, 3 * 0x1p-9, 6 * 0x1p-18};
 
 // Significance of the chi-square test with a fixed seed: it fails by chance for one seed in a
 // million, so a failure means the law, not luck. Given as the normal quantile.
