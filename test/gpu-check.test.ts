@@ -149,7 +149,9 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(stdout).toContain('encoder: ok');
     // No torch, or one that sees no GPU.
     for (const part of ['trained', 'transformers']) {
-      expect(stdout).toMatch(new RegExp(`${part}: skipped .*(No module named|sees no GPU|is not built)`));
+      expect(stdout).toMatch(
+        new RegExp(`${part}: skipped .*(No module named|sees no GPU|is not built)`),
+      );
     }
     expect(status).toBe(0);
     const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
