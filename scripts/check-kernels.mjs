@@ -31,7 +31,7 @@ const bounds = [
     reason: '2 blocks of 128',
   },
   { name: /^tiled_kernel/, registers: 168, shared: 32768, reason: '3 blocks of 128 threads' },
-  { name: /^skinny_kernel/, registers: 120, shared: 33280, reason: '2 blocks of 256 threads' },
+  { name: /^skinny_(pair_)?kernel/, registers: 120, shared: 33280, reason: '2 blocks of 256 threads' },
   { name: /^(encoder|self|cross)_kernel<8>/, registers: 128, shared: 9472, reason: '4 of 128' },
   { name: /^(encoder|self|cross)_kernel/, registers: 168, shared: 9472, reason: '3 of 128' },
   {
