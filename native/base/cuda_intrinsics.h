@@ -14,6 +14,7 @@
 //                                write
 //   prefetch(at)                 the 32 bytes around come closer; what never changes, before that
 //                                wait
+//   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order

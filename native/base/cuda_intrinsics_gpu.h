@@ -6,9 +6,13 @@
 #include "base/cuda_intrinsics.h"
 
 #define SC_DEVICE __device__ __forceinline__
+// Of the device's, but called: code that would stand in a kernel too often.
+#define SC_FUNCTION static __device__ __noinline__
 // A kernel for blocks of at most so many threads; then, if given, how many blocks shall fit a
 // multiprocessor by their registers.
 #define SC_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
+// A kernel's parameter that functions are given by reference.
+#define SC_IN_PLACE const __grid_constant__
 // Before a loop: unrolled in full, or by a count.
 #define SC_PRAGMA(text) _Pragma(#text)
 #define SC_UNROLL SC_PRAGMA(unroll)
@@ -77,6 +81,8 @@ SC_DEVICE void wait_for_previous() {
 }
 
 SC_DEVICE void prefetch(const void* at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
+
+SC_DEVICE void keep(float value) { asm volatile("" : : "f"(value)); }
 
 SC_DEVICE Words4 load_streaming(const void* at) {
   Words4 v;

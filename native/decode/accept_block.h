@@ -26,11 +26,10 @@ constexpr int kMaxDraft = 255;
 template <typename Math, typename Real>
 SC_COLLECTIVE Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary,
                                   Real* out) {
-  Math::for_each(vocabulary, [=](int v) {
+  return Math::write_sum(out, vocabulary, [=](int v) {
     const Real difference = weight * pi[v] - drafter[v];
-    out[v] = difference > 0 ? difference : Real{0};
+    return difference > 0 ? difference : Real{0};
   });
-  return Math::sum(out, vocabulary);
 }
 
 // h_i for i < g.
@@ -67,7 +66,8 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
     weight = acceptance(weight * pi(i - 1)[token], drafter(i - 1)[token]);
     Real threshold = weight;
     if (i < drafted) {
-      const Real residual = block_residual<Math>(pi(i), weight, drafter(i), vocabulary, scratch);
+      const Real* wanted = whole_row<Math>(pi(i), vocabulary, scratch + vocabulary);
+      const Real residual = block_residual<Math>(wanted, weight, drafter(i), vocabulary, scratch);
       threshold = block_threshold(residual, weight);
     }
     keep(weights, i, weight);
@@ -81,7 +81,7 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
   outcome.accepted = kept;
   outcome.tested = kept < drafted ? kept + 1 : kept;
   if (kept == drafted && ended) return outcome;
-  const Real* last = pi(kept);
+  const Real* last = whole_row<Math>(pi(kept), vocabulary, scratch + vocabulary);
   if (kept < drafted) {
     const Real mass = block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
     if (mass >= empty_residual<Real>()) {

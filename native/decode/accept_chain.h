@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/host_device.h"
 
@@ -43,11 +44,24 @@ SC_HOST_DEVICE inline Real acceptance(Real wanted, Real drawn) {
   return wanted > 0 ? Real{1} : Real{0};
 }
 
+// A row [vocabulary] as an array: what is one already, or what writes itself into `memory`.
+template <typename Math, typename Row>
+SC_COLLECTIVE const typename Math::Real* whole_row(const Row& row, [[maybe_unused]] int vocabulary,
+                                                   [[maybe_unused]] typename Math::Real* memory) {
+  if constexpr (std::is_pointer_v<Row>) {
+    return row;
+  } else {
+    row.template write<Math>(memory, vocabulary);
+    return memory;
+  }
+}
+
 // drafted     number of drafted tokens g
 // tokens      [g]
-// pi(i)       row [vocabulary] that the token at place i shall follow, i = 0 .. g
+// pi(i)       row [vocabulary] that the token at place i shall follow, i = 0 .. g: an array, or
+//             what has entries and writes itself (whole_row)
 // drafter(i)  row [vocabulary] that tokens[i] was drawn from, i = 0 .. g-1
-// scratch     [vocabulary]
+// scratch     [vocabulary]; [2, vocabulary] where pi's rows are no arrays
 // ends(t)     whether token t ends the sequence
 // choices     bool accept(Real probability, int place)
 //             int draw(const Real* weights, int count, Real total, int place)
@@ -58,25 +72,26 @@ SC_COLLECTIVE ChainOutcome accept_chain(int drafted, const int32_t* tokens, int 
                                         Choices& choices) {
   using Real = typename Math::Real;
   ChainOutcome outcome;
-  for (int i = 0; i < drafted; ++i) {
-    const Real* wanted = pi(i);
-    const Real* drawn = drafter(i);
+  for (; outcome.accepted < drafted; ++outcome.accepted) {
+    const int i = outcome.accepted;
     const int32_t token = tokens[i];
     ++outcome.tested;
-    if (choices.accept(acceptance(wanted[token], drawn[token]), i)) {
-      ++outcome.accepted;
-      if (ends(token)) return outcome;
-      continue;
-    }
-    const Real mass = Math::positive_difference(wanted, drawn, vocabulary, scratch);
-    // pi and q equal up to rounding: the rejection itself was noise.
-    outcome.next = mass < empty_residual<Real>()
-                       ? choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), i)
-                       : choices.draw(scratch, vocabulary, mass, i);
+    if (!choices.accept(acceptance<Real>(pi(i)[token], drafter(i)[token]), i)) break;
+    if (!ends(token)) continue;
+    ++outcome.accepted;
     return outcome;
   }
-  const Real* last = pi(drafted);
-  outcome.next = choices.draw(last, vocabulary, Math::sum(last, vocabulary), drafted);
+  const int last = outcome.accepted;
+  const Real* wanted = whole_row<Math>(pi(last), vocabulary, scratch + vocabulary);
+  if (last < drafted) {
+    const Real mass = Math::positive_difference(wanted, drafter(last), vocabulary, scratch);
+    if (mass >= empty_residual<Real>()) {
+      outcome.next = choices.draw(scratch, vocabulary, mass, last);
+      return outcome;
+    }
+    // pi and q equal up to rounding: the rejection itself was noise.
+  }
+  outcome.next = choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), last);
   return outcome;
 }
 

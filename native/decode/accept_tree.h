@@ -41,18 +41,25 @@ namespace tree_detail {
 // t = norm(max(0, t - r)). Left as it is where the difference is rounding noise.
 template <typename Math, typename Real>
 SC_COLLECTIVE void subtract(Real* t, const Real* r, int vocabulary) {
-  const Real mass =
-      Math::sum_of(vocabulary, [=](int v) { return t[v] > r[v] ? t[v] - r[v] : Real{0}; });
+  const auto rest = [=](int v) {
+    const Real difference = t[v] - r[v];
+    return difference > 0 ? difference : Real{0};
+  };
+  const Real mass = Math::sum_of(vocabulary, rest);
   if (mass < empty_residual<Real>()) return;
-  Math::for_each(vocabulary, [=](int v) { t[v] = t[v] > r[v] ? (t[v] - r[v]) / mass : Real{0}; });
+  Math::write(t, vocabulary, [=](int v) { return rest(v) / mass; });
 }
 
 // t = norm(t without token). Left as it is where the rest is rounding noise.
 template <typename Math, typename Real>
 SC_COLLECTIVE void exclude(Real* t, int32_t token, int vocabulary) {
-  const Real mass = Math::sum_of(vocabulary, [=](int v) { return v == token ? Real{0} : t[v]; });
+  const auto rest = [=](int v) {
+    const Real entry = t[v];
+    return v == token ? Real{0} : entry;
+  };
+  const Real mass = Math::sum_of(vocabulary, rest);
   if (mass < empty_residual<Real>()) return;
-  Math::for_each(vocabulary, [=](int v) { t[v] = v == token ? Real{0} : t[v] / mass; });
+  Math::write(t, vocabulary, [=](int v) { return rest(v) / mass; });
 }
 
 // row = norm(row without token); all zero if nothing else had mass.
@@ -65,7 +72,7 @@ SC_COLLECTIVE void remove_token(Real* row, int32_t token, int vocabulary) {
 
 }  // namespace tree_detail
 
-// pi(n), drafter(n)  rows [vocabulary] after node n (-1: after the prefix)
+// pi(n), drafter(n)  rows [vocabulary] after node n (-1: after the prefix); pi's as of accept_chain
 // given(c)           the row that child c was drawn from; read for Siblings::kGiven
 // wanted, proposal   scratch [vocabulary] each
 // path               [nodes] receives the accepted nodes
@@ -79,12 +86,12 @@ SC_COLLECTIVE TreeOutcome accept_tree(const TreeShape& tree, int vocabulary, con
                                       const Ends& ends, Choices& choices, int32_t* path) {
   using Real = typename Math::Real;
   const auto copy = [=](const Real* from, Real* to) {
-    Math::for_each(vocabulary, [=](int v) { to[v] = from[v]; });
+    if (from != to) Math::copy(from, vocabulary, to);
   };
   TreeOutcome outcome;
   int node = -1;
   for (;;) {
-    copy(pi(node), wanted);
+    copy(whole_row<Math>(pi(node), vocabulary, wanted), wanted);
     bool fresh = true;  // whether `proposal` has yet to be set for this node
     int kept = -1;
     for (int child = node + 1; child < tree.nodes && kept < 0; ++child) {

@@ -11,9 +11,8 @@
 
 namespace speccascade {
 
-// The target's distributions, then verify(), in two launches for all slots: rows, and walks.
-// `target.logits` is null where the rows that `args` points to are there already; its number of
-// rows and their slots are read nonetheless.
+// The target's distributions, then verify(), in two launches for all slots: rows, and walks. Reads
+// and writes `args.target` instead of the target's probabilities and pi.
 void verify_cuda(const DistributionArgs& target, const VerifyArgs& args, void* stream);
 
 // Bookkeeping: verify.h.

@@ -20,8 +20,9 @@ SC_DEVICE void append_rows(const DraftLoop& loop) {
   }
 }
 
-// The blocks take rows and slots in turns.
-SC_DEVICE void distribute_rows(const DraftLoop& loop) {
+// The blocks take rows and slots in turns. A function: with the pass around it, it would have too
+// few registers.
+SC_FUNCTION void distribute_rows(const DraftLoop& loop) {
   for (int row = block_index(); row < *loop.rows.num_logits; row += grid_blocks()) {
     distribute_row(loop.distribution, row);
     sync_block();
@@ -36,7 +37,7 @@ SC_DEVICE void extend_slots(const DraftLoop& loop) {
   }
 }
 
-SC_KERNEL(kThreads, 1) draft_loop_kernel(DraftLoop loop) {
+SC_KERNEL(kThreads, 1) draft_loop_kernel(SC_IN_PLACE DraftLoop loop) {
   for (int round = 0; round < loop.rounds; ++round) {
     append_rows(loop);
     sync_grid(loop.pass.barrier);

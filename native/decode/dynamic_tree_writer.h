@@ -101,14 +101,16 @@ class DynamicTreeWriter {
   // Adds the most probable successors of a node, or of the committed sequence, behind the pool.
   SC_COLLECTIVE void expand(int node, int out_row) {
     const float* probs = tree_.unscaled + static_cast<int64_t>(out_row) * tree_.vocabulary;
-    int32_t best[kMostBeam];
+    int32_t best[kMostBeam] = {};
     const int found = Math::template top<kMostBeam>(probs, tree_.vocabulary, tree_.beam, best);
     if (found == 0 || probs[best[0]] < state_.confidence_stop[slot_]) return;
     const int first = tree_.budget + added_;
     Math::alone([this, node, found, first, probs, &best] {
       const int depth = node < 0 ? 0 : pool_[node].depth + 1;
       const float score = node < 0 ? 0.0f : pool_[node].score;
-      for (int i = 0; i < found; ++i) {
+      // So many rounds whatever is found: then the array lies in registers.
+      for (int i = 0; i < kMostBeam; ++i) {
+        if (i >= found) break;
         pool_[first + i] = {best[i], node, depth, -1, age_ + i + 1, score + logf(probs[best[i]])};
       }
     });

@@ -96,8 +96,10 @@ PositionLaw position_law(const Rule& rule, const PositionRows<Real>& position) {
   law.largest_drafter = static_cast<double>(Math::max(rows.drafter_unscaled, rows.vocabulary));
   law.largest_target = static_cast<double>(Math::max(rows.target_unscaled, rows.vocabulary));
   if (position_detail::is_token_rule(rule.kind)) {
-    const auto kept = rule_detail::kept_set<Math>(rule.kind, static_cast<Real>(rule.alpha), rows);
-    for (int v = 0; v < rows.vocabulary; ++v) law.kept.push_back(kept.row[v] >= kept.threshold);
+    const bool by_drafter = rule_detail::keeps_by_drafter(rule.kind);
+    const Real* row = by_drafter ? rows.drafter_unscaled : rows.target_unscaled;
+    const Real threshold = decide<Math>(rule, rows).threshold;
+    for (int v = 0; v < rows.vocabulary; ++v) law.kept.push_back(row[v] >= threshold);
   }
   position_detail::probe_all(pi, rows.drafter, law);
   return law;

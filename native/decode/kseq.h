@@ -25,8 +25,8 @@ namespace speccascade {
 template <typename Math, typename Real>
 SC_COLLECTIVE Real kseq_beta(const Real* pi, const Real* drafter, int vocabulary, Real rho) {
   return Math::sum_of(vocabulary, [=](int v) {
-    const Real wanted = pi[v] / rho;
-    return wanted < drafter[v] ? wanted : drafter[v];
+    const Real drawn = drafter[v], wanted = pi[v] / rho;
+    return wanted < drawn ? wanted : drawn;
   });
 }
 
@@ -62,12 +62,11 @@ SC_COLLECTIVE Real kseq_residual(const Real* pi, const Real* drafter, int vocabu
                                  Real rho, Real* out) {
   const Real beta = kseq_beta<Math>(pi, drafter, vocabulary, rho);
   const Real share = beta > 0 ? kseq_rate(beta, k) / beta : Real{0};
-  Math::for_each(vocabulary, [=](int v) {
-    const Real wanted = pi[v] / rho;
-    const Real rest = pi[v] - (wanted < drafter[v] ? wanted : drafter[v]) * share;
-    out[v] = rest > 0 ? rest : Real{0};
+  return Math::write_sum(out, vocabulary, [=](int v) {
+    const Real whole = pi[v], drawn = drafter[v], wanted = whole / rho;
+    const Real rest = whole - (wanted < drawn ? wanted : drawn) * share;
+    return rest > 0 ? rest : Real{0};
   });
-  return Math::sum(out, vocabulary);
 }
 
 struct KseqOutcome {
@@ -98,7 +97,7 @@ SC_COLLECTIVE KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabula
 }
 
 // K-SEQ at every node of a tree whose children were drawn independently from the node's
-// row: parameters as of accept_tree, scratch [vocabulary].
+// row: parameters as of accept_tree, scratch as of accept_chain.
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 SC_COLLECTIVE TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary,
                                            const TargetRow& pi, const DrafterRow& drafter,
@@ -124,7 +123,7 @@ SC_COLLECTIVE TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary
     while (first < tree.nodes && tree.parents[first] != node) ++first;
     int last = first;
     while (last < tree.nodes && tree.parents[last] == node) ++last;
-    const Real* wanted = pi(node);
+    const Real* wanted = whole_row<Math>(pi(node), vocabulary, scratch + vocabulary);
     if (first == last) {
       outcome.next =
           choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), outcome.accepted);

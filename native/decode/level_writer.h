@@ -74,13 +74,13 @@ class LevelWriter {
         drafts_(drafts),
         lengths_(lengths),
         slot_(slot),
-        before_(state.draft_count[slot]),
-        count_(before_) {}
+        count_(state.draft_count[slot]) {}
 
   // extend_drafts() of the slot, whose logit rows are [begin, end).
   SC_COLLECTIVE void extend(const CacheTable& drafter, const LogitRows& logits, int begin,
                             int end) {
-    const DraftPhase phase = phase_of(state_, slot_);
+    // Read where it is asked for, as everything that memory has: kernels need the registers.
+    const auto drafting = [this] { return phase_of(state_, slot_) == DraftPhase::kDrafting; };
     auto failure = static_cast<Failure>(state_.failure[slot_]);
     Math::alone([this] {
       lengths_.count_pass(slot_);
@@ -91,16 +91,16 @@ class LevelWriter {
       if (status != RowStatus::kOk) {
         failure =
             status == RowStatus::kNoTokenLeft ? Failure::kNoTokenLeft : Failure::kDrafterNotFinite;
-      } else if (phase == DraftPhase::kDrafting) {
+      } else if (drafting()) {
         add_children(logits.node[at], at, logits.out_row[at]);
       }
     }
-    const bool closes = phase == DraftPhase::kDrafting && failure == Failure::kNone;
+    const bool closes = drafting() && failure == Failure::kNone;
     const bool continues = closes && any_continues();
     Math::alone([this, drafter, failure, closes, continues] {
       // The committed positions of the first round are nodes no longer.
       drafter.length[slot_] = state_.length[slot_];
-      state_.draft_consumed[slot_] = before_;
+      state_.draft_consumed[slot_] = before();
       state_.draft_count[slot_] = count_;
       state_.failure[slot_] = static_cast<int32_t>(failure);
       set_phase(state_, slot_, DraftPhase::kClosed);
@@ -163,9 +163,8 @@ class LevelWriter {
   }
 
   SC_COLLECTIVE const float* copied(const float* row) const {
-    float* scratch = drafts_.scratch;
-    Math::for_each(drafts_.vocabulary, [=](int v) { scratch[v] = row[v]; });
-    return scratch;
+    Math::copy(row, drafts_.vocabulary, drafts_.scratch);
+    return drafts_.scratch;
   }
 
   SC_COLLECTIVE void draw_children(int node, int depth, int width, const float* row) {
@@ -196,15 +195,18 @@ class LevelWriter {
   SC_COLLECTIVE bool any_continues() const {
     const int32_t* tokens = slot_part(state_.draft_tokens, slot_, state_.max_nodes);
     // A level without nodes ends a draft, too.
-    for (int node = before_; node < count_; ++node) {
+    for (int node = before(); node < count_; ++node) {
       if (!ends_sequence(sampling_, slot_, tokens[node])) return true;
     }
     return false;
   }
 
+  // Nodes of earlier levels; until this one is counted.
+  SC_COLLECTIVE int before() const { return state_.draft_count[slot_]; }
+
   // Counts the level and decides whether another round is needed.
   SC_COLLECTIVE void close_level(bool continues) const {
-    state_.level_begin[slot_] = before_;
+    state_.level_begin[slot_] = state_.draft_consumed[slot_];
     ++state_.draft_level[slot_];
     if (!continues) return;
     const bool full =
@@ -218,8 +220,7 @@ class LevelWriter {
   const DraftDistributions drafts_;
   const AdaptiveLength& lengths_;
   int slot_;
-  int before_;  // nodes of earlier levels
-  int count_;   // nodes so far
+  int count_;  // nodes so far
 };
 
 }  // namespace speccascade

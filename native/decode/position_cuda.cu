@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "base/cuda_device.h"
+#include "base/cuda_launch.h"
 #include "base/error.h"
 #include "decode/decode_cuda.h"
+#include "decode/made_pi_cuda.cuh"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
@@ -133,6 +135,29 @@ SequenceState place_state(Desk& desk, const Rule& rule) {
   return state;
 }
 
+// After verify_cuda: the rows themselves.
+SC_KERNEL(kMaxRowThreads, 1) made_rows_kernel(VerifyArgs args, float* probs) {
+  wait_for_previous();
+  const BlockVerifier verifier(args, 0);
+  const ProbabilityRow row = args.target[0].probs;
+  BlockMath::write(probs, args.vocabulary, [=](int v) { return row[v]; });
+  MadePi::row(args, verifier, -1).write<BlockMath>(args.pi, args.vocabulary);
+}
+
+// Of rows that are given instead of logits.
+SC_KERNEL(kMaxRowThreads, 1) given_rows_kernel(VerifyArgs args) {
+  wait_for_previous();
+  const BlockVerifier verifier(args, 0);
+  const RuleRows<float> rows = {verifier.reference(args.drafts.reference, -1),
+                                args.target_probs,
+                                verifier.reference(args.drafts.reference_unscaled, -1),
+                                args.target_unscaled,
+                                args.vocabulary,
+                                verifier.greedy()};
+  const auto decision = rule_target<BlockMath>(verifier.rule(), rows, args.pi);
+  BlockMath::put(args.deferral, 0, decision.deferral);
+}
+
 }  // namespace
 
 DevicePositionRows position_on_cuda(int device, const DevicePosition& position) {
@@ -166,23 +191,33 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   args.deferral = desk.place<float>(1);
   args.scratch = desk.place<float>(2 * vocabulary);
   args.one_hot = desk.place<float>(vocabulary);
+  args.target = desk.place<TargetRow>(1);
   void* stream = desk.begin();
   const auto distribution = [&](const Rows& rows) {
     SlotSampling edits = sampling;
     edits.suppress_bits = rows.suppressed;
-    float* logits = scaled ? rows.logits : nullptr;
-    return DistributionArgs{
-        logits, position.vocabulary, one,           1,         zero,         zero,       nullptr,
-        edits,  rows.probs,          rows.unscaled, rows.best, rows.log_sum, rows.status};
+    return DistributionArgs{rows.logits, position.vocabulary,
+                            one,         1,
+                            zero,        zero,
+                            nullptr,     edits,
+                            rows.probs,  rows.unscaled,
+                            rows.best,   rows.log_sum,
+                            rows.status};
   };
-  if (scaled && drafted) distribution_cuda(distribution(drafter), stream);
-  verify_cuda(distribution(target), args, stream);
+  const LaunchShape block = waiting(1, row_threads(position.vocabulary));
+  if (scaled) {
+    if (drafted) distribution_cuda(distribution(drafter), stream);
+    verify_cuda(distribution(target), args, stream);
+    launch(block, stream, made_rows_kernel, args, target.probs);
+  } else {
+    launch(block, stream, given_rows_kernel, args);
+  }
   desk.end();
   const bool failed = *desk.read(args.state.failure) != 0 || *desk.read(drafter.status) != 0;
   if (failed) fail(ErrorCode::kNumeric, "cuda:", device, ": a row without a token to draw");
   DevicePositionRows result;
   const float* probs = desk.read(target.probs);
-  const float* pi = drafted ? desk.read(args.pi) : probs;
+  const float* pi = desk.read(args.pi);
   result.target.assign(probs, probs + vocabulary);
   result.pi.assign(pi, pi + vocabulary);
   result.deferral = *desk.read(args.deferral);

@@ -29,6 +29,7 @@
 #include <cstdint>
 
 #include "base/host_device.h"
+#include "ops/probability_row.h"
 
 namespace speccascade {
 
@@ -66,37 +67,66 @@ SC_HOST_DEVICE constexpr bool decides_alone(RuleKind kind) {
   return kind == RuleKind::kChow || kind == RuleKind::kChowLog;
 }
 
+// Whether the rule reads the target's unscaled row.
+SC_HOST_DEVICE constexpr bool reads_target_confidence(RuleKind kind) {
+  return reads_confidence(kind) && !decides_alone(kind);
+}
+
 // The rows of one position. The unscaled ones may be null if the rule does not
-// read them.
-template <typename Real>
+// read them. The target's are arrays, or made where they are read (ops/probability_row.h).
+template <typename RealType, typename TargetRow = const RealType*>
 struct RuleRows {
+  using Real = RealType;
   const Real* drafter;
-  const Real* target;
+  TargetRow target;
   const Real* drafter_unscaled;
-  const Real* target_unscaled;
+  TargetRow target_unscaled;
   int vocabulary;
   bool greedy;  // temperature 0
 };
 
-// How much was deferred at a position: position rules 0 or 1, token rules the
-// drafter's mass off the kept set; 0 for rules that do not defer.
+// What pi consists of.
+enum class PiForm : int32_t { kDrafter, kTarget, kTokens, kLossy };
+
+// What a rule comes to at a position: pi's entries follow from it and from the rows.
 template <typename Real>
-struct RuleResult {
+struct RuleDecision {
+  PiForm form = PiForm::kTarget;
+  // How much was deferred: position rules 0 or 1, token rules the drafter's mass off the kept set;
+  // 0 for rules that do not defer.
   Real deferral = 0;
+  Real threshold = 0;  // token rules: of the kept set
+  Real rejected = 0;   // lossy rules, and so on
+  Real inverse_beta = 0;
+  Real residual = 0;
 };
 
 namespace rule_detail {
 
+template <typename Math, typename Row>
+SC_COLLECTIVE auto entropy(const Row& row, int vocabulary) {
+  return Math::sum_of(vocabulary, [=](int v) { return entropy_term(row[v]); });
+}
 template <typename Math, typename Real>
 SC_COLLECTIVE Real entropy(const Real* row, int vocabulary) {
-  return Math::sum_of(vocabulary,
-                      [=](int v) { return row[v] > 0 ? -row[v] * std::log(row[v]) : Real{0}; });
+  return Math::entropy(row, vocabulary);
+}
+
+template <typename Math, typename Row, typename Real>
+SC_COLLECTIVE Real total_variation(const Row& target, const Real* drafter, int vocabulary) {
+  return Math::sum_of(vocabulary, [=](int v) {
+    const Real difference = target[v] - drafter[v];
+    return difference > 0 ? difference : Real{0};
+  });
 }
 
 template <typename Math, typename Real>
-SC_COLLECTIVE Real total_variation(const Real* target, const Real* drafter, int vocabulary) {
-  return Math::sum_of(
-      vocabulary, [=](int v) { return target[v] > drafter[v] ? target[v] - drafter[v] : Real{0}; });
+SC_COLLECTIVE Real largest(const Real* row, int vocabulary) {
+  return Math::max(row, vocabulary);
+}
+template <typename Math, typename Row>
+SC_COLLECTIVE auto largest(const Row& row, int /*vocabulary*/) {
+  return row.largest();
 }
 
 // a x TV, 0 where TV is 0 even if a is infinite.
@@ -106,90 +136,77 @@ SC_COLLECTIVE Real scaled_variation(Real alpha, Real variation) {
 }
 
 // BiLD's distance between drafter and target.
-template <typename Math, typename Real>
-SC_COLLECTIVE Real bild_distance(const RuleRows<Real>& rows) {
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE Real bild_distance(const Rows& rows) {
   const Real* q = rows.drafter_unscaled;
-  const Real* p = rows.target_unscaled;
+  const auto p = rows.target_unscaled;
   if (rows.greedy) return -std::log(p[Math::argmax(q, rows.vocabulary)]);
-  return Math::sum_of(rows.vocabulary,
-                      [=](int v) { return q[v] > 0 ? -q[v] * std::log(p[v]) : Real{0}; });
-}
-
-template <typename Math, typename Real>
-SC_COLLECTIVE bool keeps_drafter(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
-  const Real* q = rows.drafter_unscaled;
-  const Real* p = rows.target_unscaled;
-  const int count = rows.vocabulary;
-  const auto variation = [&] {
-    return scaled_variation(alpha, total_variation<Math>(rows.target, rows.drafter, count));
-  };
-  switch (kind) {
-    case RuleKind::kChow:
-      return Math::max(q, count) >= 1 - alpha;
-    case RuleKind::kDiff:
-      return Math::max(q, count) >= Math::max(p, count) - alpha;
-    case RuleKind::kOpt:
-      return Math::max(q, count) >= Math::max(p, count) - variation();
-    case RuleKind::kChowLog:
-      return entropy<Math>(q, count) <= alpha;
-    case RuleKind::kDiffLog:
-      return entropy<Math>(q, count) <= entropy<Math>(p, count) + alpha;
-    case RuleKind::kOptLog:
-      return entropy<Math>(q, count) <= entropy<Math>(p, count) + variation();
-    case RuleKind::kBild:
-      return bild_distance<Math>(rows) <= alpha;
-    default:
-      return false;
-  }
-}
-
-// The tokens that a token rule keeps: those with row[v] >= threshold.
-template <typename Real>
-struct KeptSet {
-  const Real* row;
-  Real threshold;
-};
-
-template <typename Math, typename Real>
-SC_COLLECTIVE KeptSet<Real> kept_set(RuleKind kind, Real alpha, const RuleRows<Real>& rows) {
-  const Real largest = Math::max(rows.target_unscaled, rows.vocabulary);
-  switch (kind) {
-    case RuleKind::kTokenV1:
-      return {rows.drafter_unscaled, largest - alpha};
-    case RuleKind::kTokenV2:
-      return {rows.target_unscaled, largest - alpha};
-    default:
-      return {rows.target_unscaled, (1 - alpha) * largest};
-  }
-}
-
-// pi = q on the kept tokens, plus q's other mass times p.
-template <typename Math, typename Real>
-SC_COLLECTIVE RuleResult<Real> keep_tokens(const KeptSet<Real>& kept, const RuleRows<Real>& rows,
-                                           Real* pi) {
-  const Real* q = rows.drafter;
-  const Real* p = rows.target;
-  const Real deferred = Math::sum_of(
-      rows.vocabulary, [=](int v) { return kept.row[v] >= kept.threshold ? Real{0} : q[v]; });
-  Math::for_each(rows.vocabulary, [=](int v) {
-    pi[v] = (kept.row[v] >= kept.threshold ? q[v] : Real{0}) + deferred * p[v];
+  return Math::sum_of(rows.vocabulary, [=](int v) {
+    const Real drawn = q[v], wanted = p[v];
+    return -drawn * std::log(drawn > 0 ? wanted : Real{1});
   });
-  return {deferred};
+}
+
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE bool keeps_drafter(RuleKind kind, Real alpha, const Rows& rows) {
+  const Real* q = rows.drafter_unscaled;
+  const auto p = rows.target_unscaled;
+  const int count = rows.vocabulary;
+  if (kind == RuleKind::kBild) return bild_distance<Math>(rows) <= alpha;
+  const bool by_entropy =
+      kind == RuleKind::kChowLog || kind == RuleKind::kDiffLog || kind == RuleKind::kOptLog;
+  // The larger the surer.
+  const auto confidence = [=](const auto& row) {
+    return by_entropy ? -entropy<Math>(row, count) : largest<Math>(row, count);
+  };
+  const Real own = confidence(q);
+  if (decides_alone(kind)) return own >= (by_entropy ? -alpha : 1 - alpha);
+  const bool by_variation = kind == RuleKind::kOpt || kind == RuleKind::kOptLog;
+  const Real margin =
+      by_variation
+          ? scaled_variation(alpha, total_variation<Math>(rows.target, rows.drafter, count))
+          : alpha;
+  return own >= confidence(p) - margin;
+}
+
+// The tokens that a token rule keeps: those whose entry in the drafter's or the target's unscaled
+// row reaches a threshold.
+SC_HOST_DEVICE constexpr bool keeps_by_drafter(RuleKind kind) { return kind == RuleKind::kTokenV1; }
+
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE RuleDecision<Real> keep_tokens(RuleKind kind, Real alpha, const Rows& rows) {
+  const Real most = largest<Math>(rows.target_unscaled, rows.vocabulary);
+  const Real threshold = kind == RuleKind::kTokenV3 ? (1 - alpha) * most : most - alpha;
+  const Real* q = rows.drafter;
+  const auto drafter_mass_off = [=](const auto& row) {
+    return Math::sum_of(rows.vocabulary, [=](int v) {
+      const Real mass = q[v];
+      return row[v] >= threshold ? Real{0} : mass;
+    });
+  };
+  RuleDecision<Real> decision = {PiForm::kTokens, 0, threshold};
+  decision.deferral = keeps_by_drafter(kind) ? drafter_mass_off(rows.drafter_unscaled)
+                                             : drafter_mass_off(rows.target_unscaled);
+  return decision;
 }
 
 // 1 / beta of the matched lossy rule: the root t <= 1 of f(t) = sum max(0, t p - q)
 // = rejected. f is convex and increasing, so Newton from t = 1 comes down to the
 // root without passing it, and ends when the set of positive terms stays.
-template <typename Math, typename Real>
-SC_COLLECTIVE Real matched_inverse_beta(const RuleRows<Real>& rows, Real rejected) {
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE Real matched_inverse_beta(const Rows& rows, Real rejected) {
   const Real* q = rows.drafter;
-  const Real* p = rows.target;
+  const auto p = rows.target;
   Real t = 1;
   for (int round = 0; round < 64; ++round) {
-    const Real slope =
-        Math::sum_of(rows.vocabulary, [=](int v) { return t * p[v] > q[v] ? p[v] : Real{0}; });
-    const Real offset =
-        Math::sum_of(rows.vocabulary, [=](int v) { return t * p[v] > q[v] ? q[v] : Real{0}; });
+    const Real slope = Math::sum_of(rows.vocabulary, [=](int v) {
+      const Real mass = p[v];
+      return t * mass > q[v] ? mass : Real{0};
+    });
+    const Real offset = Math::sum_of(rows.vocabulary, [=](int v) {
+      const Real mass = q[v];
+      return t * p[v] > mass ? mass : Real{0};
+    });
     if (!(slope > 0)) break;
     const Real next = (rejected + offset) / slope;
     if (!(next < t)) break;
@@ -198,32 +215,34 @@ SC_COLLECTIVE Real matched_inverse_beta(const RuleRows<Real>& rows, Real rejecte
   return t;
 }
 
-template <typename Math, typename Real>
-SC_COLLECTIVE void lossy_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
+// min(q, p / keep): nothing where p is nothing, at keep = 0 too.
+template <typename Real>
+SC_COLLECTIVE Real lossy_kept(Real q, Real p, Real keep) {
+  const Real bound = p > 0 ? p / keep : Real{0};
+  return q < bound ? q : bound;
+}
+
+template <typename Real>
+SC_COLLECTIVE Real lossy_rest(Real q, Real p, Real inverse_beta) {
+  const Real rest = p * inverse_beta - q;
+  return rest > 0 ? rest : Real{0};
+}
+
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE RuleDecision<Real> decide_lossy(const Rule& rule, const Rows& rows) {
   const Real* q = rows.drafter;
-  const Real* p = rows.target;
-  const int count = rows.vocabulary;
+  const auto p = rows.target;
   const Real keep = 1 - static_cast<Real>(rule.alpha);
-  // min(q, p / keep): nothing where p is nothing, at alpha = 1 too.
-  const auto kept = [=](int v) {
-    const Real bound = p[v] > 0 ? p[v] / keep : Real{0};
-    return q[v] < bound ? q[v] : bound;
-  };
-  const Real rejected = Math::sum_of(count, [=](int v) { return q[v] - kept(v); });
+  RuleDecision<Real> decision = {PiForm::kLossy};
+  decision.rejected = Math::sum_of(
+      rows.vocabulary, [=](int v) { return q[v] - lossy_kept<Real>(q[v], p[v], keep); });
   const Real inverse_beta = rule.kind == RuleKind::kLossyMatched
-                                ? matched_inverse_beta<Math>(rows, rejected)
+                                ? matched_inverse_beta<Math>(rows, decision.rejected)
                                 : 1 / static_cast<Real>(rule.beta);
-  const Real residual = Math::sum_of(count, [=](int v) {
-    return p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0};
-  });
-  Math::for_each(count, [=](int v) {
-    // An empty residual although something is rejected (large beta): p.
-    const Real share =
-        residual > 0
-            ? (p[v] * inverse_beta > q[v] ? p[v] * inverse_beta - q[v] : Real{0}) / residual
-            : p[v];
-    pi[v] = kept(v) + rejected * share;
-  });
+  decision.inverse_beta = inverse_beta;
+  decision.residual = Math::sum_of(
+      rows.vocabulary, [=](int v) { return lossy_rest<Real>(q[v], p[v], inverse_beta); });
+  return decision;
 }
 
 }  // namespace rule_detail
@@ -237,32 +256,71 @@ SC_COLLECTIVE bool keeps_drafter_alone(const Rule& rule, const Real* drafter_uns
       RuleRows<Real>{nullptr, nullptr, drafter_unscaled, nullptr, vocabulary, false});
 }
 
-// Writes pi of one position. `pi` may not alias the rows.
-template <typename Math, typename Real>
-SC_COLLECTIVE RuleResult<Real> rule_target(const Rule& rule, const RuleRows<Real>& rows, Real* pi) {
+// From the rows of one position.
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE RuleDecision<Real> decide(const Rule& rule, const Rows& rows) {
   using namespace rule_detail;
   const auto alpha = static_cast<Real>(rule.alpha);
-  const auto copy = [&](const Real* from) {
-    Math::for_each(rows.vocabulary, [=](int v) { pi[v] = from[v]; });
-  };
   switch (rule.kind) {
     case RuleKind::kLossless:
-      copy(rows.target);
       return {};
     case RuleKind::kLossy:
     case RuleKind::kLossyMatched:
-      lossy_target<Math>(rule, rows, pi);
-      return {};
+      return decide_lossy<Math>(rule, rows);
     case RuleKind::kTokenV1:
     case RuleKind::kTokenV2:
     case RuleKind::kTokenV3:
-      return keep_tokens<Math>(kept_set<Math>(rule.kind, alpha, rows), rows, pi);
+      return keep_tokens<Math>(rule.kind, alpha, rows);
     default: {
       const bool keep = keeps_drafter<Math>(rule.kind, alpha, rows);
-      copy(keep ? rows.drafter : rows.target);
-      return {keep ? Real{0} : Real{1}};
+      return {keep ? PiForm::kDrafter : PiForm::kTarget, keep ? Real{0} : Real{1}};
     }
   }
+}
+
+// Calls use(entry), where entry(v) is pi's entry, for the form that a decision has.
+template <typename Rows, typename Real, typename Use>
+SC_COLLECTIVE auto with_pi(const Rule& rule, const RuleDecision<Real>& decision, const Rows& rows,
+                           const Use& use) {
+  const Real* q = rows.drafter;
+  const auto p = rows.target;
+  switch (decision.form) {
+    case PiForm::kDrafter:
+      return use([=](int v) { return q[v]; });
+    case PiForm::kTokens: {
+      const auto tokens = [=](const auto& row) {
+        return use([=](int v) {
+          const Real mass = q[v];
+          return (row[v] >= decision.threshold ? mass : Real{0}) + decision.deferral * p[v];
+        });
+      };
+      return rule_detail::keeps_by_drafter(rule.kind) ? tokens(rows.drafter_unscaled)
+                                                      : tokens(rows.target_unscaled);
+    }
+    case PiForm::kLossy: {
+      const Real keep = 1 - static_cast<Real>(rule.alpha);
+      return use([=](int v) {
+        const Real wanted = p[v], drawn = q[v];
+        // An empty residual although something is rejected (large beta): p.
+        const Real share =
+            decision.residual > 0
+                ? rule_detail::lossy_rest(drawn, wanted, decision.inverse_beta) / decision.residual
+                : wanted;
+        return rule_detail::lossy_kept(drawn, wanted, keep) + decision.rejected * share;
+      });
+    }
+    default:
+      return use([=](int v) { return p[v]; });
+  }
+}
+
+// Writes pi of one position. `pi` may not alias the rows.
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE RuleDecision<Real> rule_target(const Rule& rule, const Rows& rows, Real* pi) {
+  const RuleDecision<Real> decision = decide<Math>(rule, rows);
+  with_pi(rule, decision, rows,
+          [=](const auto& entry) { Math::write(pi, rows.vocabulary, entry); });
+  return decision;
 }
 
 }  // namespace speccascade

@@ -15,8 +15,9 @@
 
 namespace speccascade {
 
-// Rows are named by the node they follow; -1 follows the committed sequence.
-template <typename Math>
+// Rows are named by the node they follow; -1 follows the committed sequence. Pi: where pi's rows
+// come from; Pi::row(args, verifier, node).
+template <typename Math, typename Pi>
 class SlotVerifier {
  public:
   SC_COLLECTIVE SlotVerifier(const VerifyArgs& args, int slot)
@@ -32,24 +33,42 @@ class SlotVerifier {
         verifier_(static_cast<Verifier>(state_.verifier[slot])),
         greedy_(!(args.sampling.temperature[slot] > 0.0f)) {}
 
-  // pi after a node and its deferral, if run() will need them. Before run(), for every node from -1
-  // on; nodes do not depend on each other.
-  SC_COLLECTIVE void apply_rule(int node) const {
-    if (!asks_rule(node)) return;
-    const int64_t at = logit_row(node);
-    const RuleRows<float> rows = {reference(args_.drafts.reference, node),
-                                  row(args_.target_probs, at),
-                                  reference(args_.drafts.reference_unscaled, node),
-                                  row(args_.target_unscaled, at),
-                                  args_.vocabulary,
-                                  greedy_};
-    const float deferral = rule_target<Math>(state_.rule[slot_], rows, row(args_.pi, at)).deferral;
-    Math::put(args_.deferral, static_cast<int>(at), deferral);
+  // Whether run() will need pi after a node, whose row is ok, from the rule.
+  SC_COLLECTIVE bool asks_rule(int node) const {
+    if (!has_rule() || node >= nodes_ || failed()) return false;
+    // Nothing follows a token that ends the sequence, and it has no drafter row.
+    if (node >= 0 && ends(tokens_[node])) return false;
+    return verifier_ != Verifier::kTrusted || node >= nodes_ - 1;
   }
 
-  SC_COLLECTIVE void run() const {
+  // One that reads the drafter.
+  SC_COLLECTIVE bool has_rule() const { return reads_drafter(rule().kind); }
+  SC_COLLECTIVE const Rule& rule() const { return state_.rule[slot_]; }
+  SC_COLLECTIVE bool greedy() const { return greedy_; }
+  SC_COLLECTIVE bool failed() const { return state_.failure[slot_] != 0; }
+  SC_COLLECTIVE bool trusted() const { return verifier_ == Verifier::kTrusted; }
+  SC_COLLECTIVE int nodes() const { return nodes_; }
+  SC_COLLECTIVE int32_t token(int node) const { return tokens_[node]; }
+  SC_COLLECTIVE int parent(int node) const { return parents_[node]; }
+  SC_COLLECTIVE bool ends(int32_t token) const {
+    return ends_sequence(args_.sampling, slot_, token);
+  }
+  // The row that a node's token was drawn from; null where it was chosen without chance.
+  SC_COLLECTIVE const float* drawn_from(int node) const {
+    return slot_part(args_.drafts.proposal, slot_, state_.max_nodes)[node];
+  }
+
+  SC_COLLECTIVE int64_t logit_row(int node) const { return first_ + 1 + node; }
+  // The reference drafter's row after a node, if there is a drafter.
+  SC_COLLECTIVE const float* reference(const float* const* rows, int node) const {
+    if (rows == nullptr) return nullptr;
+    return slot_part(rows, slot_, state_.max_nodes + 1)[1 + node];
+  }
+
+  // `chain`: args.drafts.chain, where it may be known before.
+  SC_COLLECTIVE void run(bool chain) const {
     Failure failure = static_cast<Failure>(state_.failure[slot_]);
-    const bool trusted = verifier_ == Verifier::kTrusted;
+    const bool trusted = this->trusted();
     for (int node = trusted ? nodes_ - 1 : -1; node < nodes_ && failure == Failure::kNone; ++node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
       failure = failure_of(status, Failure::kTargetNotFinite);
@@ -61,10 +80,8 @@ class SlotVerifier {
     TreeOutcome outcome;
     if (trusted) {
       outcome = follow_all();
-    } else if (reads_drafter(state_.rule[slot_].kind)) {
-      outcome = accept(args_.pi);
-    } else if (!greedy_) {
-      outcome = accept(args_.target_probs);
+    } else if (has_rule() || !greedy_) {
+      outcome = chain ? accept_in_chain() : accept_in_tree();
     } else {
       outcome = follow_best();
     }
@@ -72,39 +89,16 @@ class SlotVerifier {
   }
 
  private:
-  SC_COLLECTIVE int64_t logit_row(int node) const { return first_ + 1 + node; }
-
   template <typename T>
   SC_COLLECTIVE T* row(T* rows, int64_t index) const {
     return rows + index * args_.vocabulary;
   }
 
-  SC_COLLECTIVE bool ends(int32_t token) const {
-    return ends_sequence(args_.sampling, slot_, token);
-  }
-
-  SC_COLLECTIVE bool asks_rule(int node) const {
-    if (node >= nodes_ || state_.failure[slot_] != 0) return false;
-    // Nothing follows a token that ends the sequence, and it has no drafter row.
-    if (node >= 0 && ends(tokens_[node])) return false;
-    if (verifier_ == Verifier::kTrusted && node < nodes_ - 1) return false;
-    return reads_drafter(state_.rule[slot_].kind) &&
-           args_.target_status[logit_row(node)] == static_cast<int32_t>(RowStatus::kOk);
-  }
-
-  // The reference drafter's row after a node.
-  SC_COLLECTIVE const float* reference(const float* const* rows, int node) const {
-    return slot_part(rows, slot_, state_.max_nodes + 1)[1 + node];
-  }
+  SC_COLLECTIVE auto pi(int node) const { return Pi::row(args_, *this, node); }
 
   // The accepted path under the session's shape and the request's verifier.
-  SC_COLLECTIVE TreeOutcome accept(const float* wanted) const {
-    return args_.drafts.chain ? accept_in_chain(wanted) : accept_in_tree(wanted);
-  }
-
-  // wanted [logit rows, vocabulary]: pi
-  SC_COLLECTIVE TreeOutcome accept_in_tree(const float* wanted) const {
-    const auto pi = [this, wanted](int node) { return row(wanted, logit_row(node)); };
+  SC_COLLECTIVE TreeOutcome accept_in_tree() const {
+    const auto pi_after = [this](int node) { return pi(node); };
     const TreeShape tree = {nodes_, parents_, tokens_,
                             greedy_ ? Siblings::kFixed : args_.drafts.siblings};
     PhiloxChoices<Math> choices(draw_address(state_, slot_, length_),
@@ -112,20 +106,20 @@ class SlotVerifier {
     const auto drafter = [this](int node) { return reference(args_.drafts.reference, node); };
     const auto is_end = [this](int32_t token) { return ends(token); };
     if (verifier_ == Verifier::kKseq && !greedy_) {
-      return accept_kseq_tree<Math>(tree, args_.vocabulary, pi, drafter, scratch(), is_end, choices,
-                                    path_);
+      return accept_kseq_tree<Math>(tree, args_.vocabulary, pi_after, drafter, scratch(), is_end,
+                                    choices, path_);
     }
-    return accept_tree<Math>(tree, args_.vocabulary, pi, drafter, drafter, scratch(),
+    return accept_tree<Math>(tree, args_.vocabulary, pi_after, drafter, drafter, scratch(),
                              scratch() + args_.vocabulary, is_end, choices, path_);
   }
 
   // In a chain place i follows node i - 1.
-  SC_COLLECTIVE TreeOutcome accept_in_chain(const float* wanted) const {
+  SC_COLLECTIVE TreeOutcome accept_in_chain() const {
     PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
     OneHot<Math> one_hot(row(args_.one_hot, slot_));
-    const auto pi_at = [this, wanted](int place) { return row(wanted, logit_row(place - 1)); };
+    const auto pi_at = [this](int place) { return pi(place - 1); };
     const auto drawn_at = [&](int place) {
-      const float* drawn = slot_part(args_.drafts.proposal, slot_, state_.max_nodes)[place];
+      const float* drawn = drawn_from(place);
       return drawn != nullptr ? drawn : one_hot.at(tokens_[place]);
     };
     const auto is_end = [this](int32_t token) { return ends(token); };
@@ -157,9 +151,10 @@ class SlotVerifier {
     follow_chain(nodes_);
     outcome.accepted = outcome.tested = nodes_;
     if (nodes_ > 0 && ends(tokens_[nodes_ - 1])) return outcome;
-    const float* pi = row(args_.pi, logit_row(nodes_ - 1));
+    const int count = args_.vocabulary;
+    const float* wanted = whole_row<Math>(pi(nodes_ - 1), count, scratch());
     const PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
-    outcome.next = choices.draw(pi, args_.vocabulary, Math::sum(pi, args_.vocabulary), nodes_);
+    outcome.next = choices.draw(wanted, count, Math::sum(wanted, count), nodes_);
     return outcome;
   }
 
@@ -217,7 +212,7 @@ class SlotVerifier {
       const bool asked = outcome.next >= 0;
       decided = nodes_ + (asked ? 1 : 0);
       if (asked) deferred = args_.deferral[logit_row(nodes_ - 1)];
-    } else if (reads_drafter(state_.rule[slot_].kind)) {
+    } else if (has_rule()) {
       decided = outcome.tested;
       for (int i = 0; i < decided; ++i) {
         deferred += args_.deferral[logit_row(i == 0 ? -1 : path_[i - 1])];

@@ -11,8 +11,10 @@
 
 #include "decode/draft_rows.h"
 #include "decode/logit_rows.h"
+#include "decode/rules.h"
 #include "decode/sequence_state.h"
 #include "ops/decoder_rows.h"
+#include "ops/probability_row.h"
 #include "ops/sampling.h"
 
 namespace speccascade {
@@ -22,6 +24,14 @@ namespace speccascade {
 // node, in order; of a trusted draft the last alone, unless log-probabilities are wanted.
 void verify_rows(const SequenceState& state, const CacheTable& target, const DecoderRows& rows,
                  const LogitRows& logits, const SlotSampling& sampling);
+
+// A row of the target as its kernel leaves it for the walk; pi follows from it and from the
+// drafter's rows.
+struct TargetRow {
+  ProbabilityRow probs;
+  float unscaled_factor;  // of the softmax at temperature 1, for rules
+  RuleDecision<float> decision;
+};
 
 struct VerifyArgs {
   SequenceState state;
@@ -39,6 +49,8 @@ struct VerifyArgs {
   float* deferral;               // [logit rows], for rules
   float* scratch;                // [2 * slots, vocabulary]
   float* one_hot;                // [slots, vocabulary], zero
+  // On devices, [logit rows]: instead of target_probs, target_unscaled and pi.
+  TargetRow* target = nullptr;
 };
 
 // Computes pi, walks the draft, draws the token after the accepted path, and

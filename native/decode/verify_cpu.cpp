@@ -16,12 +16,43 @@ void verify_rows(const SequenceState& state, const CacheTable& target, const Dec
   }
 }
 
+namespace {
+
+// Rows as arrays.
+struct StoredPi {
+  template <typename Verifier>
+  static const float* row(const VerifyArgs& args, const Verifier& verifier, int node) {
+    const float* rows = verifier.has_rule() ? args.pi : args.target_probs;
+    return rows + verifier.logit_row(node) * args.vocabulary;
+  }
+};
+
+using StoredVerifier = SlotVerifier<RowMath<float>, StoredPi>;
+
+void apply_rule(const VerifyArgs& args, const StoredVerifier& verifier, int node) {
+  const int64_t at = verifier.logit_row(node), entry = at * args.vocabulary;
+  const bool ok = args.target_status[at] == static_cast<int32_t>(RowStatus::kOk);
+  if (!ok) return;
+  const RuleRows<float> rows = {verifier.reference(args.drafts.reference, node),
+                                args.target_probs + entry,
+                                verifier.reference(args.drafts.reference_unscaled, node),
+                                args.target_unscaled + entry,
+                                args.vocabulary,
+                                verifier.greedy()};
+  args.deferral[at] = rule_target<RowMath<float>>(verifier.rule(), rows, args.pi + entry).deferral;
+}
+
+}  // namespace
+
 void verify(const VerifyArgs& args, int threads) {
   parallel_for(args.state.slots, threads, [&](int64_t slot) {
     if (!args.state.active[slot]) return;
-    const SlotVerifier<RowMath<float>> verifier(args, static_cast<int>(slot));
-    for (int node = -1; node < args.state.draft_count[slot]; ++node) verifier.apply_rule(node);
-    verifier.run();
+    const int s = static_cast<int>(slot);
+    const StoredVerifier verifier(args, s);
+    for (int node = -1; node < args.state.draft_count[s]; ++node) {
+      if (verifier.asks_rule(node)) apply_rule(args, verifier, node);
+    }
+    verifier.run(args.drafts.chain);
   });
 }
 

@@ -10,7 +10,9 @@
 #include "emulation/cuda_emulation.h"
 
 #define SC_DEVICE inline
+#define SC_FUNCTION inline
 #define SC_KERNEL(...) static ::speccascade::emulation::KernelOf<__VA_ARGS__>
+#define SC_IN_PLACE const
 #define SC_UNROLL
 #define SC_UNROLL_BY(count)
 
@@ -138,6 +140,8 @@ SC_DEVICE void wait_for_previous() { emulation::wait_for_previous(); }
 SC_DEVICE void prefetch(const void* at) {
   [[maybe_unused]] const char byte = *static_cast<const volatile char*>(at);
 }
+
+SC_DEVICE void keep(float) {}
 
 SC_DEVICE Words4 load_streaming(const void* at) {
   if (reinterpret_cast<uintptr_t>(at) % 16 != 0) emulation::stop("unaligned load of bytes", 16);

@@ -20,10 +20,9 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
       target_(target),
       memory_(target.model),
       device_tables_(memory_, tables.bytes()),
-      target_rows_(memory_, target, limits.max_batch, rows_of(limits)),
+      target_rows_(memory_, target, limits.max_batch, 0),
       drafter_(make_device_drafter(limits, memory_, tables.sequences(), drafter)),
-      pi_(memory_,
-          limits.draft.models() > 0 ? area(rows_of(limits), target.model.config.vocab_size) : 0),
+      verified_(memory_, area(rows_of(limits), 1)),
       deferral_(memory_, area(rows_of(limits), 1)),
       scratch_(memory_, area(2 * int64_t{limits.max_batch}, target.model.config.vocab_size)),
       one_hot_(memory_, area(limits.max_batch, target.model.config.vocab_size)) {
@@ -89,8 +88,8 @@ void DeviceStep::verify() {
       target_rows_.distribution(views_.sampling),
       {state, views_.sampling, drafter_ ? drafter_->rows() : DraftRows{},
        target_.model.config.vocab_size, target_rows_.logits(), target_.decoder.device_logits(),
-       target_rows_.probs(0), target_rows_.unscaled(0), target_rows_.best(), target_rows_.status(),
-       target_rows_.log_sum(), pi_.data(), deferral_.data(), scratch_.data(), one_hot_.data()},
+       nullptr, nullptr, target_rows_.best(), target_rows_.status(), target_rows_.log_sum(),
+       nullptr, deferral_.data(), scratch_.data(), one_hot_.data(), verified_.data()},
       queue);
   if (drafter_) drafter_->queue_commit(stream, views_);
   commit_cuda(state, cache, queue);

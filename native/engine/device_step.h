@@ -48,7 +48,8 @@ class DeviceStep {
   PassArray<char> device_tables_;
   DeviceRows target_rows_;
   std::unique_ptr<DeviceDrafter> drafter_;
-  PassArray<float> pi_, deferral_, scratch_, one_hot_;
+  PassArray<TargetRow> verified_;
+  PassArray<float> deferral_, scratch_, one_hot_;
   TableViews views_ = {};
   bool requests_changed_ = true;
   GraphCache drafts_, verification_;  // by rounds; one

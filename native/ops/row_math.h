@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "ops/cpu_kernels.h"
+#include "ops/probability_row.h"
 
 namespace speccascade {
 
@@ -69,6 +70,10 @@ struct RowMath {
                              ((lane[4] + lane[5]) + (lane[6] + lane[7])));
   }
 
+  static Real entropy(const Real* row, int count) {
+    return sum_of(count, [=](int v) { return entropy_term(row[v]); });
+  }
+
   static Real max(const Real* row, int count) {
     Real best = row[0];
     for (int v = 1; v < count; ++v) best = row[v] > best ? row[v] : best;
@@ -106,6 +111,23 @@ struct RowMath {
   template <typename Body>
   static void for_each(int count, const Body& body) {
     for (int v = 0; v < count; ++v) body(v);
+  }
+
+  // out[v] = value(v), which may read entry v of rows that are written.
+  template <typename Value>
+  static void write(Real* out, int count, const Value& value) {
+    for (int v = 0; v < count; ++v) out[v] = value(v);
+  }
+
+  static void copy(const Real* row, int count, Real* out) {
+    write(out, count, [=](int v) { return row[v]; });
+  }
+
+  // As write(); returns the sum of what it wrote.
+  template <typename Value>
+  static Real write_sum(Real* out, int count, const Value& value) {
+    write(out, count, value);
+    return sum(out, count);
   }
 
   static void put(Real* row, int index, Real value) { row[index] = value; }

@@ -1,148 +1,116 @@
 // RowMath (row_math.h) for a block of a GPU: all threads of the block make each pass together, with
-// the same arguments, and get the same result. Sums are made in double in an order that the row's
-// length alone decides; a block has row_threads() of it, or more.
+// the same arguments, and get the same result.
 //
 // Every pass that writes has a barrier before and after, so that what it writes may be read at once
 // by any thread, and what it overwrites was read by all.
 #pragma once
 
-#include <cmath>
-
-#include "base/cuda_intrinsics.h"
-#include "ops/row_peak_cuda.cuh"
+#include "ops/row_parts_cuda.cuh"
 
 namespace speccascade {
 
-// The largest block that computes with rows; small vocabularies leave fewer threads something to
-// do.
-constexpr int kMaxRowThreads = 512;
-constexpr int kMaxRowWarps = kMaxRowThreads / kWarpLanes;
-
-// Of a kernel over rows of this length. A block may have more, which have no entries: sums depend
-// on this number.
-SC_HOST_DEVICE inline int row_threads(int vocabulary) {
-  const int threads = (vocabulary / 8 + kWarpLanes - 1) / kWarpLanes * kWarpLanes;
-  if (threads < kWarpLanes) return kWarpLanes;
-  return threads < kMaxRowThreads ? threads : kMaxRowThreads;
-}
-
-struct RowPartials {
-  double sum[kMaxRowWarps];
-  float value[kMaxRowWarps];
-  int index[kMaxRowWarps];
-  int found;
-};
-
-// Where this thread's entries begin; the next is row_threads(count) on.
-SC_DEVICE int first_entry(int count) {
-  return thread_index() < row_threads(count) ? thread_index() : count;
-}
-
-// A warp's consecutive part of a row, for passes that go by the order of entries.
-struct RowSegment {
-  int begin, end;
-};
-
-SC_DEVICE RowSegment row_segment(int count) {
-  const int threads = row_threads(count);
-  const int length = (count + threads - 1) / threads * kWarpLanes;
-  const int begin = warp_index() * length;
-  if (begin >= count) return {count, count};
-  return {begin, count - begin < length ? count : begin + length};
-}
-
-SC_DEVICE double warp_sum(double value) {
-  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) value += shuffle_xor(kAllLanes, value, bits);
-  return value;
-}
-
-// The sum over this lane and those before it.
-template <typename T>
-SC_DEVICE T warp_running_sum(T value) {
-  for (int offset = 1; offset < kWarpLanes; offset *= 2) {
-    const bool has = lane_index() >= offset;
-    const T before = shuffle(kAllLanes, value, has ? lane_index() - offset : lane_index());
-    if (has) value += before;
-  }
-  return value;
-}
-
-// The sum over the block's threads, the same in all.
-SC_DEVICE double block_sum(double own) {
-  RowPartials& partials = shared<RowPartials>();
-  own = warp_sum(own);
-  if (lane_index() == 0) partials.sum[warp_index()] = own;
-  sync_block();
-  double total = 0.0;
-  for (int w = 0; w < block_threads() / kWarpLanes; ++w) total += partials.sum[w];
-  sync_block();
-  return total;
-}
-
-// The largest of the entries; index 0 where none is a number. entry(v): a value and its index.
-template <typename Entry>
-SC_DEVICE RowPeak block_maximum(int count, const Entry& entry) {
-  RowPartials& partials = shared<RowPartials>();
-  RowPeak largest = no_peak();
-  for (int v = thread_index(); v < count; v += block_threads()) take_larger(largest, entry(v));
-  largest = largest_of_lanes<kWarpLanes>(largest);
-  if (lane_index() == 0) {
-    partials.value[warp_index()] = largest.value;
-    partials.index[warp_index()] = largest.index;
-  }
-  sync_block();
-  for (int w = 0; w < block_threads() / kWarpLanes; ++w) {
-    take_larger(largest, {partials.value[w], partials.index[w]});
-  }
-  sync_block();
-  if (largest.index == kNoIndex) largest.index = 0;
-  return largest;
-}
-
-SC_DEVICE RowPeak block_maximum(const float* row, int count) {
+// Functions: large kernels have them in several places, and registers for one.
+SC_FUNCTION RowPeak row_maximum(const float* row, int count) {
   return block_maximum(count, [=](int v) { return RowPeak{row[v], v}; });
+}
+
+// Which of consecutive sums has the target: the running sum exceeds it there, and nowhere before;
+// the last positive one where rounding runs past the end, -1 where there is none. `before` becomes
+// the sum of those before it.
+template <typename Real>
+SC_DEVICE int find_part(int parts, const Real* sums, Real target, Real& before) {
+  int chosen = -1;
+  Real mass = before;
+  for (int p = 0; p < parts && (chosen < 0 || !(target < mass)); ++p) {
+    if (!(sums[p] > 0)) continue;
+    chosen = p;
+    before = mass;
+    mass += sums[p];
+  }
+  return chosen;
+}
+
+// By a warp, of at most kBatchEntries entries: find_in_order, `before` of which come others.
+template <typename Real, typename Weight>
+SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const Weight& weight) {
+  // A lane has consecutive entries.
+  const int length = (range.end - range.begin + kWarpLanes - 1) / kWarpLanes;
+  const int begin = range.begin + lane_index() * length;
+  decltype(weight(0)) entries[kBatch];
+  SC_UNROLL
+  for (int i = 0; i < kBatch; ++i) {
+    entries[i] = weight(begin + i < range.end ? begin + i : range.end - 1);
+  }
+  Real own = 0;
+  SC_UNROLL
+  for (int i = 0; i < kBatch; ++i) {
+    if (i >= length || begin + i >= range.end) entries[i] = 0;
+    own += static_cast<Real>(entries[i]);
+  }
+  const Real running = before + warp_running_sum(own);
+  const uint32_t hits = ballot(kAllLanes, own > 0 && target < running);
+  const uint32_t positive = ballot(kAllLanes, own > 0);
+  if (positive == 0) return 0;
+  const int lane = hits != 0 ? lowest_bit(hits) : highest_bit(positive);
+  const Real others = shuffle(kAllLanes, running, lane > 0 ? lane - 1 : 0);
+  Real mass = lane > 0 ? others : before;
+  int found = -1;
+  SC_UNROLL
+  for (int i = 0; i < kBatch; ++i) {
+    if (!(entries[i] > 0) || (found >= 0 && target < mass)) continue;
+    mass += static_cast<Real>(entries[i]);
+    found = begin + i;
+  }
+  return shuffle(kAllLanes, found, lane);
 }
 
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
 // weight; the last of those where rounding runs past the end, 0 where there is none. Real is
-// double, or an integer type for what must be exact.
+// double, or an integer type for what must be exact. Of the row's parts the one that has it is cut
+// into parts again, until a warp has it at a glance.
 template <typename Real, typename Weight>
 SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
-                            Real (&sums)[kMaxRowWarps]) {
-  RowPartials& partials = shared<RowPartials>();
-  const RowSegment segment = row_segment(count);
-  Real own = 0;
-  for (int v = segment.begin + lane_index(); v < segment.end; v += kWarpLanes) own += weight(v);
-  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) own += shuffle_xor(kAllLanes, own, bits);
-  if (lane_index() == 0) sums[warp_index()] = own;
-  if (thread_index() == 0) partials.found = 0;
-  sync_block();
-  int chosen = -1;
-  Real before = 0, mass = 0;
-  for (int w = 0; w < block_threads() / kWarpLanes && !(target < mass); ++w) {
-    if (!(sums[w] > 0)) continue;
-    chosen = w;
-    before = mass;
-    mass += sums[w];
-  }
-  if (chosen == warp_index()) {
-    int found = -1, last = segment.begin;
-    for (int base = segment.begin; base < segment.end && found < 0; base += kWarpLanes) {
-      const int v = base + lane_index();
-      const Real entry = v < segment.end ? weight(v) : Real{0};
-      const Real running = before + warp_running_sum(entry);
-      const uint32_t hits = ballot(kAllLanes, entry > 0 && target < running);
-      const uint32_t positive = ballot(kAllLanes, entry > 0);
-      if (hits != 0) found = base + lowest_bit(hits);
-      if (positive != 0) last = base + highest_bit(positive);
-      before = shuffle(kAllLanes, running, kWarpLanes - 1);
+                            Real (&sums)[kMaxRowParts]) {
+  const int parts = row_parts(count);
+  RowPart range = {0, count};
+  Real before = 0;
+  for (bool whole = true; range.end - range.begin > kBatchEntries; whole = false) {
+    const int size = range.end - range.begin;
+    const int length = whole ? row_part(count, 0).end
+                             : (size + parts * kWarpLanes - 1) / (parts * kWarpLanes) * kWarpLanes;
+    const auto part_of = [=](int p) {
+      const int begin = range.begin + p * length;
+      if (begin >= range.end) return RowPart{range.end, range.end};
+      return RowPart{begin, range.end - begin < length ? range.end : begin + length};
+    };
+    for (int p = warp_index(); p < parts; p += block_warps()) {
+      const Real sum = part_sum<Real>(part_of(p), weight);
+      if (lane_index() == 0) sums[p] = sum;
     }
-    if (lane_index() == 0) partials.found = found >= 0 ? found : last;
+    sync_block();
+    const int chosen = find_part(parts, sums, target, before);
+    sync_block();
+    if (chosen < 0) return 0;
+    range = part_of(chosen);
   }
-  sync_block();
-  const int result = partials.found;
-  sync_block();
-  return result;
+  return find_in_warp(range, target, before, weight);
+}
+
+SC_FUNCTION float row_total(const float* row, int count) {
+  return static_cast<float>(row_sum(count, [=](int v) { return row[v]; }));
+}
+
+SC_FUNCTION float row_entropy(const float* row, int count) {
+  const auto term = [=](int v) { return entropy_term(row[v]); };
+  return static_cast<float>(row_sum<kBatch / 2>(count, term));
+}
+
+SC_FUNCTION int draw_from_row(const float* weights, int count, double target) {
+  const auto weight = [=](int v) {
+    const float entry = weights[v];
+    return entry > 0.0f ? entry : 0.0f;
+  };
+  return find_in_order(count, target, weight, shared<RowPartials>().sum);
 }
 
 struct BlockMath {
@@ -150,49 +118,42 @@ struct BlockMath {
 
   static SC_DEVICE void softmax(const float* logits, int count, float max, float temperature,
                                 float* out) {
-    const float inverse = temperature > 1e-30f ? 1.0f / temperature : 1e30f;
+    const float inverse = inverse_of(temperature);
     const auto power = [=](int v) { return expf((logits[v] - max) * inverse); };
     const float factor = 1.0f / sum_of(count, power);
     // Made twice rather than written and read again.
-    for_each(count, [=](int v) { out[v] = power(v) * factor; });
+    write(out, count, [=](int v) { return power(v) * factor; });
   }
 
-  static SC_DEVICE float sum(const float* row, int count) {
-    return sum_of(count, [=](int v) { return row[v]; });
+  // Finite: 0 x infinity at the maximum would be NaN.
+  static SC_DEVICE float inverse_of(float temperature) {
+    return temperature > 1e-30f ? 1.0f / temperature : 1e30f;
+  }
+
+  static SC_DEVICE float sum(const float* row, int count) { return row_total(row, count); }
+
+  template <typename Term>
+  static SC_DEVICE float sum_of(int count, const Term& term) {
+    return static_cast<float>(row_sum(count, term));
   }
 
   static SC_DEVICE float positive_difference(const float* a, const float* b, int count,
                                              float* out) {
-    double own = 0.0;
-    sync_block();
-    for (int v = first_entry(count); v < count; v += row_threads(count)) {
-      const float difference = a[v] > b[v] ? a[v] - b[v] : 0.0f;
-      out[v] = difference;
-      own += static_cast<double>(difference);
-    }
-    return static_cast<float>(block_sum(own));
+    return write_sum(out, count, [=](int v) {
+      const float difference = a[v] - b[v];
+      return difference > 0.0f ? difference : 0.0f;
+    });
   }
 
   static SC_DEVICE void scale(float* row, int count, float factor) {
-    for_each(count, [=](int v) { row[v] *= factor; });
+    write(row, count, [=](int v) { return row[v] * factor; });
   }
 
-  template <typename Term>
-  static SC_DEVICE float sum_of(int count, const Term& term) {
-    double own = 0.0;
-    for (int v = first_entry(count); v < count; v += row_threads(count)) {
-      own += static_cast<double>(term(v));
-    }
-    return static_cast<float>(block_sum(own));
-  }
+  static SC_DEVICE float entropy(const float* row, int count) { return row_entropy(row, count); }
 
-  static SC_DEVICE float max(const float* row, int count) {
-    return block_maximum(row, count).value;
-  }
+  static SC_DEVICE float max(const float* row, int count) { return row_maximum(row, count).value; }
 
-  static SC_DEVICE int argmax(const float* row, int count) {
-    return block_maximum(row, count).index;
-  }
+  static SC_DEVICE int argmax(const float* row, int count) { return row_maximum(row, count).index; }
 
   // A pass for each.
   template <int kMost>
@@ -205,10 +166,36 @@ struct BlockMath {
         return value > 0.0f && behind ? RowPeak{value, v} : no_peak();
       });
       if (!(next.value > 0.0f)) return found;
-      best[found] = next.index;
+      // Or the array would lie in memory.
+      SC_UNROLL
+      for (int i = 0; i < kMost; ++i) {
+        if (i == found) best[i] = next.index;
+      }
       last = next;
     }
     return wanted;
+  }
+
+  // out[v] = value(v), which may read entry v of rows, and whatever no pass writes.
+  template <int kCount = kBatch, typename Value>
+  static SC_DEVICE void write(float* out, int count, const Value& value) {
+    sync_block();
+    for_parts(count, [&](int, const RowPart& part) { write_part<kCount>(out, part, value); });
+    sync_block();
+  }
+
+  static SC_DEVICE void copy(const float* row, int count, float* out);
+
+  // As write(); returns the sum of what it wrote.
+  template <typename Value>
+  static SC_DEVICE float write_sum(float* out, int count, const Value& value) {
+    RowPartials& partials = shared<RowPartials>();
+    sync_block();
+    for_parts(count, [&](int p, const RowPart& part) {
+      const double sum = sum_of_lanes(write_part<kBatch>(out, part, value));
+      if (lane_index() == 0) partials.sum[p] = sum;
+    });
+    return static_cast<float>(sum_of_parts(count, partials.sum));
   }
 
   // body(v) may write entry v of rows, and read that entry and whatever no pass writes.
@@ -231,12 +218,33 @@ struct BlockMath {
   }
 
   static SC_DEVICE int draw(const float* weights, int count, float total, float uniform) {
-    const double target = static_cast<double>(uniform) * static_cast<double>(total);
-    const auto weight = [=](int v) {
-      return weights[v] > 0.0f ? static_cast<double>(weights[v]) : 0.0;
-    };
-    return find_in_order(count, target, weight, shared<RowPartials>().sum);
+    return draw_from_row(weights, count, static_cast<double>(uniform) * static_cast<double>(total));
+  }
+
+ private:
+  // Returns this lane's sum of what it wrote.
+  template <int kCount, typename Value>
+  static SC_DEVICE double write_part(float* out, const RowPart& part, const Value& value) {
+    double own = 0.0;
+    for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+      int v = first;
+      SC_UNROLL
+      for (const float one : values) {
+        if (there(v)) out[v] = one;
+        v += kWarpLanes;
+      }
+      own += static_cast<double>(batch_sum(values, first, there));
+    });
+    return own;
   }
 };
+
+SC_FUNCTION void copy_row(const float* row, int count, float* out) {
+  BlockMath::write(out, count, [=](int v) { return row[v]; });
+}
+
+SC_DEVICE void BlockMath::copy(const float* row, int count, float* out) {
+  copy_row(row, count, out);
+}
 
 }  // namespace speccascade

@@ -8,7 +8,7 @@ namespace speccascade {
 namespace {
 
 // A block per row.
-SC_KERNEL(kMaxRowThreads) distribution_kernel(DistributionArgs args) {
+SC_KERNEL(kRowBlockThreads, kRowBlocks) distribution_kernel(DistributionArgs args) {
   wait_for_previous();
   const int r = block_index();
   if (r < *args.num_rows) distribute_row(args, r);
@@ -17,7 +17,8 @@ SC_KERNEL(kMaxRowThreads) distribution_kernel(DistributionArgs args) {
 }  // namespace
 
 void distribution_cuda(const DistributionArgs& args, void* stream) {
-  launch(waiting(args.max_rows, row_threads(args.vocabulary)), stream, distribution_kernel, args);
+  launch(waiting(args.max_rows, row_block_threads(args.vocabulary)), stream, distribution_kernel,
+         args);
 }
 
 }  // namespace speccascade

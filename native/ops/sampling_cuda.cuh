@@ -1,14 +1,15 @@
 // From logits to a distribution by one block, for the kernels that need rows of their own.
 //
-// The filters select by the bits of probabilities, which rise with them, instead of sorting: four
-// rounds over digits of eight bits find the smallest probability that stays, and equals of it stay
-// by lowest index. Masses are counted in units of 2^-62, as integers, so that atomics may add them
-// in any order; only probabilities below 2^-38 are rounded, by less than a unit each.
+// The filters select by the bits of probabilities, which rise with them, instead of sorting: the
+// weights of a thousand ranges of bits are added up, in shared memory; those in the range that has
+// the boundary, a few hundred as a rule, are collected and cut finer there. Equals stay by lowest
+// index. Masses are integers, in units of 2^-62, so that atomics may add them in any order; only
+// probabilities below 2^-38 are rounded, by less than a unit each.
 #pragma once
 
 #include <cmath>
-#include <cstring>
 
+#include "ops/probability_row.h"
 #include "ops/row_math_cuda.cuh"
 #include "ops/sampling.h"
 
@@ -16,132 +17,262 @@ namespace speccascade {
 
 using Count = unsigned long long;  // entries, or mass in units of 2^-62
 
-constexpr int kDigitBits = 8;
-constexpr int kDigits = 1 << kDigitBits;
-constexpr int kDigitsPerLane = kDigits / kWarpLanes;
-constexpr float kMassUnit = 0x1p62f;
+constexpr int kBinBits = 10;
+constexpr int kBins = 1 << kBinBits;
+constexpr int kBinsPerLane = kBins / kWarpLanes;
+constexpr int kMostCandidates = 512;
 constexpr float kMasked = -INFINITY;
 
 struct SelectionShared {
-  Count digit[kDigits];
-  Count warp[kMaxRowWarps];
-  Count above;  // weight of larger digits than the chosen one
+  uint32_t low[kBins], high[kBins];  // of the bins' weights
+  uint32_t bits[kMostCandidates];
+  int index[kMostCandidates];
+  Count part[kMaxRowParts];
+  int equals[kMaxRowParts];
+  Count above;  // weight of larger bins than the chosen one
   int chosen;
+  int last;  // of equals, the one that is kept
+  uint32_t candidates;
 };
 
-// The entries that a filter keeps: those with larger bits than `bits`, and of equals the ones up to
-// index `last`.
-struct Selection {
-  uint32_t bits;
-  int last;
+// Of a probability's bits, by shifts: conversions to and from 64 bits are slow.
+SC_DEVICE Count mass_of(uint32_t bits) {
+  const int shift = static_cast<int>(bits >> 23) - (127 + 23 - 62);
+  const int left = shift > 0 ? shift : 0, right = shift < -31 ? 31 : left - shift;
+  const Count mass = static_cast<Count>((bits & 0x7fffffu) | 0x800000u) << left;
+  return (mass & ~Count{0xffffffffu}) | static_cast<uint32_t>(mass) >> right;
+}
 
-  SC_DEVICE bool keeps(uint32_t entry, int v) const {
-    return entry > bits || (entry == bits && v <= last);
+// The softmax, whose largest entry is `max`.
+SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
+  ProbabilityRow row = {logits, max, BlockMath::inverse_of(temperature), 1.0f, all_entries(), 1.0f};
+  row.factor = 1.0f / BlockMath::sum_of(count, [=](int v) { return row.unfiltered(v); });
+  return row;
+}
+
+// One at a token, which is a largest one.
+SC_DEVICE ProbabilityRow one_hot_row(const float* logits, int token) {
+  const float inverse = BlockMath::inverse_of(0.0f);
+  return {logits, logits[token], inverse, 1.0f, {bits_of(1.0f), token, token}, 1.0f};
+}
+
+// In two halves, each by an atomic of the hardware's: there is none for 64 bits of shared memory,
+// but a loop of comparisons.
+SC_DEVICE void add_to_bin(SelectionShared& memory, int bin, Count weight) {
+  // So that a lane's consecutive bins lie in different banks.
+  const int at = bin ^ bin / kWarpLanes;
+  const auto low = static_cast<uint32_t>(weight);
+  const uint32_t carry = atomic_add(&memory.low[at], low) + low < low ? 1 : 0;
+  const uint32_t high = static_cast<uint32_t>(weight >> 32) + carry;
+  if (high != 0) atomic_add(&memory.high[at], high);
+}
+
+SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
+  const int at = bin ^ bin / kWarpLanes;
+  return static_cast<Count>(memory.high[at]) << 32 | memory.low[at];
+}
+
+// Adds a thread's entries to bins, those that fall into one in a row at once: in rows of few
+// values, threads would else wait for each other.
+struct BinWriter {
+  SelectionShared& memory;
+  int bin = -1;
+  Count weight = 0;
+
+  SC_DEVICE void add(int next, Count own) {
+    if (next != bin) {
+      flush();
+      bin = next;
+    }
+    weight += own;
+  }
+  SC_DEVICE void flush() {
+    if (weight > 0) add_to_bin(memory, bin, weight);
+    weight = 0;
   }
 };
 
-// Of an entry that is not negative.
-SC_DEVICE uint32_t bits_of(float probability) {
-  uint32_t bits;
-  memcpy(&bits, &probability, sizeof(bits));
-  return bits;
-}
-
-SC_DEVICE Count mass_of(float probability) {
-  return static_cast<Count>(static_cast<double>(probability) * static_cast<double>(kMassUnit));
-}
-
-// The sum over the block's threads, the same in all.
-SC_DEVICE Count block_count(Count own) {
-  SelectionShared& memory = shared<SelectionShared>();
-  for (int bits = kWarpLanes / 2; bits > 0; bits /= 2) own += shuffle_xor(kAllLanes, own, bits);
-  if (lane_index() == 0) memory.warp[warp_index()] = own;
-  sync_block();
-  Count total = 0;
-  for (int w = 0; w < block_threads() / kWarpLanes; ++w) total += memory.warp[w];
-  sync_block();
-  return total;
-}
-
-// By the first warp: the largest digit at which the weight of it and of larger ones reaches
-// `target`, which all of them together do.
-SC_DEVICE void choose_digit(SelectionShared& memory, Count target) {
-  // A lane has consecutive digits, the first lane the largest ones.
-  const int largest = kDigits - 1 - lane_index() * kDigitsPerLane;
+// By the first warp: the largest bin at which the weight of it and of larger ones reaches `target`,
+// which all of them together do.
+SC_DEVICE void choose_bin(SelectionShared& memory, Count target) {
+  // A lane has consecutive bins, the first lane the largest ones.
+  const int largest = kBins - 1 - lane_index() * kBinsPerLane;
   Count own = 0;
-  for (int i = 0; i < kDigitsPerLane; ++i) own += memory.digit[largest - i];
+  SC_UNROLL_BY(8)
+  for (int i = 0; i < kBinsPerLane; ++i) own += weight_of_bin(memory, largest - i);
   Count above = warp_running_sum(own) - own;
+  const uint32_t hits = ballot(kAllLanes, above < target && above + own >= target);
+  // Its bins, one a lane.
+  const int lane = lowest_bit(hits);
+  const int bin = kBins - 1 - lane * kBinsPerLane - lane_index();
+  above = shuffle(kAllLanes, above, lane);
+  own = weight_of_bin(memory, bin);
+  above += warp_running_sum(own) - own;
   if (above >= target || above + own < target) return;
-  int digit = largest;
-  while (above + memory.digit[digit] < target) above += memory.digit[digit--];
-  memory.chosen = digit;
+  memory.chosen = bin;
   memory.above = above;
 }
 
-// The first entries, by falling probability and rising index, whose weight together reaches
-// `target`: at least 1, at most the whole weight. weight(v): 0 where v does not take part; equal
-// for equal probabilities.
-template <typename Weight>
-SC_DEVICE Selection select(const float* probs, int count, Count target, const Weight& weight) {
-  SelectionShared& memory = shared<SelectionShared>();
-  uint32_t prefix = 0, known = 0;  // the digits found, and which bits they are
-  for (int shift = 32 - kDigitBits; shift >= 0; shift -= kDigitBits) {
-    for (int d = thread_index(); d < kDigits; d += block_threads()) memory.digit[d] = 0;
-    sync_block();
-    for (int v = thread_index(); v < count; v += block_threads()) {
-      const uint32_t bits = bits_of(probs[v]);
-      const Count own = (bits & known) == prefix ? weight(v) : 0;
-      if (own > 0) atomic_add(&memory.digit[bits >> shift & (kDigits - 1)], own);
-    }
-    sync_block();
-    if (warp_index() == 0) choose_digit(memory, target);
-    sync_block();
-    target -= memory.above;
-    prefix |= static_cast<uint32_t>(memory.chosen) << shift;
-    known |= static_cast<uint32_t>(kDigits - 1) << shift;
-    sync_block();
-  }
-  // What is left of the target falls to equals, by lowest index.
-  const auto equal = [=](int v) { return bits_of(probs[v]) == prefix ? weight(v) : Count{0}; };
-  return {prefix, find_in_order(count, target - 1, equal, memory.warp)};
+// The sum over the bins, the same in all threads.
+SC_DEVICE Count sum_of_bins(SelectionShared& memory) {
+  Count own = 0;
+  for (int bin = lane_index(); bin < kBins; bin += kWarpLanes) own += weight_of_bin(memory, bin);
+  return sum_of_lanes(own);
 }
 
-// filter_top of sampling.h.
-SC_DEVICE void filter_row(float* probs, int count, int top_k, float top_p) {
+// Of the candidates with such bits, the index of the one that has `rank` - 1 of them before it.
+SC_DEVICE int candidate_of_rank(SelectionShared& memory, uint32_t bits, int rank) {
+  const int count = static_cast<int>(memory.candidates);
+  for (int i = thread_index(); i < count; i += block_threads()) {
+    if (memory.bits[i] != bits) continue;
+    int place = 0;
+    for (int j = 0; j < count; ++j) {
+      place += memory.bits[j] == bits && memory.index[j] <= memory.index[i] ? 1 : 0;
+    }
+    if (place == rank) memory.last = memory.index[i];
+  }
+  sync_block();
+  return memory.last;
+}
+
+struct Selected {
+  Selection kept;
+  Count weight;  // of what is kept
+};
+
+// What a filter asks for: entries whose weight reaches a number of them, or a share of all mass.
+struct FilterTarget {
+  bool by_mass;
+  int top_k;
+  float top_p;
+
+  // Of an entry; the same of equals.
+  SC_DEVICE Count weight(uint32_t bits) const { return by_mass ? mass_of(bits) : 1; }
+  // Of those whose weights have this sum: at least 1, at most all.
+  SC_DEVICE Count of(Count all) const {
+    const double share = ceil(static_cast<double>(top_p) * static_cast<double>(all));
+    const Count wanted = by_mass ? static_cast<Count>(share) : static_cast<Count>(top_k);
+    return wanted < 1 ? 1 : wanted < all ? wanted : all;
+  }
+};
+
+// The first entries of a row, by falling probability and rising index, whose weight together
+// reaches the target.
+//   kept         entries that take part
+//   least, most  bits: the boundary is not below one, and no entry above the other
+SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection& kept,
+                          uint32_t least, uint32_t most, const FilterTarget& target) {
+  SelectionShared& memory = shared<SelectionShared>();
+  int shift = 0;
+  while ((most - least) >> shift >= kBins) ++shift;
+  Count left = 0, above = 0;  // of the target; of larger entries than the range's
+  bool collected = false;
+  // use(bits, v) of entries that take part
+  const auto for_entries = [&](const auto& use) {
+    for_parts(count, [&](int, const RowPart& part) {
+      const auto value = [=](int v) { return row.unfiltered(v); };
+      for_batches<kBatch / 2>(part, value, [&](const auto& values, int first, const auto& there) {
+        int v = first;
+        SC_UNROLL
+        for (const float one : values) {
+          const uint32_t bits = bits_of(one);
+          if (there(v) && kept.keeps(bits, v)) use(bits, v);
+          v += kWarpLanes;
+        }
+      });
+    });
+  };
+  for (bool first_round = true;; first_round = false) {
+    for (int bin = thread_index(); bin < kBins; bin += block_threads()) {
+      memory.low[bin] = memory.high[bin] = 0;
+    }
+    sync_block();
+    BinWriter bins = {memory};
+    Count below = 0;
+    const auto add = [&](uint32_t bits) {
+      const Count own = target.weight(bits);
+      below += bits < least ? own : 0;
+      if (bits - least <= most - least) bins.add(static_cast<int>((bits - least) >> shift), own);
+    };
+    if (collected) {
+      const int candidates = static_cast<int>(memory.candidates);
+      for (int i = thread_index(); i < candidates; i += block_threads()) add(memory.bits[i]);
+    } else {
+      for_entries([&](uint32_t bits, int) { add(bits); });
+    }
+    bins.flush();
+    if (first_round) {
+      below = sum_of_lanes(below);
+      if (lane_index() == 0) memory.part[warp_index()] = below;
+      sync_block();
+      below = 0;
+      for (int w = 0; w < block_warps(); ++w) below += memory.part[w];
+      left = target.of(sum_of_bins(memory) + below);
+    }
+    sync_block();
+    if (warp_index() == 0) choose_bin(memory, left);
+    if (thread_index() == 0 && !collected) memory.candidates = 0;
+    sync_block();
+    left -= memory.above;
+    above += memory.above;
+    least += static_cast<uint32_t>(memory.chosen) << shift;
+    most = least + ((1u << shift) - 1u);
+    if (shift == 0) break;
+    if (!collected) {
+      for_entries([&](uint32_t bits, int v) {
+        if (bits < least || bits > most) return;
+        const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
+        if (at >= kMostCandidates) return;
+        memory.bits[at] = bits;
+        memory.index[at] = v;
+      });
+      sync_block();
+      collected = memory.candidates <= kMostCandidates;
+    }
+    shift = shift > kBinBits ? shift - kBinBits : 0;
+  }
+  // What is left of the target falls to equals, by lowest index.
+  const Count one = target.weight(least);
+  const int equals = static_cast<int>((left + one - 1) / one);
+  int last;
+  if (collected) {
+    last = candidate_of_rank(memory, least, equals);
+  } else {
+    const auto equal = [=](int v) {
+      const uint32_t bits = bits_of(row.unfiltered(v));
+      return (bits == least) & kept.keeps(bits, v) ? 1 : 0;
+    };
+    last = find_in_order(count, equals - 1, equal, memory.equals);
+  }
+  sync_block();
+  return {{least, 0, last}, above + static_cast<Count>(equals) * one};
+}
+
+// filter_top of sampling.h, of a softmax.
+SC_DEVICE void filter_row(ProbabilityRow& row, int count, int top_k, float top_p) {
   const bool by_count = top_k > 0 && top_k < count;
   const bool by_mass = top_p < 1.0f;
+  Selection kept = {0, 0, -1};  // all that are positive
+  double weight = 0.0;
+  SC_UNROLL_BY(1)
+  for (int filter = 0; filter < 2; ++filter) {
+    const bool mass = filter == 1;
+    if (mass ? !by_mass : !by_count) continue;
+    // The entries from the boundary on have 1 - top_p of the mass at least, and are as many as the
+    // row at most; half of that covers what sums and products round.
+    const float least = by_count ? 0.0f : 0.5f * (1.0f - top_p) / static_cast<float>(count);
+    const Selected selected =
+        select(row, count, kept, bits_of(least) + 1, bits_of(row.factor), {mass, top_k, top_p});
+    kept = selected.kept;
+    weight = static_cast<double>(selected.weight) * 0x1p-62;
+  }
   if (!by_count && !by_mass) return;
-  Selection kept = {0, -1};  // all that have mass
-  const auto sum_of = [=](const auto& weight) {
-    Count own = 0;
-    for (int v = thread_index(); v < count; v += block_threads()) own += weight(v);
-    return block_count(own);
-  };
-  if (by_count) {
-    const auto one = [=](int v) { return Count{probs[v] > 0.0f}; };
-    if (static_cast<Count>(top_k) < sum_of(one)) {
-      kept = select(probs, count, static_cast<Count>(top_k), one);
-    }
+  row.kept = kept;
+  if (!by_mass) {
+    const ProbabilityRow filtered = row;
+    weight = row_sum(count, [=](int v) { return filtered[v]; });
   }
-  if (by_mass) {
-    const auto mass = [=](int v) {
-      return kept.keeps(bits_of(probs[v]), v) ? mass_of(probs[v]) : Count{0};
-    };
-    const Count total = sum_of(mass);
-    const auto wanted =
-        static_cast<Count>(ceil(static_cast<double>(top_p) * static_cast<double>(total)));
-    const Count target = wanted < 1 ? 1 : wanted < total ? wanted : total;
-    kept = select(probs, count, target, mass);
-  }
-  double own = 0.0;
-  for (int v = first_entry(count); v < count; v += row_threads(count)) {
-    if (kept.keeps(bits_of(probs[v]), v)) own += static_cast<double>(probs[v]);
-  }
-  const double total = block_sum(own);
-  BlockMath::for_each(count, [=](int v) {
-    const bool keep = kept.keeps(bits_of(probs[v]), v);
-    probs[v] = keep ? static_cast<float>(static_cast<double>(probs[v]) / total) : 0.0f;
-  });
+  row.share = static_cast<float>(1.0 / weight);
 }
 
 SC_DEVICE void mask_bits(const uint32_t* bits, int words, float* row) {
@@ -178,46 +309,71 @@ SC_DEVICE RowPeak peak_of(const DistributionArgs& args, int r, const float* row)
   return block_maximum(count, [=](int i) { return peaks[i]; });
 }
 
-// What a row comes to, besides the distribution.
-struct RowResult {
+// Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
+// of its softmax at temperature 1, where `unscaled` says so.
+struct MadeRow {
   RowStatus status;
   int best;
+  ProbabilityRow probs;  // without logits where there is none
+  float unscaled_factor;
 };
 
-SC_DEVICE RowResult distribution_of(const DistributionArgs& args, int r, int slot) {
-  const int count = args.vocabulary;
+SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled) {
+  const int count = args.vocabulary, slot = args.row_slot[r];
   float* row = args.logits + static_cast<int64_t>(r) * count;
-  const int64_t out = args.out_rows ? args.out_rows[r] : r;
-  float* probs = args.probs + out * count;
+  MadeRow made = {};
+  prefetch_row(row, count);
   const RowPeak peak = peak_of(args, r, row);
-  int best = peak.index;
-  if (!(peak.value < INFINITY)) return {RowStatus::kNotFinite, BlockMath::argmax(row, count)};
+  made.best = peak.index;
+  made.status = RowStatus::kNotFinite;
+  if (!(peak.value < INFINITY)) {
+    made.best = BlockMath::argmax(row, count);
+    return made;
+  }
   if (args.slots.wants_logprobs[slot]) {
-    const float max = row[best];
+    const float max = row[made.best];
     const float sum = BlockMath::sum_of(count, [=](int v) { return expf(row[v] - max); });
     BlockMath::put(args.log_sum, r, max + logf(sum));
   }
-  if (edit_row(args.slots, slot, args.row_output[r], row)) best = BlockMath::argmax(row, count);
-  if (row[best] == kMasked) return {RowStatus::kNoTokenLeft, best};
+  if (edit_row(args.slots, slot, args.row_output[r], row)) {
+    made.best = BlockMath::argmax(row, count);
+  }
+  const float max = row[made.best];
+  made.status = max == kMasked ? RowStatus::kNoTokenLeft : RowStatus::kOk;
+  if (made.status != RowStatus::kOk) return made;
   const float temperature = args.slots.temperature[slot];
   if (temperature > 0.0f) {
-    BlockMath::softmax(row, count, row[best], temperature, probs);
-    filter_row(probs, count, args.slots.top_k[slot], args.slots.top_p[slot]);
-  } else if (args.slots.wants_rows[slot]) {
-    BlockMath::for_each(count, [=](int v) { probs[v] = v == best ? 1.0f : 0.0f; });
+    made.probs = softmax_row(row, count, max, temperature);
+    made.unscaled_factor = made.probs.factor;
+    filter_row(made.probs, count, args.slots.top_k[slot], args.slots.top_p[slot]);
+  } else {
+    made.probs = one_hot_row(row, made.best);
   }
-  if (args.slots.wants_rows[slot]) {
-    BlockMath::softmax(row, count, row[best], 1.0f, args.unscaled + out * count);
+  if (unscaled && temperature != 1.0f) {
+    made.unscaled_factor = softmax_row(row, count, max, 1.0f).factor;
   }
-  return {RowStatus::kOk, best};
+  return made;
+}
+
+SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& made) {
+  args.row_status[r] = static_cast<int32_t>(made.status);
+  args.best[r] = made.best;
 }
 
 // Row r of distribution_cpu's contract; what it leaves may be read when the block has met.
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
-  const RowResult result = distribution_of(args, r, args.row_slot[r]);
-  if (thread_index() != 0) return;
-  args.row_status[r] = static_cast<int32_t>(result.status);
-  args.best[r] = result.best;
+  const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
+  const MadeRow made = make_row(args, r, wants_rows());
+  if (thread_index() == 0) leave_result(args, r, made);
+  const ProbabilityRow row = made.probs;
+  const bool greedy = !(args.slots.temperature[args.row_slot[r]] > 0.0f);
+  if (row.logits == nullptr || (greedy && !wants_rows())) return;
+  const int count = args.vocabulary;
+  const int64_t out = static_cast<int64_t>(args.out_rows ? args.out_rows[r] : r) * count;
+  BlockMath::write(args.probs + out, count, [=](int v) { return row[v]; });
+  if (!wants_rows()) return;
+  const ProbabilityRow unscaled = row.unscaled(made.unscaled_factor);
+  BlockMath::write(args.unscaled + out, count, [=](int v) { return unscaled.unfiltered(v); });
 }
 
 }  // namespace speccascade

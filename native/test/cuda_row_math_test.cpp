@@ -19,7 +19,7 @@ using namespace speccascade;
 using namespace speccascade::test;
 using Double = RowMath<double>;
 
-constexpr int kLengths[] = {1, 2, 5, 31, 33, 257, 1000, 4099};
+constexpr int kLengths[] = {1, 2, 5, 31, 33, 257, 1000, 4099, 32128};
 
 // What the passes give for one pair of rows.
 struct Passes {

@@ -149,6 +149,25 @@ void the_largest_vocabulary() {
   compare(batch);
 }
 
+// Rows where counters meet: of one value, of two in turns, of one large entry among small ones, and
+// within a hundredth of each other, more at the boundary than are collected.
+void rows_of_few_values() {
+  TestRandom random(11);
+  constexpr int kColumns = 32128, kOfRows = 6;
+  Batch batch(kOfRows, kColumns, random);
+  batch.top_k = {0, 777, 0, 0, 0, 20000};
+  batch.top_p = {0.37f, 1.0f, 0.8f, 0.9f, 0.95f, 0.5f};
+  for (size_t i = 0; i < batch.logits.size(); ++i) {
+    const size_t row = i / kColumns;
+    float& x = batch.logits[i];
+    if (row < 2) x = -3.0f;
+    if (row == 2) x = i % 2 == 0 ? 1.0f : 1.5f;
+    if (row == 3) x = i % kColumns == 12345 ? 30.0f : x;
+    if (row > 3) x = std::round(x * 3.0f) / 1024.0f;
+  }
+  compare(batch);
+}
+
 // What is kept does not depend on the order in which threads count.
 void rows_in_every_schedule() {
   for (const int vocabulary : {33, 1000}) {
@@ -165,8 +184,9 @@ void rows_in_every_schedule() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(mixed_settings_in_one_batch), CASE(not_finite), CASE(small_temperatures),
-                    CASE(large_temperatures), CASE(top_k), CASE(rows_that_rules_read),
-                    CASE(the_largest_vocabulary), CASE(rows_in_every_schedule)});
+  return run_cases(
+      argc, argv,
+      {CASE(mixed_settings_in_one_batch), CASE(not_finite), CASE(small_temperatures),
+       CASE(large_temperatures), CASE(top_k), CASE(rows_that_rules_read),
+       CASE(the_largest_vocabulary), CASE(rows_of_few_values), CASE(rows_in_every_schedule)});
 }
