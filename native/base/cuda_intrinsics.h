@@ -14,6 +14,7 @@
 //                                write
 //   prefetch(at)                 the 32 bytes around come closer; what never changes, before that
 //                                wait
+//   fast_log(x)                  to 2^-21, of it or where it is below 1 absolutely
 //   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one

@@ -105,7 +105,8 @@ namespace rule_detail {
 
 template <typename Math, typename Row>
 SC_COLLECTIVE auto entropy(const Row& row, int vocabulary) {
-  return Math::sum_of(vocabulary, [=](int v) { return entropy_term(row[v]); });
+  return Math::sum_of(vocabulary,
+                      [=](int v) { return entropy_term<Math, typename Math::Real>(row[v]); });
 }
 template <typename Math, typename Real>
 SC_COLLECTIVE Real entropy(const Real* row, int vocabulary) {
@@ -143,7 +144,7 @@ SC_COLLECTIVE Real bild_distance(const Rows& rows) {
   if (rows.greedy) return -std::log(p[Math::argmax(q, rows.vocabulary)]);
   return Math::sum_of(rows.vocabulary, [=](int v) {
     const Real drawn = q[v], wanted = p[v];
-    return -drawn * std::log(drawn > 0 ? wanted : Real{1});
+    return -drawn * Math::log(drawn > 0 ? wanted : Real{1});
   });
 }
 

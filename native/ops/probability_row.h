@@ -18,9 +18,9 @@ SC_HOST_DEVICE inline uint32_t bits_of(float probability) {
 }
 
 // Of an entry that is not negative. Without branches, which on a GPU would stand between loads.
-template <typename Real>
-SC_HOST_DEVICE inline Real entropy_term(Real entry) {
-  return -entry * std::log(entry > 0 ? entry : Real{1});
+template <typename Math, typename Real>
+SC_COLLECTIVE Real entropy_term(Real entry) {
+  return -entry * Math::log(entry > 0 ? entry : Real{1});
 }
 
 // The entries that a filter keeps: those with larger bits than `bits`, and of equals those from

@@ -70,8 +70,10 @@ struct RowMath {
                              ((lane[4] + lane[5]) + (lane[6] + lane[7])));
   }
 
+  static Real log(Real x) { return std::log(x); }
+
   static Real entropy(const Real* row, int count) {
-    return sum_of(count, [=](int v) { return entropy_term(row[v]); });
+    return sum_of(count, [=](int v) { return entropy_term<RowMath, Real>(row[v]); });
   }
 
   static Real max(const Real* row, int count) {

@@ -100,11 +100,6 @@ SC_FUNCTION float row_total(const float* row, int count) {
   return static_cast<float>(row_sum(count, [=](int v) { return row[v]; }));
 }
 
-SC_FUNCTION float row_entropy(const float* row, int count) {
-  const auto term = [=](int v) { return entropy_term(row[v]); };
-  return static_cast<float>(row_sum<kBatch / 2>(count, term));
-}
-
 SC_FUNCTION int draw_from_row(const float* weights, int count, double target) {
   const auto weight = [=](int v) {
     const float entry = weights[v];
@@ -149,7 +144,10 @@ struct BlockMath {
     write(row, count, [=](int v) { return row[v] * factor; });
   }
 
-  static SC_DEVICE float entropy(const float* row, int count) { return row_entropy(row, count); }
+  // Of what is summed with weights that make 1: errors of 2^-21 are small there.
+  static SC_DEVICE float log(float x) { return fast_log(x); }
+
+  static SC_DEVICE float entropy(const float* row, int count);
 
   static SC_DEVICE float max(const float* row, int count) { return row_maximum(row, count).value; }
 
@@ -238,6 +236,13 @@ struct BlockMath {
     return own;
   }
 };
+
+SC_FUNCTION float row_entropy(const float* row, int count) {
+  const auto term = [=](int v) { return entropy_term<BlockMath, float>(row[v]); };
+  return static_cast<float>(row_sum<kBatch / 2>(count, term));
+}
+
+SC_DEVICE float BlockMath::entropy(const float* row, int count) { return row_entropy(row, count); }
 
 SC_FUNCTION void copy_row(const float* row, int count, float* out) {
   BlockMath::write(out, count, [=](int v) { return row[v]; });
