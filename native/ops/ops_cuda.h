@@ -34,7 +34,8 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 //              matrix instructions with steps ascending, then the runs' sums are added, ascending.
 //   bf16, f16  in f32; inputs are rounded to the weight's type, in f16 scaled by a power of two per
 //              row, so that no row overflows. In two parts: each step takes the rounded row, then
-//              what rounding left.
+//              what rounding left. In bf16 the factor of a norm multiplies the sums, so that
+//              inputs are rounded before it.
 //   int8       inputs are 16-bit integers with a scale per row, max |x| / 32512, in two parts of
 //              8 bits; sums are exact.
 //
