@@ -32,7 +32,7 @@ using StoredVerifier = SlotVerifier<RowMath<float>, StoredPi>;
 void apply_rule(const VerifyArgs& args, const StoredVerifier& verifier, int node) {
   const int64_t at = verifier.logit_row(node), entry = at * args.vocabulary;
   const bool ok = args.target_status[at] == static_cast<int32_t>(RowStatus::kOk);
-  if (!ok) return;
+  if (!ok || args.drafts.reference == nullptr) return;  // no rule asks without
   const RuleRows<float> rows = {verifier.reference(args.drafts.reference, node),
                                 args.target_probs + entry,
                                 verifier.reference(args.drafts.reference_unscaled, node),
