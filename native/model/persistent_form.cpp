@@ -38,6 +38,9 @@ void PersistentForm::take(const Program& program) {
   if (ops_.size() == 0) return;
   const std::vector<PhaseOp> ops = phases_of(program);
   if (ops.empty()) return;
+  if (ops.size() > ops_.size()) {
+    fail(ErrorCode::kDevice, "a pass of ", ops.size(), " operations, planned for ", ops_.size());
+  }
   const bool small = bytes_of_a_phase(model_, ops) <= kMostPhaseBytes;
   if (model_.executor == Executor::kByShape && !small) return;
   memory_.stream()->activate();

@@ -62,8 +62,10 @@ bool takes_left_rows(const FoldedOp& step) {
          step.norm.in_rows == nullptr;
 }
 
-// Whether what `from` makes is what `to` reads, row by row.
+// Whether what `from` makes is what `to` reads, row by row. Attention leaves no squares for a norm.
 bool fits(const FoldedOp& from, const FoldedOp& to) {
+  const bool sums_squares = from.op.kind == OpKind::kEmbed || from.op.kind == OpKind::kGemm;
+  if (to.norm.x != nullptr && !sums_squares) return false;
   const Made made = made_by(from.op);
   const GemmArgs& product = to.op.gemm;
   return made.out != nullptr && made.width == product.weight.k &&
@@ -88,7 +90,7 @@ std::vector<Passage> possible_passages(const std::vector<FoldedOp>& steps) {
 }
 
 // Whether the scratch holds something else meanwhile: inputs that a product prepares, or rows of
-// the same kind, which have one place.
+// the same kind, which have one place; or the operation leaves its rows in another form already.
 bool disturbed(const std::vector<FoldedOp>& steps, const std::vector<Passage>& passages,
                size_t own) {
   const Passage& passage = passages[own];
@@ -103,6 +105,7 @@ bool disturbed(const std::vector<FoldedOp>& steps, const std::vector<Passage>& p
   for (size_t p = 0; p < own; ++p) {
     const bool same_place = passages[p].normed(steps) == passage.normed(steps);
     if (same_place && passages[p].to.back() >= passage.from) return true;
+    if (passages[p].from == passage.from) return true;
   }
   return false;
 }

@@ -50,7 +50,9 @@ std::vector<PhaseOp> phases_of(const Program& program) {
     if (!has_code(folded.op)) return {};
     const OpUses uses = uses_of(folded);
     const auto waits = [&](const OpUses& earlier) { return uses.waits_for(earlier); };
-    if (std::any_of(phase.begin(), phase.end(), waits)) close();
+    // What it leaves might lie where another's inputs were prepared.
+    const bool leaves = folded.leaves.rows != nullptr && !steps.empty() && steps.back().prepared;
+    if (leaves || std::any_of(phase.begin(), phase.end(), waits)) close();
     const bool prepared = is_prepared(folded);
     if (prepared) {
       close();

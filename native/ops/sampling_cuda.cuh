@@ -261,8 +261,11 @@ SC_DEVICE void filter_row(ProbabilityRow& row, int count, int top_k, float top_p
     // The entries from the boundary on have 1 - top_p of the mass at least, and are as many as the
     // row at most; half of that covers what sums and products round.
     const float least = by_count ? 0.0f : 0.5f * (1.0f - top_p) / static_cast<float>(count);
+    // The largest is the factor, but for what an exponential next to 1 may be too large by.
+    constexpr uint32_t kRounding = 16;
+    const uint32_t most = bits_of(row.factor) + kRounding;
     const Selected selected =
-        select(row, count, kept, bits_of(least) + 1, bits_of(row.factor), {mass, top_k, top_p});
+        select(row, count, kept, bits_of(least) + 1, most, {mass, top_k, top_p});
     kept = selected.kept;
     weight = static_cast<double>(selected.weight) * 0x1p-62;
   }

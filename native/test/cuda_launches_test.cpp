@@ -52,7 +52,7 @@ void what_does_not_fit_is_not_taken() {
   std::vector<int64_t> launches;
   for (const int most : {1024, 256, 255}) {
     emulation::largest_block = most;
-    launches.push_back(launches_of_a_step(2, Executor::kPersistent, 3000));
+    launches.push_back(launches_of_a_step(2, Executor::kPersistent, 5000));
   }
   CHECK(launches[0] < launches[1] && launches[1] < launches[2]);
 }

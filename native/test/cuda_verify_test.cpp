@@ -47,6 +47,7 @@ struct Step {
   void fill_row(std::vector<float>& drawn, std::vector<float>& confidences, size_t row,
                 TestRandom& random);
   void draft(int slot, TestRandom& random);
+  SequenceState sequences();
   VerifyArgs args();
   DistributionArgs target(const VerifyArgs& verification);
   void verify_on_device();
@@ -189,18 +190,7 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
               finite ? -INFINITY : NAN);
 }
 
-VerifyArgs Step::args() {
-  reference_at.resize(kRows);
-  reference_unscaled_at.resize(kRows);
-  proposal_at.resize(kSlots * kNodes);
-  for (size_t row = 0; row < kRows; ++row) {
-    reference_at[row] = reference.data() + row * columns();
-    reference_unscaled_at[row] = reference_unscaled.data() + row * columns();
-  }
-  for (size_t at = 0; at < proposal_at.size(); ++at) {
-    const size_t slot = at / kNodes, row = slot * (kNodes + 1) + 1;
-    proposal_at[at] = copies && at % 2 ? nullptr : reference_at[row + at % kNodes - 1];
-  }
+SequenceState Step::sequences() {
   SequenceState state = {};
   state.slots = kSlots;
   state.capacity = kCapacity;
@@ -228,6 +218,21 @@ VerifyArgs Step::args() {
   state.finish = finish.data();
   state.failure = failure.data();
   state.token_logprobs = logprobs.data();
+  return state;
+}
+
+VerifyArgs Step::args() {
+  reference_at.resize(kRows);
+  reference_unscaled_at.resize(kRows);
+  proposal_at.resize(kSlots * kNodes);
+  for (size_t row = 0; row < kRows; ++row) {
+    reference_at[row] = reference.data() + row * columns();
+    reference_unscaled_at[row] = reference_unscaled.data() + row * columns();
+  }
+  for (size_t at = 0; at < proposal_at.size(); ++at) {
+    const size_t slot = at / kNodes, row = slot * (kNodes + 1) + 1;
+    proposal_at[at] = copies && at % 2 ? nullptr : reference_at[row + at % kNodes - 1];
+  }
   SlotSampling sampling = {};
   sampling.temperature = temperature.data();
   sampling.top_k = top_k.data();
@@ -242,21 +247,9 @@ VerifyArgs Step::args() {
   rows.node = row_node.data();
   const DraftRows drafts = {reference_at.data(), reference_unscaled_at.data(), proposal_at.data(),
                             siblings, chain};
-  return {state,
-          sampling,
-          drafts,
-          vocabulary,
-          rows,
-          logits.data(),
-          probs.data(),
-          unscaled.data(),
-          best.data(),
-          status.data(),
-          log_sum.data(),
-          pi.data(),
-          deferral.data(),
-          scratch.data(),
-          one_hot.data(),
+  return {sequences(),       sampling,     drafts,          vocabulary,     rows,
+          logits.data(),     probs.data(), unscaled.data(), best.data(),    status.data(),
+          log_sum.data(),    pi.data(),    deferral.data(), scratch.data(), one_hot.data(),
           target_rows.data()};
 }
 
