@@ -16,6 +16,13 @@ constexpr int kSkinnyRows = 32;
 // (A100 has 108, H100 132). With fewer, narrow ones keep more of them at work.
 constexpr int kWideBlocks = 128;
 
+// Groups of eight rows that a block of a skinny product makes where there are several: as many as
+// its shared memory has room for the sums of.
+template <typename Type, bool kGated>
+constexpr int kMostColumns = Type::kSums == 1 ? 4
+                             : kGated         ? 1
+                                              : 2;
+
 constexpr int groups_of_size(int count, int size) { return (count + size - 1) / size; }
 
 // One block per row of the pass.
@@ -97,9 +104,9 @@ template <typename Type, bool kGated>
 void launch_product(const Product& product, void* stream) {
   const int rows = product.args.max_rows;
   if (rows <= 8) return launch_skinny<Type, kGated, 1>(product, stream);
-  // As many rows at once as a block's shared memory has room for their sums.
-  constexpr int kMost = Type::kSums == 1 ? 4 : kGated ? 1 : 2;
-  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(product, stream);
+  if (rows <= kSkinnyRows) {
+    return launch_skinny<Type, kGated, kMostColumns<Type, kGated>>(product, stream);
+  }
   launch_tiled<Type, kGated>(product, stream);
 }
 
@@ -135,7 +142,7 @@ bool are_one_launch(const FoldedOp& step, const FoldedOp& other) {
 
 void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream) {
   if (step.op.gemm.max_rows <= 8) return launch_skinny_pair<1>(step, other, stream);
-  launch_skinny_pair<4>(step, other, stream);
+  launch_skinny_pair<kMostColumns<Bf16, false>>(step, other, stream);
 }
 
 void gemm_cuda(const GemmArgs& args, void* stream) {

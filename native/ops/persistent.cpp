@@ -56,10 +56,10 @@ std::vector<PhaseOp> phases_of(const Program& program) {
     const bool prepared = is_prepared(folded);
     if (prepared) {
       close();
-      steps.push_back({folded, 1, 1, 0, 0});
+      steps.push_back({folded, 1, 1, 0});
     }
     phase.push_back(uses);
-    steps.push_back({folded, 0, 0, prepared ? 1 : 0, 0});
+    steps.push_back({folded, 0, 0, prepared ? 1 : 0});
   }
   close();
   return steps;

@@ -21,7 +21,6 @@ struct PhaseOp : FoldedOp {
   int32_t last;      // of its phase
   int32_t prepares;  // the inputs of the product behind it, rather than making a product
   int32_t prepared;  // a product whose inputs are
-  int32_t unused;
 };
 
 // The types that weights of a pass may have. Code for bf16 alone is a third of that for all.
