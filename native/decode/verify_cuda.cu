@@ -1,6 +1,6 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
-#include "decode/made_pi_cuda.cuh"
+#include "decode/made_chain_cuda.cuh"
 #include "ops/sampling_cuda.cuh"
 
 namespace speccascade {
@@ -14,7 +14,7 @@ SC_DEVICE bool asks_rule(const VerifyArgs& args, int slot, int node) {
 }
 
 SC_DEVICE RuleDecision<float> decide_at(const VerifyArgs& args, int slot, int node,
-                                        const TargetRow& row) {
+                                        const MadeTarget& row) {
   const BlockVerifier verifier(args, slot);
   if (!verifier.asks_rule(node)) return {};
   RuleRows<float, ProbabilityRow> rows =
@@ -33,14 +33,15 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) row_kernel(DistributionArgs target, Veri
   const int slot = target.row_slot[r];
   const bool asks = asks_rule(args, slot, args.logits.node[r]);
   const bool unscaled = asks && reads_target_confidence(args.state.rule[slot].kind);
-  const MadeRow made = make_row(target, r, unscaled);
-  TargetRow row = {made.probs, made.unscaled_factor, {}};
+  TargetRow& left = args.target[r];
+  const MadeRow made = make_row(target, r, unscaled, left.part_sum);
+  MadeTarget row = {made.probs, made.unscaled_factor, {}};
   if (row.probs.logits != nullptr) {
     row.decision = decide_at(args, target.row_slot[r], args.logits.node[r], row);
   }
   if (thread_index() != 0) return;
   leave_result(target, r, made);
-  args.target[r] = row;
+  static_cast<MadeTarget&>(left) = row;
   args.deferral[r] = row.decision.deferral;
 }
 
@@ -52,7 +53,7 @@ verify_kernel(VerifyArgs args) {
   const int slot = block_index();
   if (!args.state.active[slot]) return;
   const BlockVerifier verifier(args, slot);
-  if (kChain) read_ahead(args, verifier);
+  if (kChain) read_chain(args, verifier, slot);
   verifier.run(kChain);
 }
 

@@ -37,6 +37,9 @@ struct Selection {
 
 SC_HOST_DEVICE constexpr Selection all_entries() { return {0, 0, 0x7fffffff}; }
 
+// The most parts that a block cuts a row into (row_parts_cuda.cuh).
+constexpr int kMaxRowParts = 16;
+
 struct ProbabilityRow {
   const float* logits;
   float max, inverse, factor;  // e^((x - max) inverse) factor

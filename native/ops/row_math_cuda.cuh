@@ -5,6 +5,8 @@
 // by any thread, and what it overwrites was read by all.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/row_parts_cuda.cuh"
 
 namespace speccascade {
@@ -67,10 +69,10 @@ SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
 // weight; the last of those where rounding runs past the end, 0 where there is none. Real is
 // double, or an integer type for what must be exact. Of the row's parts the one that has it is cut
-// into parts again, until a warp has it at a glance.
+// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the parts.
 template <typename Real, typename Weight>
 SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
-                            Real (&sums)[kMaxRowParts]) {
+                            Real (&sums)[kMaxRowParts], bool summed = false) {
   const int parts = row_parts(count);
   RowPart range = {0, count};
   Real before = 0;
@@ -83,11 +85,13 @@ SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
       if (begin >= range.end) return RowPart{range.end, range.end};
       return RowPart{begin, range.end - begin < length ? range.end : begin + length};
     };
-    for (int p = warp_index(); p < parts; p += block_warps()) {
-      const Real sum = part_sum<Real>(part_of(p), weight);
-      if (lane_index() == 0) sums[p] = sum;
+    if (!(whole && summed)) {
+      for (int p = warp_index(); p < parts; p += block_warps()) {
+        const Real sum = part_sum<Real>(part_of(p), weight);
+        if (lane_index() == 0) sums[p] = sum;
+      }
+      sync_block();
     }
-    sync_block();
     const int chosen = find_part(parts, sums, target, before);
     sync_block();
     if (chosen < 0) return 0;
@@ -215,8 +219,15 @@ struct BlockMath {
     sync_block();
   }
 
-  static SC_DEVICE int draw(const float* weights, int count, float total, float uniform) {
-    return draw_from_row(weights, count, static_cast<double>(uniform) * static_cast<double>(total));
+  // From an array, or entries that know how to draw.
+  template <typename Entries>
+  static SC_DEVICE int draw(const Entries& weights, int count, float total, float uniform) {
+    const double target = static_cast<double>(uniform) * static_cast<double>(total);
+    if constexpr (std::is_pointer_v<Entries>) {
+      return draw_from_row(weights, count, target);
+    } else {
+      return weights.draw(count, target);
+    }
   }
 
  private:

@@ -18,7 +18,7 @@ namespace speccascade {
 // The largest block that computes with rows.
 constexpr int kMaxRowThreads = 512;
 constexpr int kMaxRowWarps = kMaxRowThreads / kWarpLanes;
-constexpr int kMaxRowParts = kMaxRowWarps;
+static_assert(kMaxRowParts == kMaxRowWarps, "a warp of the largest block has one");
 constexpr int kBatch = 16;  // entries of a lane
 constexpr int kBatchEntries = kBatch * kWarpLanes;
 
@@ -162,6 +162,7 @@ SC_DEVICE Real sum_of_parts(int count, const Real (&sums)[kMaxRowParts]) {
   return total;
 }
 
+// The parts' sums stay in RowPartials until the next pass.
 template <int kCount = kBatch, typename Value>
 SC_DEVICE double row_sum(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();

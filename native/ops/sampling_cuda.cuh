@@ -321,7 +321,9 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled) {
+// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor.
+SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled,
+                           double* part_sums = nullptr) {
   const int count = args.vocabulary, slot = args.row_slot[r];
   float* row = args.logits + static_cast<int64_t>(r) * count;
   MadeRow made = {};
@@ -348,6 +350,10 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled) {
   if (temperature > 0.0f) {
     made.probs = softmax_row(row, count, max, temperature);
     made.unscaled_factor = made.probs.factor;
+    if (part_sums != nullptr && thread_index() < row_parts(count)) {
+      part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+    }
+    if (part_sums != nullptr) sync_block();  // before the next pass
     filter_row(made.probs, count, args.slots.top_k[slot], args.slots.top_p[slot]);
   } else {
     made.probs = one_hot_row(row, made.best);
