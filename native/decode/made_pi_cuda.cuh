@@ -6,10 +6,11 @@
 
 namespace speccascade {
 
-SC_DEVICE RuleRows<float, ProbabilityRow> made_rows(const MadeTarget& made, const float* drafter,
-                                                    const float* drafter_unscaled, int vocabulary) {
-  return {drafter,    made.probs, drafter_unscaled, made.probs.unscaled(made.unscaled_factor),
-          vocabulary, false};
+template <typename Row = ProbabilityRow>
+SC_DEVICE RuleRows<float, Row> made_rows(const MadeTarget& made, const float* drafter,
+                                         const float* drafter_unscaled, int vocabulary) {
+  return {drafter,    Row{made.probs}, drafter_unscaled,
+          Row{made.probs.unscaled(made.unscaled_factor)}, vocabulary, false};
 }
 
 // A function of its own: verification writes rows in many places, by a loop for each form of pi.
@@ -93,8 +94,8 @@ SC_FUNCTION int draw_from_rest(const TargetRow* made, const Rule* rule, const fl
                                bool softmax, int vocabulary, double target) {
   return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, softmax,
                    [=](const auto& entry) {
-                     return find_in_order(vocabulary, target, entry, shared<RowPartials>().sum,
-                                          true);
+                     return find_in_order<kBatch / 4>(vocabulary, target, entry,
+                                                      shared<RowPartials>().sum, true);
                    });
 }
 
