@@ -14,6 +14,17 @@ struct ChainNumbers {
   int32_t end;               // the first token that ends the sequence; -1: none does
 };
 
+// All numbers of a slot that decide what is done, at once, so that they are found near.
+SC_DEVICE void read_slot(const VerifyArgs& args, int slot) {
+  const SequenceState& state = args.state;
+  const int32_t seen = state.active[slot] ^ state.failure[slot] ^ state.draft_count[slot] ^
+                       state.length[slot] ^ state.prefix_length[slot] ^ state.max_length[slot] ^
+                       state.verifier[slot] ^ static_cast<int32_t>(state.step[slot]) ^
+                       static_cast<int32_t>(state.rule[slot].kind) ^ args.logits.first[slot] ^
+                       args.sampling.wants_logprobs[slot];
+  keep(static_cast<float>(seen) + args.sampling.temperature[slot]);
+}
+
 // By the first warp.
 template <typename Verifier>
 SC_DEVICE void read_tokens(const VerifyArgs& args, const Verifier& verifier,
@@ -40,24 +51,21 @@ SC_DEVICE void read_tokens(const VerifyArgs& args, const Verifier& verifier,
 
 // By the second: what is read later, so that it is found near.
 template <typename Verifier>
-SC_DEVICE void read_ahead(const VerifyArgs& args, const Verifier& verifier, int slot) {
-  const SequenceState& state = args.state;
-  keep(static_cast<float>(state.max_length[slot] + args.sampling.wants_logprobs[slot] +
-                          static_cast<int32_t>(verifier.rule().kind)));
+SC_DEVICE void read_ahead(const VerifyArgs& args, const Verifier& verifier) {
   for (int node = lane_index() - 1; node < verifier.nodes(); node += kWarpLanes) {
     const int64_t row = verifier.logit_row(node);
-    keep(static_cast<float>(args.target_status[row] + args.target_best[row]) + args.deferral[row] +
+    keep(static_cast<float>(args.target_status[row] ^ args.target_best[row]) + args.deferral[row] +
          static_cast<float>(args.target[row].part_sum[0]));
   }
 }
 
 // By the block, before it walks.
 template <typename Verifier>
-SC_DEVICE void read_chain(const VerifyArgs& args, const Verifier& verifier, int slot) {
+SC_DEVICE void read_chain(const VerifyArgs& args, const Verifier& verifier) {
   const bool walks = !verifier.trusted() && !verifier.failed();
   if (walks && warp_index() == 0) read_tokens(args, verifier, shared<ChainNumbers>());
   const bool second = warp_index() == 1 || block_warps() == 1;
-  if (second) read_ahead(args, verifier, slot);
+  if (second) read_ahead(args, verifier);
   sync_block();
 }
 

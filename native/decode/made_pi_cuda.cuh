@@ -84,7 +84,7 @@ SC_FUNCTION float sum_of_rest(const TargetRow* made, const Rule* rule, const flo
                               int vocabulary) {
   return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, false,
                    [=](const auto& entry) {
-                     return static_cast<float>(row_sum<kBatch / 2>(vocabulary, entry));
+                     return static_cast<float>(row_sum(vocabulary, entry));
                    });
 }
 

@@ -18,10 +18,15 @@ struct RowQuestion {
 // of the kernel would take its registers.
 SC_DEVICE RowQuestion question_of(const VerifyArgs& args, int slot, int node) {
   const BlockVerifier verifier(args, slot);
-  if (!verifier.asks_rule(node)) return {};
-  return {true, verifier.greedy(), &verifier.rule(),
-          verifier.reference(args.drafts.reference, node),
-          verifier.reference(args.drafts.reference_unscaled, node)};
+  const RowQuestion question = {true, verifier.greedy(), &verifier.rule(),
+                                verifier.reference(args.drafts.reference, node),
+                                verifier.reference(args.drafts.reference_unscaled, node)};
+  // All that may be asked at once, instead of one after another.
+  const int32_t seen = args.state.failure[slot] ^ args.state.draft_count[slot] ^
+                       args.state.verifier[slot] ^ static_cast<int32_t>(question.rule->kind) ^
+                       (node < 0 ? 0 : verifier.token(node));
+  keep(static_cast<float>(seen));
+  return verifier.asks_rule(node) ? question : RowQuestion{};
 }
 
 template <typename Row>
@@ -74,9 +79,10 @@ SC_KERNEL(kMaxRowThreads, 1)
 verify_kernel(VerifyArgs args) {
   wait_for_previous();
   const int slot = block_index();
+  read_slot(args, slot);
   if (!args.state.active[slot]) return;
   const BlockVerifier verifier(args, slot);
-  if (kChain) read_chain(args, verifier, slot);
+  if (kChain) read_chain(args, verifier);
   verifier.run(kChain);
 }
 

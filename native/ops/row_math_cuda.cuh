@@ -70,7 +70,8 @@ SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
 // weight; the last of those where rounding runs past the end, 0 where there is none. Real is
 // double, or an integer type for what must be exact. Of the row's parts the one that has it is cut
-// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the parts.
+// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the parts
+// already.
 template <int kCount = kBatch, typename Real, typename Weight>
 SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
                             Real (&sums)[kMaxRowParts], bool summed = false) {

@@ -36,10 +36,12 @@ SC_HOST_DEVICE inline bool has_bit(const uint32_t* bits, int token) {
   return ((bits[token / 32] >> (token % 32)) & 1u) != 0;
 }
 
-// Whether a token ends the slot's sequence.
+// Whether a token ends the slot's sequence. Both tables are read before one is tested.
 SC_HOST_DEVICE inline bool ends_sequence(const SlotSampling& table, int slot, int token) {
   const int64_t at = static_cast<int64_t>(slot) * table.bit_words;
-  return has_bit(table.eos_bits + at, token) || has_bit(table.stop_bits + at, token);
+  const bool eos = has_bit(table.eos_bits + at, token);
+  const bool stop = has_bit(table.stop_bits + at, token);
+  return eos || stop;
 }
 
 enum class RowStatus : int32_t { kOk = 0, kNotFinite = 1, kNoTokenLeft = 2 };

@@ -313,16 +313,19 @@ SC_DEVICE RowPeak peak_of(const DistributionArgs& args, int r, const float* row)
 struct RowSettings {
   float temperature, top_p;
   int32_t top_k, wants_logprobs, output;
-  bool edits, unscaled;
+  bool edits;
 };
 
-SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r, bool unscaled) {
+struct RowConfidence {
+  bool unscaled;
+};
+
+SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
   const SlotSampling& slots = args.slots;
   const int slot = args.row_slot[r], output = args.row_output[r];
   const bool early = output < slots.min_new[slot], suppresses = slots.suppresses[slot] != 0;
   return {slots.temperature[slot],    slots.top_p[slot], slots.top_k[slot],
-          slots.wants_logprobs[slot], output,            early || suppresses,
-          unscaled};
+          slots.wants_logprobs[slot], output,            early || suppresses};
 }
 
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
@@ -342,11 +345,15 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   float* row = args.logits + static_cast<int64_t>(r) * count;
   MadeRow made = {};
   prefetch_row(row, count);
-  // While the others look for the largest entry: each of these would be waited for.
+  // While the others look for the largest entry: each of these would be waited for. By threads of
+  // two warps, which wait at the same time.
   RowSettings& settings = shared<RowSettings>();
+  RowConfidence& confidence = shared<RowConfidence>();
   sync_block();  // a row before may be read still
-  if (thread_index() == block_threads() - 1) {
-    settings = settings_of(args, r, unscaled());
+  const int last = block_threads() - 1;
+  if (thread_index() == last) settings = settings_of(args, r);
+  if (thread_index() == (last >= kWarpLanes ? last - kWarpLanes : last)) {
+    confidence.unscaled = unscaled();
   }
   const RowPeak peak = peak_of(args, r, row);
   made.best = peak.index;
@@ -380,7 +387,7 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   } else {
     made.probs = one_hot_row(row, made.best);
   }
-  if (settings.unscaled && temperature != 1.0f) {
+  if (confidence.unscaled && temperature != 1.0f) {
     made.unscaled_factor = softmax_row(row, count, max, 1.0f).factor;
   }
   return made;
