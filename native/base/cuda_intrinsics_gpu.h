@@ -72,11 +72,12 @@ SC_DEVICE void sync_grid(GridBarrier* barrier) {
   __syncthreads();
 }
 
-// Kernels behind this one may start once its blocks are here; they wait for its end.
+// Kernels behind this one may start once its blocks are here, while it waits itself: they prefetch
+// their weights meanwhile, and wait for its end, which is behind that of the one before it.
 SC_DEVICE void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 

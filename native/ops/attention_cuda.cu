@@ -19,18 +19,14 @@ template <int kEntries>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 self_kernel(SelfAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
-  const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows)
-    attend_own<kEntries>(args, leaves, row, block_index() % args.heads);
+  attend_own<kEntries>(args, leaves, block_index() / args.heads, block_index() % args.heads);
 }
 
 template <int kEntries>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
   wait_for_previous();
-  const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows)
-    attend_encoded<kEntries>(args, leaves, row, block_index() % args.heads);
+  attend_encoded<kEntries>(args, leaves, block_index() / args.heads, block_index() % args.heads);
 }
 
 void check_heads(int head_dim) {

@@ -247,7 +247,7 @@ struct SourceKeys {
   SC_DEVICE int distance(int e) const { return e - position; }
 };
 
-// Head h of a row, here and below.
+// Head h of a row.
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& leaves, int row,
                              int h) {
@@ -286,20 +286,24 @@ struct OwnKeys {
       }
     }
     for (int e = thread_index(); e < count; e += kAttentionThreads) {
-      if (begin + e >= open) rows[e] = base + order[position - begin - e];
+      const int32_t committed = order[position - begin - e];  // read before `open` is known
+      if (begin + e >= open) rows[e] = base + committed;
     }
   }
   SC_DEVICE int distance(int e) const { return -e; }
 };
 
+// Head h of a row, if the row is there; so below.
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
+  // All asked for together; a row that is not there has room, too.
+  const bool there = row < *args.rows.num_rows;
+  const int slot = args.rows.slot[row], position = args.rows.position[row];
+  int node = args.rows.node[row];
+  if (!there) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
-  const int slot = args.rows.slot[row];
   const int32_t base = slot * args.table.rows_per_slot;
-  const int position = args.rows.position[row];
-  int node = args.rows.node[row];
   const Head head = {args.query + row * inner + at,
                      args.cache + at,
                      inner,
@@ -320,9 +324,12 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
                               int h) {
+  const bool there = row < *args.rows.num_rows;
+  const int slot = args.rows.slot[row];
+  if (!there) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
-  const int source = args.slot_source[args.rows.slot[row]];
+  const int source = args.slot_source[slot];
   const int first = source * args.max_source;
   const Head head = {args.query + row * inner + at, args.cache + at, inner,   2 * inner,
                      args.source_length[source],    args.head_dim,   nullptr, 0};

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/cuda_launch.h"
 #include "ops/gemm_f32_cuda.cuh"
 #include "ops/gemm_inputs_cuda.cuh"
@@ -40,25 +42,46 @@ struct Product {
   const LeftRows& leaves;
 };
 
-template <typename Type, bool kGated, int kColumns>
+int skinny_threads(const Matrix& weight) {
+  return std::max(split_of(weight.k, weight.dtype).runs * kWarpLanes, kLeastSkinnyThreads);
+}
+
+// Steps of a run that its block has under way before the kernel before it ends: together the blocks
+// that are there at once take a share of the second-level cache.
+int steps_ahead(int blocks, int matrices) {
+  constexpr int kBytesAhead = 24 << 20, kBlocksAtOnce = 132 * kSkinnyBlocks<1>;
+  return kBytesAhead / (std::min(blocks, kBlocksAtOnce) * kMaxSplits * matrices * kFragmentBytes);
+}
+
+template <typename Type, bool kGated, int kColumns, int kInputs>
 void launch_skinny(const Product& product, void* stream) {
   const GemmArgs& args = product.args;
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
-  launch(waiting(tiles_of(args.weight.n) * row_groups, threads), stream,
-         skinny_kernel<Type, kGated, kColumns>, args, product.inputs, product.leaves,
-         parts_of(args.weight), row_groups);
+  const int blocks = tiles_of(args.weight.n) * row_groups;
+  launch(waiting(blocks, skinny_threads(args.weight)), stream,
+         skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs, product.leaves,
+         row_groups, steps_ahead(blocks, kGated ? 2 : 1));
+}
+
+template <typename Type, bool kGated, int kColumns>
+void launch_skinny(const Product& product, void* stream) {
+  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
+    if (parts_of(product.args.weight) == 1) {
+      return launch_skinny<Type, kGated, kColumns, Type::kLeastInputs>(product, stream);
+    }
+  }
+  launch_skinny<Type, kGated, kColumns, Type::kMostInputs>(product, stream);
 }
 
 template <int kColumns>
 void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
   const GemmArgs& args = step.op.gemm;
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
-  const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
-  launch(waiting(tiles * row_groups, threads), stream, skinny_pair_kernel<Bf16, kColumns>, args,
-         other.op.gemm, left_inputs(step.reads, step.norm), row_groups);
+  const int blocks = (tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n)) * row_groups;
+  launch(waiting(blocks, skinny_threads(args.weight)), stream, skinny_pair_kernel<Bf16, kColumns>,
+         args, other.op.gemm, left_inputs(step.reads, step.norm), row_groups,
+         steps_ahead(blocks, 1));
 }
 
 bool is_plain(const FoldedOp& step) {
@@ -103,10 +126,10 @@ void launch_tiled(const Product& product, void* stream) {
 template <typename Type, bool kGated>
 void launch_product(const Product& product, void* stream) {
   const int rows = product.args.max_rows;
+  constexpr int kMost = kMostColumns<Type, kGated>;
   if (rows <= 8) return launch_skinny<Type, kGated, 1>(product, stream);
-  if (rows <= kSkinnyRows) {
-    return launch_skinny<Type, kGated, kMostColumns<Type, kGated>>(product, stream);
-  }
+  if (rows <= 16) return launch_skinny<Type, kGated, std::min(kMost, 2)>(product, stream);
+  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(product, stream);
   launch_tiled<Type, kGated>(product, stream);
 }
 
@@ -142,6 +165,7 @@ bool are_one_launch(const FoldedOp& step, const FoldedOp& other) {
 
 void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream) {
   if (step.op.gemm.max_rows <= 8) return launch_skinny_pair<1>(step, other, stream);
+  if (step.op.gemm.max_rows <= 16) return launch_skinny_pair<2>(step, other, stream);
   launch_skinny_pair<kMostColumns<Bf16, false>>(step, other, stream);
 }
 
