@@ -20,10 +20,16 @@
 
 namespace speccascade {
 
-SC_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
-SC_DEVICE int block_index() { return static_cast<int>(blockIdx.x); }
-SC_DEVICE int block_threads() { return static_cast<int>(blockDim.x); }
-SC_DEVICE int grid_blocks() { return static_cast<int>(gridDim.x); }
+// Told that an index is not negative, the compiler divides it by powers of two with one shift.
+SC_DEVICE int index_below(unsigned value, int bound) {
+  const int index = static_cast<int>(value);
+  __builtin_assume(index >= 0 && index < bound);
+  return index;
+}
+SC_DEVICE int thread_index() { return index_below(threadIdx.x, 1024); }
+SC_DEVICE int block_index() { return index_below(blockIdx.x, 0x7fffffff); }
+SC_DEVICE int block_threads() { return index_below(blockDim.x, 1025); }
+SC_DEVICE int grid_blocks() { return index_below(gridDim.x, 0x7fffffff); }
 
 SC_DEVICE void sync_block() { __syncthreads(); }
 SC_DEVICE void sync_warp(uint32_t mask) { __syncwarp(mask); }
@@ -83,6 +89,7 @@ SC_DEVICE void wait_for_previous() {
 
 SC_DEVICE void prefetch(const void* at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
 
+SC_DEVICE float inverse_root(float x) { return rsqrtf(x); }
 SC_DEVICE float fast_log(float x) { return __logf(x); }
 SC_DEVICE void keep(float value) { asm volatile("" : : "f"(value)); }
 

@@ -46,11 +46,12 @@ int skinny_threads(const Matrix& weight) {
   return std::max(split_of(weight.k, weight.dtype).runs * kWarpLanes, kLeastSkinnyThreads);
 }
 
-// Steps of a run that its block has under way before the kernel before it ends: together the blocks
-// that are there at once take a share of the second-level cache.
-int steps_ahead(int blocks, int matrices) {
+// Blocks that are there at once have a share of the second-level cache under way together.
+SkinnyPlan skinny_plan(const Matrix& weight, int row_groups, int blocks) {
   constexpr int kBytesAhead = 24 << 20, kBlocksAtOnce = 132 * kSkinnyBlocks<1>;
-  return kBytesAhead / (std::min(blocks, kBlocksAtOnce) * kMaxSplits * matrices * kFragmentBytes);
+  const int step = kMaxSplits * (weight.gated ? 2 : 1) * kFragmentBytes;
+  return {split_of(weight.k, weight.dtype), row_groups,
+          kBytesAhead / (std::min(blocks, kBlocksAtOnce) * step)};
 }
 
 template <typename Type, bool kGated, int kColumns, int kInputs>
@@ -61,7 +62,7 @@ void launch_skinny(const Product& product, void* stream) {
   const int blocks = tiles_of(args.weight.n) * row_groups;
   launch(waiting(blocks, skinny_threads(args.weight)), stream,
          skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs, product.leaves,
-         row_groups, steps_ahead(blocks, kGated ? 2 : 1));
+         skinny_plan(args.weight, row_groups, blocks));
 }
 
 template <typename Type, bool kGated, int kColumns>
@@ -80,8 +81,8 @@ void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* strea
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const int blocks = (tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n)) * row_groups;
   launch(waiting(blocks, skinny_threads(args.weight)), stream, skinny_pair_kernel<Bf16, kColumns>,
-         args, other.op.gemm, left_inputs(step.reads, step.norm), row_groups,
-         steps_ahead(blocks, 1));
+         args, other.op.gemm, left_inputs(step.reads, step.norm),
+         skinny_plan(args.weight, row_groups, blocks));
 }
 
 bool is_plain(const FoldedOp& step) {

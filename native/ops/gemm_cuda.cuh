@@ -70,18 +70,18 @@ SC_DEVICE float factor_of_row(const DeviceInputs& inputs, int row, bool there) {
   static_assert(kNormBuckets == kTileOutputs, "a lane has a bucket");
   constexpr int kTogether = 8;  // asked for before the first is used
   const int tiles = tiles_of(inputs.width), lane = lane_index() % kNormBuckets;
-  const float* squares = inputs.squares + static_cast<int64_t>(row) * tiles;
+  const float* squares = inputs.squares + static_cast<int64_t>(row) * tiles + lane;
   float own = 0.0f, total = 0.0f;
   SC_UNROLL_BY(1)
-  for (int first = lane; there && first < tiles; first += kTogether * kNormBuckets) {
+  for (int left = there ? tiles - lane : 0; left > 0; left -= kTogether * kNormBuckets) {
     float values[kTogether];
     SC_UNROLL
     for (int i = 0; i < kTogether; ++i) {
-      const int t = first + i * kNormBuckets;
-      values[i] = t < tiles ? squares[t] : 0.0f;
+      values[i] = i * kNormBuckets < left ? squares[i * kNormBuckets] : 0.0f;
     }
     SC_UNROLL
     for (int i = 0; i < kTogether; ++i) own += values[i];
+    squares += kTogether * kNormBuckets;
   }
   SC_UNROLL
   for (int b = 0; b < kNormBuckets; ++b) {
@@ -95,7 +95,9 @@ template <int kRows>
 SC_DEVICE void find_factors(const DeviceInputs& inputs, int row, int num_rows,
                             float (&factor)[kRows]) {
   static_assert(kRows % 2 == 0, "both halves of a warp have a row or none");
-  for (int r = thread_index() / kTileOutputs; r < kRows; r += block_threads() / kTileOutputs) {
+  // From the last warp on: the first ones look after outputs meanwhile.
+  const int begin = (block_threads() - 1 - thread_index()) / kTileOutputs;
+  for (int r = begin; r < kRows; r += block_threads() / kTileOutputs) {
     const float own = factor_of_row(inputs, row + r, row + r < num_rows);
     if (thread_index() % kTileOutputs == 0) factor[r] = own;
   }
@@ -188,13 +190,15 @@ struct Output {
   bool row_there, there;
   float* at;
   float before;  // of an epilogue that adds
+  float weight;  // of the norm that follows
   float scale[kGated ? 2 : 1];
 };
 
 template <typename Type, bool kGated>
-SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, int num_rows, int row, int n) {
-  Output<Type, kGated> output = {row, n, row < num_rows, false, nullptr, 0.0f, {}};
+SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, const LeftRows& leaves, int num_rows, int row, int n) {
+  Output<Type, kGated> output = {row, n, row < num_rows, false, nullptr, 0.0f, 1.0f, {}};
   output.there = output.row_there && n < args.weight.n;
+  output.weight = weight_of_entry(leaves, n);
   if (!output.there) return output;
   output.at = output_place(args, row, n);
   if (args.epilogue == Epilogue::kAdd) output.before = *output.at;
@@ -238,7 +242,7 @@ SC_DEVICE void finish_output(const GemmArgs& args, const LeftRows& leaves,
   }
   if (leaves.rows != nullptr) {
     const bool held = output.row_there && output.n < tiles_of(args.weight.n) * kTileOutputs;
-    leave_tile(leaves, output.row, output.n, held, value);
+    leave_tile(leaves, output.row, output.n, held, value, output.weight);
   }
   if (!kGated && args.peaks != nullptr) {
     leave_peak(args, output.row, output.n, output.there, value);
@@ -276,7 +280,7 @@ SC_DEVICE void finish_block(const GemmArgs& args, const LeftRows& leaves, const 
   for (int i = thread_index(); i < outputs * rows; i += block_threads()) {
     const int o = i % outputs, r = i / outputs;
     const auto output =
-        output_at<Type, kGated>(args, num_rows, row + r, tile * kTileOutputs + o);
+        output_at<Type, kGated>(args, leaves, num_rows, row + r, tile * kTileOutputs + o);
     typename Type::Sum sums[kGated ? 2 : 1][Type::kSums] = {};
     if (output.there) {
       SC_UNROLL

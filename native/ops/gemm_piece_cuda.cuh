@@ -18,6 +18,15 @@ struct PieceShared {
   float factor[kRows];
 };
 
+// The lane's part of a step of eight rows from `row` on. A row that is not there has the last
+// one's: products of rows do not touch each other, and this one is not written.
+SC_DEVICE void load_prepared(const char* rows, int64_t stride, int row, int num_rows, int step,
+                             uint32_t (&b)[2]) {
+  const int own = row + lane_index() / 4;
+  const int64_t place = own < num_rows ? own : num_rows - 1;
+  load_words(rows + place * stride + step * kStepBytes + lane_index() % 4 * 8, b);
+}
+
 template <typename Type, bool kGated, int kColumns, int kInputs, typename Rows>
 SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, const Split& split,
                             PieceShared<Type, kGated, kColumns>& memory) {
@@ -104,6 +113,20 @@ SC_DEVICE void piece_tile(const GemmArgs& args, const Rows& rows, const LeftRows
                                  sum += memory.sum[run][s][output][r];
                                return sum;
                              });
+}
+
+// What a block begins with when it makes this tile.
+template <bool kGated>
+SC_DEVICE void prefetch_tile(const Matrix& weight, int tile) {
+  constexpr int kMatrices = kGated ? 2 : 1;
+  const Split split = split_of(weight.k, weight.dtype);
+  const int begin = warp_index() * split.steps, behind = split.steps_in_all - begin;
+  const int steps = behind < split.steps ? behind : split.steps;
+  prefetch_run<kMatrices>(static_cast<const char*>(weight.data) +
+                              tile_offset(tile, 0, weight.k, weight.dtype, kGated) +
+                              static_cast<int64_t>(begin) * kFragmentBytes,
+                          static_cast<int64_t>(split.steps_in_all) * kFragmentBytes, 0,
+                          steps < kPieceSteps ? steps : kPieceSteps);
 }
 
 }  // namespace speccascade

@@ -166,8 +166,8 @@ SC_DEVICE void prefetch_piece(const PhaseOp& step, int piece) {
   if (step.op.kind != OpKind::kGemm || step.prepares != 0) return;
   const Matrix& weight = step.op.gemm.weight;
   if (piece >= tiles_of(weight.n)) return;
-  if (weight.gated) return prefetch_run<true>(weight, piece, 0, kPieceSteps);
-  prefetch_run<false>(weight, piece, 0, kPieceSteps);
+  if (weight.gated) return prefetch_tile<true>(weight, piece);
+  prefetch_tile<false>(weight, piece);
 }
 
 SC_DEVICE int first_piece(int index) {

@@ -80,7 +80,10 @@ int run_on_device(const std::function<int()>& body) {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
   const std::unique_ptr<char[]> early(new char[1]);
-  std::free(std::malloc(kHeapBytes));  // grown once, before CUDA maps memory behind it
+  // Grown once, before CUDA maps memory behind it. A compiler may leave out a pair of calls that does
+  // nothing to memory.
+  void* volatile grown = std::malloc(kHeapBytes);
+  std::free(grown);
   if (!waits_for_streams()) setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // read when CUDA starts, below
   std::string note;
   if (cuda_devices(&note).empty()) {
