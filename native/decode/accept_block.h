@@ -40,7 +40,8 @@ SC_COLLECTIVE Real block_threshold(Real residual, Real weight) {
   return whole > 0 ? residual / whole : Real{1};
 }
 
-// Parameters as of accept_chain; thresholds, if not null, receives h_1 .. h_g and
+// Parameters as of accept_chain, but scratch is [2, vocabulary] where pi's rows are no arrays, which
+// write themselves (whole_row) there; thresholds, if not null, receives h_1 .. h_g and
 // weights w_0 .. w_g.
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary,

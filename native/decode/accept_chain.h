@@ -56,12 +56,41 @@ SC_COLLECTIVE const typename Math::Real* whole_row(const Row& row, [[maybe_unuse
   }
 }
 
+// What a token is drawn from: entries that a choice knows how to draw from, an array as a rule.
+template <typename Real, typename Entries = const Real*>
+struct Weights {
+  Entries entries;
+  Real total;
+};
+
+// Those of a row, which if it is no array knows them itself.
+template <typename Math, typename Row>
+SC_COLLECTIVE auto weights_of(const Row& row, int vocabulary) {
+  if constexpr (std::is_pointer_v<Row>) {
+    return Weights<typename Math::Real>{row, Math::sum(row, vocabulary)};
+  } else {
+    return row.weights(vocabulary);
+  }
+}
+
+// Those of max(0, row - drawn).
+template <typename Math, typename Row, typename Drawn>
+SC_COLLECTIVE auto weights_of_rest(const Row& row, const Drawn& drawn, int vocabulary,
+                                   [[maybe_unused]] typename Math::Real* memory) {
+  if constexpr (std::is_pointer_v<Row>) {
+    const auto total = Math::positive_difference(row, drawn, vocabulary, memory);
+    return Weights<typename Math::Real>{memory, total};
+  } else {
+    return row.weights_without(drawn, vocabulary);
+  }
+}
+
 // drafted     number of drafted tokens g
 // tokens      [g]
 // pi(i)       row [vocabulary] that the token at place i shall follow, i = 0 .. g: an array, or
-//             what has entries and writes itself (whole_row)
+//             what has entries and weights
 // drafter(i)  row [vocabulary] that tokens[i] was drawn from, i = 0 .. g-1
-// scratch     [vocabulary]; [2, vocabulary] where pi's rows are no arrays
+// scratch     [vocabulary]
 // ends(t)     whether token t ends the sequence
 // choices     bool accept(Real probability, int place)
 //             int draw(const Real* weights, int count, Real total, int place)
@@ -82,16 +111,17 @@ SC_COLLECTIVE ChainOutcome accept_chain(int drafted, const int32_t* tokens, int 
     return outcome;
   }
   const int last = outcome.accepted;
-  const Real* wanted = whole_row<Math>(pi(last), vocabulary, scratch + vocabulary);
+  const auto wanted = pi(last);
   if (last < drafted) {
-    const Real mass = Math::positive_difference(wanted, drafter(last), vocabulary, scratch);
-    if (mass >= empty_residual<Real>()) {
-      outcome.next = choices.draw(scratch, vocabulary, mass, last);
+    const auto rest = weights_of_rest<Math>(wanted, drafter(last), vocabulary, scratch);
+    if (rest.total >= empty_residual<Real>()) {
+      outcome.next = choices.draw(rest.entries, vocabulary, rest.total, last);
       return outcome;
     }
     // pi and q equal up to rounding: the rejection itself was noise.
   }
-  outcome.next = choices.draw(wanted, vocabulary, Math::sum(wanted, vocabulary), last);
+  const auto all = weights_of<Math>(wanted, vocabulary);
+  outcome.next = choices.draw(all.entries, vocabulary, all.total, last);
   return outcome;
 }
 

@@ -6,10 +6,11 @@
 
 namespace speccascade {
 
-SC_DEVICE RuleRows<float, ProbabilityRow> made_rows(const TargetRow& made, const float* drafter,
-                                                    const float* drafter_unscaled, int vocabulary) {
-  return {drafter,    made.probs, drafter_unscaled, made.probs.unscaled(made.unscaled_factor),
-          vocabulary, false};
+template <typename Row = ProbabilityRow>
+SC_DEVICE RuleRows<float, Row> made_rows(const MadeTarget& made, const float* drafter,
+                                         const float* drafter_unscaled, int vocabulary) {
+  return {drafter,    Row{made.probs}, drafter_unscaled,
+          Row{made.probs.unscaled(made.unscaled_factor)}, vocabulary, false};
 }
 
 // A function of its own: verification writes rows in many places, by a loop for each form of pi.
@@ -25,6 +26,20 @@ SC_FUNCTION void write_pi(const TargetRow* made, const Rule* rule, const float* 
           [=](const auto& entry) { BlockMath::write<kBatch / 2>(out, vocabulary, entry); });
 }
 
+// The row that a token was drawn from; null where it was chosen without chance.
+struct DrawnRow {
+  const float* row;
+  int32_t token;
+
+  SC_DEVICE float operator[](int v) const {
+    const float entry = row != nullptr ? row[v] : 0.0f;
+    return row == nullptr && v == token ? 1.0f : entry;
+  }
+};
+// Takes nothing from any entry.
+SC_DEVICE DrawnRow no_drawn_row() { return {nullptr, -1}; }
+
+// What max(0, pi - drawn) is made of, in single words for functions that are called.
 struct MadePiRow {
   const TargetRow* made;
   const Rule* rule;
@@ -39,7 +54,83 @@ struct MadePiRow {
   SC_DEVICE void write(float* out, int vocabulary) const {
     write_pi(made, rule, drafter, drafter_unscaled, out, vocabulary);
   }
+  SC_DEVICE auto weights(int vocabulary) const;
+  SC_DEVICE auto weights_without(const DrawnRow& drawn, int vocabulary) const;
 };
+
+// use(count, entry): a batch's entries, and those of max(0, pi - drawn). A softmax from which
+// nothing is taken is not scaled: its parts' sums are there as they were made.
+template <typename Use>
+SC_DEVICE auto with_rest(const MadePiRow& row, const DrawnRow& drawn, bool softmax,
+                         const Use& use) {
+  if (softmax) {
+    ProbabilityRow unscaled = row.made->probs;
+    unscaled.factor = 1.0f;
+    return use([=](int v) { return unscaled.unfiltered(v); });
+  }
+  return with_pi(*row.rule, row.made->decision,
+                 made_rows(*row.made, row.drafter, row.drafter_unscaled, 0),
+                 [=](const auto& entry) {
+                   return use([=](int v) {
+                     const float rest = entry(v) - drawn[v];
+                     return rest > 0.0f ? rest : 0.0f;
+                   });
+                 });
+}
+
+// Leaves the parts' sums in RowPartials.
+SC_FUNCTION float sum_of_rest(const TargetRow* made, const Rule* rule, const float* drafter,
+                              const float* drafter_unscaled, const float* drawn, int32_t token,
+                              int vocabulary) {
+  return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, false,
+                   [=](const auto& entry) {
+                     return static_cast<float>(row_sum<kBatch / 2>(vocabulary, entry));
+                   });
+}
+
+// After that.
+SC_FUNCTION int draw_from_rest(const TargetRow* made, const Rule* rule, const float* drafter,
+                               const float* drafter_unscaled, const float* drawn, int32_t token,
+                               bool softmax, int vocabulary, double target) {
+  return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, softmax,
+                   [=](const auto& entry) {
+                     return find_in_order<kBatch / 4>(vocabulary, target, entry,
+                                                      shared<RowPartials>().sum, true);
+                   });
+}
+
+// Entries of a Weights, drawn from before the block makes another pass.
+struct RestEntries {
+  MadePiRow row;
+  DrawnRow drawn;
+  bool softmax;
+
+  SC_DEVICE int draw(int count, double target) const {
+    return draw_from_rest(row.made, row.rule, row.drafter, row.drafter_unscaled, drawn.row,
+                          drawn.token, softmax, count, target);
+  }
+};
+
+SC_DEVICE auto MadePiRow::weights_without(const DrawnRow& without, int vocabulary) const {
+  const float total = sum_of_rest(made, rule, drafter, drafter_unscaled, without.row,
+                                  without.token, vocabulary);
+  return Weights<float, RestEntries>{{*this, without, false}, total};
+}
+
+SC_DEVICE auto MadePiRow::weights(int vocabulary) const {
+  const bool softmax = made->decision.form == PiForm::kTarget && !made->probs.filtered();
+  if (!softmax) return weights_without(no_drawn_row(), vocabulary);
+  RowPartials& partials = shared<RowPartials>();
+  sync_block();
+  if (thread_index() < row_parts(vocabulary)) {
+    partials.sum[thread_index()] = made->part_sum[thread_index()];
+  }
+  const auto total = static_cast<float>(sum_of_parts(vocabulary, partials.sum));
+  return Weights<float, RestEntries>{{*this, no_drawn_row(), true}, total};
+}
+
+template <typename Verifier>
+class MadeChain;
 
 struct MadePi {
   template <typename Verifier>
@@ -48,28 +139,9 @@ struct MadePi {
             verifier.reference(args.drafts.reference, node),
             verifier.reference(args.drafts.reference_unscaled, node)};
   }
+  template <typename Verifier>
+  using Chain = MadeChain<Verifier>;
 };
-
-// Has what the walk of a draft reads, one after another, read at once before, so that it finds it
-// near.
-template <typename Verifier>
-SC_DEVICE void read_ahead(const VerifyArgs& args, const Verifier& verifier) {
-  if (verifier.trusted() || verifier.failed()) return;
-  for (int node = thread_index() - 1; node < verifier.nodes(); node += block_threads()) {
-    float seen = static_cast<float>(args.target_status[verifier.logit_row(node)]);
-    if (node >= 0) {
-      // Its parent's row is the one that it is tested with.
-      const int32_t token = verifier.token(node);
-      const MadePiRow row = MadePi::row(args, verifier, verifier.parent(node));
-      const float* drawn = verifier.drawn_from(node);
-      seen += verifier.ends(token) ? 1.0f : 0.0f;
-      if (row.made->probs.logits != nullptr) seen += row[token];
-      if (drawn != nullptr) seen += drawn[token];
-    }
-    keep(seen);
-  }
-  sync_block();
-}
 
 using BlockVerifier = SlotVerifier<BlockMath, MadePi>;
 

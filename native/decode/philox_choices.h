@@ -16,12 +16,16 @@ class PhiloxChoices {
 
   // Strictly less: a probability of zero is never accepted.
   SC_COLLECTIVE bool accept(float probability, int node) const {
+    return uniform_of(node) < probability;
+  }
+  SC_COLLECTIVE float uniform_of(int node) const {
     const DrawAddress at = address(depths_ ? depths_[node] : node);
-    return philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(node)) < probability;
+    return philox_uniform(at, DrawPurpose::kAccept, static_cast<uint32_t>(node));
   }
 
   // One final draw a step: its position tells it from any other.
-  SC_COLLECTIVE int draw(const float* weights, int count, float total, int depth) const {
+  template <typename Entries>
+  SC_COLLECTIVE int draw(const Entries& weights, int count, float total, int depth) const {
     return Math::draw(weights, count, total,
                       philox_uniform(address(depth), DrawPurpose::kFinal, 0));
   }

@@ -7,7 +7,7 @@
 #include "base/cuda_launch.h"
 #include "base/error.h"
 #include "decode/decode_cuda.h"
-#include "decode/made_pi_cuda.cuh"
+#include "decode/made_chain_cuda.cuh"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {

@@ -200,26 +200,25 @@ SC_COLLECTIVE Real matched_inverse_beta(const Rows& rows, Real rejected) {
   const auto p = rows.target;
   Real t = 1;
   for (int round = 0; round < 64; ++round) {
-    const Real slope = Math::sum_of(rows.vocabulary, [=](int v) {
-      const Real mass = p[v];
-      return t * mass > q[v] ? mass : Real{0};
+    // slope, offset
+    const SumPair<Real> sums = Math::sums_of(rows.vocabulary, [=](int v) {
+      const Real wanted = p[v], drawn = q[v];
+      const bool positive = t * wanted > drawn;
+      return SumPair<Real>{positive ? wanted : Real{0}, positive ? drawn : Real{0}};
     });
-    const Real offset = Math::sum_of(rows.vocabulary, [=](int v) {
-      const Real mass = q[v];
-      return t * p[v] > mass ? mass : Real{0};
-    });
-    if (!(slope > 0)) break;
-    const Real next = (rejected + offset) / slope;
+    if (!(sums.first > 0)) break;
+    const Real next = (rejected + sums.second) / sums.first;
     if (!(next < t)) break;
     t = next;
   }
   return t;
 }
 
-// min(q, p / keep): nothing where p is nothing, at keep = 0 too.
+// min(q, p / keep): nothing where p is nothing, at keep = 0 too. By the inverse of keep: a division
+// for every entry takes longer than its row.
 template <typename Real>
-SC_COLLECTIVE Real lossy_kept(Real q, Real p, Real keep) {
-  const Real bound = p > 0 ? p / keep : Real{0};
+SC_COLLECTIVE Real lossy_kept(Real q, Real p, Real inverse_keep) {
+  const Real bound = p > 0 ? p * inverse_keep : Real{0};
   return q < bound ? q : bound;
 }
 
@@ -233,18 +232,30 @@ template <typename Math, typename Rows, typename Real = typename Rows::Real>
 SC_COLLECTIVE RuleDecision<Real> decide_lossy(const Rule& rule, const Rows& rows) {
   const Real* q = rows.drafter;
   const auto p = rows.target;
-  const Real keep = 1 - static_cast<Real>(rule.alpha);
+  const Real inverse_keep = 1 / (1 - static_cast<Real>(rule.alpha));
   RuleDecision<Real> decision = {PiForm::kLossy};
-  decision.rejected = Math::sum_of(
-      rows.vocabulary, [=](int v) { return q[v] - lossy_kept<Real>(q[v], p[v], keep); });
-  const Real inverse_beta = rule.kind == RuleKind::kLossyMatched
-                                ? matched_inverse_beta<Math>(rows, decision.rejected)
-                                : 1 / static_cast<Real>(rule.beta);
-  decision.inverse_beta = inverse_beta;
-  decision.residual = Math::sum_of(
-      rows.vocabulary, [=](int v) { return lossy_rest<Real>(q[v], p[v], inverse_beta); });
-  return decision;
+  // Rejected, and the residual.
+  const auto sums = [=](Real inverse_beta) {
+    return Math::sums_of(rows.vocabulary, [=](int v) {
+      const Real drawn = q[v], wanted = p[v];
+      return SumPair<Real>{drawn - lossy_kept(drawn, wanted, inverse_keep),
+                           lossy_rest(drawn, wanted, inverse_beta)};
+    });
+  };
+  // Of the matched rule the first is wanted before.
+  const bool matched = rule.kind == RuleKind::kLossyMatched;
+  decision.inverse_beta = matched ? Real{1} : 1 / static_cast<Real>(rule.beta);
+  for (bool last = !matched;; last = true) {
+    const SumPair<Real> both = sums(decision.inverse_beta);
+    decision.rejected = both.first;
+    decision.residual = both.second;
+    if (last) return decision;
+    decision.inverse_beta = matched_inverse_beta<Math>(rows, both.first);
+  }
 }
+
+// Residuals below this are none: their inverse would not be finite.
+constexpr double kNoLossyResidual = 1e-30;
 
 }  // namespace rule_detail
 
@@ -299,15 +310,15 @@ SC_COLLECTIVE auto with_pi(const Rule& rule, const RuleDecision<Real>& decision,
                                                       : tokens(rows.target_unscaled);
     }
     case PiForm::kLossy: {
-      const Real keep = 1 - static_cast<Real>(rule.alpha);
+      const Real inverse_keep = 1 / (1 - static_cast<Real>(rule.alpha));
+      // An empty residual although something is rejected (large beta): p.
+      const bool rests = decision.residual > static_cast<Real>(rule_detail::kNoLossyResidual);
+      const Real share = rests ? decision.rejected / decision.residual : decision.rejected;
       return use([=](int v) {
         const Real wanted = p[v], drawn = q[v];
-        // An empty residual although something is rejected (large beta): p.
-        const Real share =
-            decision.residual > 0
-                ? rule_detail::lossy_rest(drawn, wanted, decision.inverse_beta) / decision.residual
-                : wanted;
-        return rule_detail::lossy_kept(drawn, wanted, keep) + decision.rejected * share;
+        const Real rest = rule_detail::lossy_rest(drawn, wanted, decision.inverse_beta);
+        return rule_detail::lossy_kept(drawn, wanted, inverse_keep) +
+               (rests ? rest : wanted) * share;
       });
     }
     default:

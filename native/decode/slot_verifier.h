@@ -8,15 +8,16 @@
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
 #include "decode/accept_tree.h"
+#include "decode/chain_of_rows.h"
 #include "decode/kseq.h"
-#include "decode/one_hot.h"
 #include "decode/philox_choices.h"
 #include "decode/verify.h"
 
 namespace speccascade {
 
 // Rows are named by the node they follow; -1 follows the committed sequence. Pi: where pi's rows
-// come from; Pi::row(args, verifier, node).
+// come from; Pi::row(args, verifier, node), and Pi::Chain<SlotVerifier>, what the walk of a chain
+// reads (ChainOfRows, or what has the same).
 template <typename Math, typename Pi>
 class SlotVerifier {
  public:
@@ -48,6 +49,7 @@ class SlotVerifier {
   SC_COLLECTIVE bool failed() const { return state_.failure[slot_] != 0; }
   SC_COLLECTIVE bool trusted() const { return verifier_ == Verifier::kTrusted; }
   SC_COLLECTIVE int nodes() const { return nodes_; }
+  SC_COLLECTIVE const int32_t* tokens() const { return tokens_; }
   SC_COLLECTIVE int32_t token(int node) const { return tokens_[node]; }
   SC_COLLECTIVE int parent(int node) const { return parents_[node]; }
   SC_COLLECTIVE bool ends(int32_t token) const {
@@ -56,6 +58,11 @@ class SlotVerifier {
   // The row that a node's token was drawn from; null where it was chosen without chance.
   SC_COLLECTIVE const float* drawn_from(int node) const {
     return slot_part(args_.drafts.proposal, slot_, state_.max_nodes)[node];
+  }
+
+  // Choices along a chain.
+  SC_COLLECTIVE PhiloxChoices<Math> chain_choices() const {
+    return PhiloxChoices<Math>(draw_address(state_, slot_, length_));
   }
 
   SC_COLLECTIVE int64_t logit_row(int node) const { return first_ + 1 + node; }
@@ -69,10 +76,14 @@ class SlotVerifier {
   SC_COLLECTIVE void run(bool chain) const {
     Failure failure = static_cast<Failure>(state_.failure[slot_]);
     const bool trusted = this->trusted();
-    for (int node = trusted ? nodes_ - 1 : -1; node < nodes_ && failure == Failure::kNone; ++node) {
+    // All rows, last first, so that no load waits for what another one says.
+    Failure first = Failure::kNone;
+    for (int node = nodes_ - 1; node >= (trusted ? nodes_ - 1 : -1); --node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
-      failure = failure_of(status, Failure::kTargetNotFinite);
+      const Failure own = failure_of(status, Failure::kTargetNotFinite);
+      first = own != Failure::kNone ? own : first;
     }
+    if (failure == Failure::kNone) failure = first;
     if (failure != Failure::kNone) {
       Math::alone([this, failure] { write_failure(failure); });
       return;
@@ -85,7 +96,7 @@ class SlotVerifier {
     } else {
       outcome = follow_best();
     }
-    Math::alone([this, outcome] { write(outcome); });
+    write(outcome);
   }
 
  private:
@@ -113,23 +124,28 @@ class SlotVerifier {
                              scratch() + args_.vocabulary, is_end, choices, path_);
   }
 
-  // In a chain place i follows node i - 1.
   SC_COLLECTIVE TreeOutcome accept_in_chain() const {
-    PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
-    OneHot<Math> one_hot(row(args_.one_hot, slot_));
-    const auto pi_at = [this](int place) { return pi(place - 1); };
-    const auto drawn_at = [&](int place) {
-      const float* drawn = drawn_from(place);
-      return drawn != nullptr ? drawn : one_hot.at(tokens_[place]);
-    };
-    const auto is_end = [this](int32_t token) { return ends(token); };
-    const ChainOutcome chain = verifier_ == Verifier::kBlock
-                                   ? accept_block<Math>(nodes_, tokens_, args_.vocabulary, pi_at,
-                                                        drawn_at, scratch(), is_end, choices)
-                                   : accept_chain<Math>(nodes_, tokens_, args_.vocabulary, pi_at,
-                                                        drawn_at, scratch(), is_end, choices);
+    const bool block = verifier_ == Verifier::kBlock;
+    const ChainOutcome chain = block ? accept_whole_block() : accept_tokens();
     follow_chain(chain.accepted);
     return {chain.accepted, chain.tested, chain.next};
+  }
+  SC_COLLECTIVE ChainOutcome accept_tokens() const {
+    typename Pi::template Chain<SlotVerifier> chain(args_, *this, row(args_.one_hot, slot_));
+    const auto pi_at = [&](int place) { return chain.pi(place); };
+    const auto drawn_at = [&](int place) { return chain.drawn(place); };
+    const auto is_end = [&](int32_t token) { return chain.ends(token); };
+    return accept_chain<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at, scratch(),
+                              is_end, chain.choices());
+  }
+  // Reads whole rows at every place.
+  SC_COLLECTIVE ChainOutcome accept_whole_block() const {
+    ChainOfRows<Math, Pi, SlotVerifier> chain(args_, *this, row(args_.one_hot, slot_));
+    const auto pi_at = [&](int place) { return chain.pi(place); };
+    const auto drawn_at = [&](int place) { return chain.drawn(place); };
+    const auto is_end = [&](int32_t token) { return chain.ends(token); };
+    return accept_block<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at, scratch(),
+                              is_end, chain.choices());
   }
 
   // The path along the first nodes of a chain.
@@ -152,9 +168,8 @@ class SlotVerifier {
     outcome.accepted = outcome.tested = nodes_;
     if (nodes_ > 0 && ends(tokens_[nodes_ - 1])) return outcome;
     const int count = args_.vocabulary;
-    const float* wanted = whole_row<Math>(pi(nodes_ - 1), count, scratch());
-    const PhiloxChoices<Math> choices(draw_address(state_, slot_, length_));
-    outcome.next = choices.draw(wanted, count, Math::sum(wanted, count), nodes_);
+    const auto wanted = weights_of<Math>(pi(nodes_ - 1), count);
+    outcome.next = chain_choices().draw(wanted.entries, count, wanted.total, nodes_);
     return outcome;
   }
 
@@ -186,21 +201,28 @@ class SlotVerifier {
   SC_COLLECTIVE void write(const TreeOutcome& outcome) const {
     const int emitted = outcome.accepted + (outcome.next >= 0 ? 1 : 0);
     int32_t* out = slot_part(state_.tokens, slot_, state_.capacity) + length_;
-    for (int i = 0; i < outcome.accepted; ++i) out[i] = tokens_[path_[i]];
-    if (outcome.next >= 0) out[outcome.accepted] = outcome.next;
-    write_deferral(outcome);
-    if (args_.sampling.wants_logprobs[slot_]) {
-      float* logprobs = slot_part(state_.token_logprobs, slot_, state_.max_path + 1);
-      for (int i = 0; i < emitted; ++i) {
-        const int64_t at = logit_row(i == 0 ? -1 : path_[i - 1]);
-        logprobs[i] = row(args_.target_logits, at)[out[i]] - args_.target_log_sum[at];
-      }
-    }
-    state_.tested[slot_] = outcome.tested;
-    state_.accepted[slot_] = outcome.accepted;
-    state_.emitted[slot_] = emitted;
-    state_.length[slot_] = length_ + emitted;
-    state_.finish[slot_] = static_cast<int32_t>(finish_after(out[emitted - 1], length_ + emitted));
+    float* logprobs = args_.sampling.wants_logprobs[slot_]
+                          ? slot_part(state_.token_logprobs, slot_, state_.max_path + 1)
+                          : nullptr;
+    Math::for_each(emitted, [this, outcome, out, logprobs](int i) {
+      out[i] = emitted_token(outcome, i);
+      if (logprobs == nullptr) return;
+      const int64_t at = logit_row(i == 0 ? -1 : path_[i - 1]);
+      logprobs[i] = row(args_.target_logits, at)[out[i]] - args_.target_log_sum[at];
+    });
+    Math::alone([this, outcome, emitted] {
+      const int32_t last = emitted_token(outcome, emitted - 1);
+      state_.finish[slot_] = static_cast<int32_t>(finish_after(last, length_ + emitted));
+      write_deferral(outcome);
+      state_.tested[slot_] = outcome.tested;
+      state_.accepted[slot_] = outcome.accepted;
+      state_.emitted[slot_] = emitted;
+      state_.length[slot_] = length_ + emitted;
+    });
+  }
+
+  SC_COLLECTIVE int32_t emitted_token(const TreeOutcome& outcome, int i) const {
+    return i < outcome.accepted ? tokens_[path_[i]] : outcome.next;
   }
 
   // Of the positions where the rule was asked: in a trusted draft of its last row alone, since
@@ -223,14 +245,12 @@ class SlotVerifier {
   }
 
   SC_COLLECTIVE Finish finish_after(int32_t last, int length) const {
+    // All are read before one is tested.
     const SlotSampling& sampling = args_.sampling;
-    if (has_bit(slot_part(sampling.eos_bits, slot_, sampling.bit_words), last)) {
-      return Finish::kEos;
-    }
-    if (has_bit(slot_part(sampling.stop_bits, slot_, sampling.bit_words), last)) {
-      return Finish::kStop;
-    }
-    return length >= state_.max_length[slot_] ? Finish::kLength : Finish::kNone;
+    const bool eos = has_bit(slot_part(sampling.eos_bits, slot_, sampling.bit_words), last);
+    const bool stop = has_bit(slot_part(sampling.stop_bits, slot_, sampling.bit_words), last);
+    const Finish in_time = length >= state_.max_length[slot_] ? Finish::kLength : Finish::kNone;
+    return eos ? Finish::kEos : stop ? Finish::kStop : in_time;
   }
 
   const VerifyArgs& args_;

@@ -27,10 +27,13 @@ void verify_rows(const SequenceState& state, const CacheTable& target, const Dec
 
 // A row of the target as its kernel leaves it for the walk; pi follows from it and from the
 // drafter's rows.
-struct TargetRow {
+struct MadeTarget {
   ProbabilityRow probs;
   float unscaled_factor;  // of the softmax at temperature 1, for rules
   RuleDecision<float> decision;
+};
+struct TargetRow : MadeTarget {
+  double part_sum[kMaxRowParts];  // of a softmax's parts, but for its factor
 };
 
 struct VerifyArgs {

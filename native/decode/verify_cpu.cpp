@@ -25,6 +25,8 @@ struct StoredPi {
     const float* rows = verifier.has_rule() ? args.pi : args.target_probs;
     return rows + verifier.logit_row(node) * args.vocabulary;
   }
+  template <typename Verifier>
+  using Chain = ChainOfRows<RowMath<float>, StoredPi, Verifier>;
 };
 
 using StoredVerifier = SlotVerifier<RowMath<float>, StoredPi>;

@@ -1,27 +1,49 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
-#include "decode/made_pi_cuda.cuh"
+#include "decode/made_chain_cuda.cuh"
 #include "ops/sampling_cuda.cuh"
 
 namespace speccascade {
 
 namespace {
 
-// Both make a verifier of their own: one that lived through all of the kernel would take its
-// registers.
-SC_DEVICE bool asks_rule(const VerifyArgs& args, int slot, int node) {
-  return BlockVerifier(args, slot).asks_rule(node);
-}
+// Whether the rule decides at a row, and what it reads.
+struct RowQuestion {
+  bool asks, greedy;
+  const Rule* rule;
+  const float *drafter, *drafter_unscaled;
+};
 
-SC_DEVICE RuleDecision<float> decide_at(const VerifyArgs& args, int slot, int node,
-                                        const TargetRow& row) {
+// By one thread; the rest of the block finds it in shared memory. A verifier that lived through all
+// of the kernel would take its registers.
+SC_DEVICE RowQuestion question_of(const VerifyArgs& args, int slot, int node) {
   const BlockVerifier verifier(args, slot);
   if (!verifier.asks_rule(node)) return {};
-  RuleRows<float, ProbabilityRow> rows =
-      made_rows(row, verifier.reference(args.drafts.reference, node),
-                verifier.reference(args.drafts.reference_unscaled, node), args.vocabulary);
-  rows.greedy = verifier.greedy();
-  return decide<BlockMath>(verifier.rule(), rows);
+  return {true, verifier.greedy(), &verifier.rule(),
+          verifier.reference(args.drafts.reference, node),
+          verifier.reference(args.drafts.reference_unscaled, node)};
+}
+
+template <typename Row>
+SC_DEVICE RuleDecision<float> decide_of(const MadeTarget& made, int vocabulary) {
+  const RowQuestion& question = shared<RowQuestion>();
+  RuleRows<float, Row> rows =
+      made_rows<Row>(made, question.drafter, question.drafter_unscaled, vocabulary);
+  rows.greedy = question.greedy;
+  return decide<BlockMath>(*question.rule, rows);
+}
+
+// Leaves what does not depend on the rule.
+template <typename Unscaled>
+SC_DEVICE MadeTarget make_target(const DistributionArgs& target, const VerifyArgs& args, int r,
+                                 const Unscaled& unscaled) {
+  const MadeRow made = make_row(target, r, unscaled, args.target[r].part_sum);
+  if (thread_index() == 0) {
+    leave_result(target, r, made);
+    args.target[r].probs = made.probs;
+    args.target[r].unscaled_factor = made.unscaled_factor;
+  }
+  return {made.probs, made.unscaled_factor, {}};
 }
 
 // One block per row of the target: what its distribution and pi follow from. Neither is written:
@@ -30,18 +52,20 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) row_kernel(DistributionArgs target, Veri
   wait_for_previous();
   const int r = block_index();
   if (r >= *target.num_rows) return;
-  const int slot = target.row_slot[r];
-  const bool asks = asks_rule(args, slot, args.logits.node[r]);
-  const bool unscaled = asks && reads_target_confidence(args.state.rule[slot].kind);
-  const MadeRow made = make_row(target, r, unscaled);
-  TargetRow row = {made.probs, made.unscaled_factor, {}};
-  if (row.probs.logits != nullptr) {
-    row.decision = decide_at(args, target.row_slot[r], args.logits.node[r], row);
+  RowQuestion& question = shared<RowQuestion>();
+  const auto unscaled = [&] {
+    question = question_of(args, target.row_slot[r], args.logits.node[r]);
+    return question.asks && reads_target_confidence(question.rule->kind);
+  };
+  const MadeTarget row = make_target(target, args, r, unscaled);
+  RuleDecision<float> decision;
+  if (row.probs.logits != nullptr && question.asks) {
+    decision = row.probs.filtered() ? decide_of<ProbabilityRow>(row, args.vocabulary)
+                                    : decide_of<SoftmaxRow>(row, args.vocabulary);
   }
   if (thread_index() != 0) return;
-  leave_result(target, r, made);
-  args.target[r] = row;
-  args.deferral[r] = row.decision.deferral;
+  args.target[r].decision = decision;
+  args.deferral[r] = decision.deferral;
 }
 
 // One block per slot.
@@ -52,7 +76,7 @@ verify_kernel(VerifyArgs args) {
   const int slot = block_index();
   if (!args.state.active[slot]) return;
   const BlockVerifier verifier(args, slot);
-  if (kChain) read_ahead(args, verifier);
+  if (kChain) read_chain(args, verifier, slot);
   verifier.run(kChain);
 }
 

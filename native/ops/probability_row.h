@@ -2,13 +2,23 @@
 // to write it and to read it again would take longer than its exponentials.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 
 #include "base/host_device.h"
 
 namespace speccascade {
+
+// Two sums that one pass makes.
+template <typename Real>
+struct SumPair {
+  Real first = 0, second = 0;
+  SC_HOST_DEVICE SumPair& operator+=(const SumPair& other) {
+    first += other.first;
+    second += other.second;
+    return *this;
+  }
+};
 
 // They rise with an entry that is not negative.
 SC_HOST_DEVICE inline uint32_t bits_of(float probability) {
@@ -37,15 +47,18 @@ struct Selection {
 
 SC_HOST_DEVICE constexpr Selection all_entries() { return {0, 0, 0x7fffffff}; }
 
+// The most parts that a block cuts a row into (row_parts_cuda.cuh).
+constexpr int kMaxRowParts = 16;
+
+constexpr float kLog2E = 1.44269504f;
+
 struct ProbabilityRow {
   const float* logits;
-  float max, inverse, factor;  // e^((x - max) inverse) factor
+  float max, scale, factor;  // 2^((x - max) scale) factor
   Selection kept;
   float share;  // 1 / what is kept
 
-  SC_COLLECTIVE float unfiltered(int v) const {
-    return std::exp((logits[v] - max) * inverse) * factor;
-  }
+  SC_COLLECTIVE float unfiltered(int v) const;  // row_parts_cuda.cuh
   SC_COLLECTIVE float operator[](int v) const {
     const float probability = unfiltered(v);
     return kept.keeps(bits_of(probability), v) ? probability * share : 0.0f;
@@ -54,8 +67,13 @@ struct ProbabilityRow {
   // Where it is not.
   SC_COLLECTIVE float largest() const { return factor; }
   SC_COLLECTIVE ProbabilityRow unscaled(float unscaled_factor) const {
-    return {logits, max, 1.0f, unscaled_factor, all_entries(), 1.0f};
+    return {logits, max, kLog2E, unscaled_factor, all_entries(), 1.0f};
   }
+};
+
+// One that nothing is filtered from, without the filter's comparisons.
+struct SoftmaxRow : ProbabilityRow {
+  SC_COLLECTIVE float operator[](int v) const { return unfiltered(v); }
 };
 
 }  // namespace speccascade

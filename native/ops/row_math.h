@@ -70,6 +70,21 @@ struct RowMath {
                              ((lane[4] + lane[5]) + (lane[6] + lane[7])));
   }
 
+  // Of both of what term(v) gives.
+  template <typename Term>
+  static SumPair<Real> sums_of(int count, const Term& term) {
+    SumPair<double> lane[8] = {};
+    const auto add = [&](int v) {
+      const SumPair<Real> one = term(v);
+      lane[v % 8] += {static_cast<double>(one.first), static_cast<double>(one.second)};
+    };
+    for (int v = 0; v < count; ++v) add(v);
+    for (int half = 4; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+    }
+    return {static_cast<Real>(lane[0].first), static_cast<Real>(lane[0].second)};
+  }
+
   static Real log(Real x) { return std::log(x); }
 
   static Real entropy(const Real* row, int count) {

@@ -5,6 +5,8 @@
 // by any thread, and what it overwrites was read by all.
 #pragma once
 
+#include <type_traits>
+
 #include "ops/row_parts_cuda.cuh"
 
 namespace speccascade {
@@ -13,6 +15,7 @@ namespace speccascade {
 SC_FUNCTION RowPeak row_maximum(const float* row, int count) {
   return block_maximum(count, [=](int v) { return RowPeak{row[v], v}; });
 }
+SC_FUNCTION float row_largest(const float* row, int count) { return block_largest(row, count); }
 
 // Which of consecutive sums has the target: the running sum exceeds it there, and nowhere before;
 // the last positive one where rounding runs past the end, -1 where there is none. `before` becomes
@@ -30,20 +33,20 @@ SC_DEVICE int find_part(int parts, const Real* sums, Real target, Real& before) 
   return chosen;
 }
 
-// By a warp, of at most kBatchEntries entries: find_in_order, `before` of which come others.
-template <typename Real, typename Weight>
+// By a warp, of at most kCount entries a lane: find_in_order, `before` of which come others.
+template <int kCount, typename Real, typename Weight>
 SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const Weight& weight) {
   // A lane has consecutive entries.
   const int length = (range.end - range.begin + kWarpLanes - 1) / kWarpLanes;
   const int begin = range.begin + lane_index() * length;
-  decltype(weight(0)) entries[kBatch];
+  decltype(weight(0)) entries[kCount];
   SC_UNROLL
-  for (int i = 0; i < kBatch; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     entries[i] = weight(begin + i < range.end ? begin + i : range.end - 1);
   }
   Real own = 0;
   SC_UNROLL
-  for (int i = 0; i < kBatch; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     if (i >= length || begin + i >= range.end) entries[i] = 0;
     own += static_cast<Real>(entries[i]);
   }
@@ -56,7 +59,7 @@ SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const
   Real mass = lane > 0 ? others : before;
   int found = -1;
   SC_UNROLL
-  for (int i = 0; i < kBatch; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     if (!(entries[i] > 0) || (found >= 0 && target < mass)) continue;
     mass += static_cast<Real>(entries[i]);
     found = begin + i;
@@ -67,15 +70,15 @@ SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
 // weight; the last of those where rounding runs past the end, 0 where there is none. Real is
 // double, or an integer type for what must be exact. Of the row's parts the one that has it is cut
-// into parts again, until a warp has it at a glance.
-template <typename Real, typename Weight>
+// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the parts.
+template <int kCount = kBatch, typename Real, typename Weight>
 SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
-                            Real (&sums)[kMaxRowParts]) {
-  const int parts = row_parts(count);
+                            Real (&sums)[kMaxRowParts], bool summed = false) {
   RowPart range = {0, count};
   Real before = 0;
-  for (bool whole = true; range.end - range.begin > kBatchEntries; whole = false) {
+  for (bool whole = true; range.end - range.begin > kCount * kWarpLanes; whole = false) {
     const int size = range.end - range.begin;
+    const int parts = whole ? row_parts(count) : kMaxRowParts;
     const int length = whole ? row_part(count, 0).end
                              : (size + parts * kWarpLanes - 1) / (parts * kWarpLanes) * kWarpLanes;
     const auto part_of = [=](int p) {
@@ -83,17 +86,19 @@ SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
       if (begin >= range.end) return RowPart{range.end, range.end};
       return RowPart{begin, range.end - begin < length ? range.end : begin + length};
     };
-    for (int p = warp_index(); p < parts; p += block_warps()) {
-      const Real sum = part_sum<Real>(part_of(p), weight);
-      if (lane_index() == 0) sums[p] = sum;
+    if (!(whole && summed)) {
+      for (int p = warp_index(); p < parts; p += block_warps()) {
+        const Real sum = part_sum<Real, kCount>(part_of(p), weight);
+        if (lane_index() == 0) sums[p] = sum;
+      }
+      sync_block();
     }
-    sync_block();
     const int chosen = find_part(parts, sums, target, before);
     sync_block();
     if (chosen < 0) return 0;
     range = part_of(chosen);
   }
-  return find_in_warp(range, target, before, weight);
+  return find_in_warp<kCount>(range, target, before, weight);
 }
 
 SC_FUNCTION float row_total(const float* row, int count) {
@@ -132,6 +137,12 @@ struct BlockMath {
     return static_cast<float>(row_sum(count, term));
   }
 
+  template <typename Term>
+  static SC_DEVICE SumPair<float> sums_of(int count, const Term& term) {
+    const SumPair<double> sums = row_sums(count, term);
+    return {static_cast<float>(sums.first), static_cast<float>(sums.second)};
+  }
+
   static SC_DEVICE float positive_difference(const float* a, const float* b, int count,
                                              float* out) {
     return write_sum(out, count, [=](int v) {
@@ -149,7 +160,7 @@ struct BlockMath {
 
   static SC_DEVICE float entropy(const float* row, int count);
 
-  static SC_DEVICE float max(const float* row, int count) { return row_maximum(row, count).value; }
+  static SC_DEVICE float max(const float* row, int count) { return row_largest(row, count); }
 
   static SC_DEVICE int argmax(const float* row, int count) { return row_maximum(row, count).index; }
 
@@ -215,8 +226,15 @@ struct BlockMath {
     sync_block();
   }
 
-  static SC_DEVICE int draw(const float* weights, int count, float total, float uniform) {
-    return draw_from_row(weights, count, static_cast<double>(uniform) * static_cast<double>(total));
+  // From an array, or entries that know how to draw.
+  template <typename Entries>
+  static SC_DEVICE int draw(const Entries& weights, int count, float total, float uniform) {
+    const double target = static_cast<double>(uniform) * static_cast<double>(total);
+    if constexpr (std::is_pointer_v<Entries>) {
+      return draw_from_row(weights, count, target);
+    } else {
+      return weights.draw(count, target);
+    }
   }
 
  private:

@@ -18,7 +18,7 @@ namespace speccascade {
 // The largest block that computes with rows.
 constexpr int kMaxRowThreads = 512;
 constexpr int kMaxRowWarps = kMaxRowThreads / kWarpLanes;
-constexpr int kMaxRowParts = kMaxRowWarps;
+static_assert(kMaxRowParts == kMaxRowWarps, "a warp of the largest block has one");
 constexpr int kBatch = 16;  // entries of a lane
 constexpr int kBatchEntries = kBatch * kWarpLanes;
 
@@ -44,10 +44,14 @@ SC_HOST_DEVICE constexpr int row_block_threads(int vocabulary) {
 }
 
 struct RowPartials {
-  double sum[kMaxRowParts];
+  double sum[kMaxRowParts], second[kMaxRowParts];
   float value[kMaxRowWarps];
   int index[kMaxRowWarps];
 };
+
+SC_DEVICE float ProbabilityRow::unfiltered(int v) const {
+  return exp2_flushed((logits[v] - max) * scale) * factor;
+}
 
 // Consecutive entries.
 struct RowPart {
@@ -162,6 +166,7 @@ SC_DEVICE Real sum_of_parts(int count, const Real (&sums)[kMaxRowParts]) {
   return total;
 }
 
+// The parts' sums stay in RowPartials until the next pass.
 template <int kCount = kBatch, typename Value>
 SC_DEVICE double row_sum(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();
@@ -170,6 +175,49 @@ SC_DEVICE double row_sum(int count, const Value& value) {
     if (lane_index() == 0) partials.sum[p] = sum;
   });
   return sum_of_parts(count, partials.sum);
+}
+
+// The sums of both of what value(v) gives.
+template <int kCount = kBatch, typename Value>
+SC_DEVICE SumPair<double> row_sums(int count, const Value& value) {
+  RowPartials& partials = shared<RowPartials>();
+  for_parts(count, [&](int p, const RowPart& part) {
+    SumPair<double> own;
+    for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+      const auto sums = batch_sum(values, first, there);
+      own += {static_cast<double>(sums.first), static_cast<double>(sums.second)};
+    });
+    own = {sum_of_lanes(own.first), sum_of_lanes(own.second)};
+    if (lane_index() != 0) return;
+    partials.sum[p] = own.first;
+    partials.second[p] = own.second;
+  });
+  sync_block();
+  SumPair<double> total;
+  for (int part = 0; part < row_parts(count); ++part) {
+    total += {partials.sum[part], partials.second[part]};
+  }
+  sync_block();
+  return total;
+}
+
+// The largest value; minus infinity where none is a number.
+SC_DEVICE float block_largest(const float* row, int count) {
+  RowPartials& partials = shared<RowPartials>();
+  float largest = -INFINITY;
+  const auto take = [&](float value) { largest = value > largest ? value : largest; };
+  for_parts(count, [&](int, const RowPart& part) {
+    for_batches(part, [=](int v) { return row[v]; }, [&](auto& values, int, const auto&) {
+      SC_UNROLL
+      for (const float value : values) take(value);
+    });
+  });
+  largest = warp_max(largest);
+  if (lane_index() == 0) partials.value[warp_index()] = largest;
+  sync_block();
+  for (int w = 0; w < block_warps(); ++w) take(partials.value[w]);
+  sync_block();
+  return largest;
 }
 
 // The largest of the entries; index 0 where none is a number. entry(v): a value and its index,

@@ -3,8 +3,8 @@
 // The filters select by the bits of probabilities, which rise with them, instead of sorting: the
 // weights of a thousand ranges of bits are added up, in shared memory; those in the range that has
 // the boundary, a few hundred as a rule, are collected and cut finer there. Equals stay by lowest
-// index. Masses are integers, in units of 2^-62, so that atomics may add them in any order; only
-// probabilities below 2^-38 are rounded, by less than a unit each.
+// index. Masses are integers, in units of 2^-44, so that atomics may add them in any order; only
+// probabilities below 2^-21 are rounded, by less than a unit each.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,12 @@
 
 namespace speccascade {
 
-using Count = unsigned long long;  // entries, or mass in units of 2^-62
+using Count = unsigned long long;  // entries, or mass in units
+
+constexpr int kUnitBits = 44;  // of a mass of 1
+constexpr double kUnit = 1.0 / (Count{1} << kUnitBits);
+// A bin's weight is kept in two words, neither of which overflows for 2^18 entries.
+constexpr int kLowBits = 14;
 
 constexpr int kBinBits = 10;
 constexpr int kBins = 1 << kBinBits;
@@ -27,7 +32,6 @@ struct SelectionShared {
   uint32_t low[kBins], high[kBins];  // of the bins' weights
   uint32_t bits[kMostCandidates];
   int index[kMostCandidates];
-  Count part[kMaxRowParts];
   int equals[kMaxRowParts];
   Count above;  // weight of larger bins than the chosen one
   int chosen;
@@ -37,39 +41,40 @@ struct SelectionShared {
 
 // Of a probability's bits, by shifts: conversions to and from 64 bits are slow.
 SC_DEVICE Count mass_of(uint32_t bits) {
-  const int shift = static_cast<int>(bits >> 23) - (127 + 23 - 62);
-  const int left = shift > 0 ? shift : 0, right = shift < -31 ? 31 : left - shift;
-  const Count mass = static_cast<Count>((bits & 0x7fffffu) | 0x800000u) << left;
-  return (mass & ~Count{0xffffffffu}) | static_cast<uint32_t>(mass) >> right;
+  const int shift = static_cast<int>(bits >> 23) - (127 + 23 - kUnitBits);
+  const uint32_t digits = (bits & 0x7fffffu) | 0x800000u;
+  const uint32_t below = shift < -31 ? 0 : digits >> (shift < 0 ? -shift : 0);
+  return static_cast<Count>(below) << (shift > 0 ? shift : 0);
 }
 
 // The softmax, whose largest entry is `max`.
 SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
-  ProbabilityRow row = {logits, max, BlockMath::inverse_of(temperature), 1.0f, all_entries(), 1.0f};
-  row.factor = 1.0f / BlockMath::sum_of(count, [=](int v) { return row.unfiltered(v); });
+  const float scale = BlockMath::inverse_of(temperature) * kLog2E;
+  ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
+  row.factor = 1.0f / static_cast<float>(row_sum(count, [=](int v) { return row.unfiltered(v); }));
   return row;
 }
 
 // One at a token, which is a largest one.
 SC_DEVICE ProbabilityRow one_hot_row(const float* logits, int token) {
-  const float inverse = BlockMath::inverse_of(0.0f);
-  return {logits, logits[token], inverse, 1.0f, {bits_of(1.0f), token, token}, 1.0f};
+  const float scale = BlockMath::inverse_of(0.0f);
+  return {logits, logits[token], scale, 1.0f, {bits_of(1.0f), token, token}, 1.0f};
 }
 
-// In two halves, each by an atomic of the hardware's: there is none for 64 bits of shared memory,
-// but a loop of comparisons.
+// By atomics of the hardware's, from which nothing comes back that would be waited for: there is
+// none for 64 bits of shared memory, but a loop of comparisons.
 SC_DEVICE void add_to_bin(SelectionShared& memory, int bin, Count weight) {
   // So that a lane's consecutive bins lie in different banks.
   const int at = bin ^ bin / kWarpLanes;
-  const auto low = static_cast<uint32_t>(weight);
-  const uint32_t carry = atomic_add(&memory.low[at], low) + low < low ? 1 : 0;
-  const uint32_t high = static_cast<uint32_t>(weight >> 32) + carry;
+  const uint32_t low = static_cast<uint32_t>(weight) & ((1u << kLowBits) - 1);
+  if (low != 0) atomic_add(&memory.low[at], low);
+  const auto high = static_cast<uint32_t>(weight >> kLowBits);
   if (high != 0) atomic_add(&memory.high[at], high);
 }
 
 SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
   const int at = bin ^ bin / kWarpLanes;
-  return static_cast<Count>(memory.high[at]) << 32 | memory.low[at];
+  return (static_cast<Count>(memory.high[at]) << kLowBits) + memory.low[at];
 }
 
 // Adds a thread's entries to bins, those that fall into one in a row at once: in rows of few
@@ -148,9 +153,12 @@ struct FilterTarget {
 
   // Of an entry; the same of equals.
   SC_DEVICE Count weight(uint32_t bits) const { return by_mass ? mass_of(bits) : 1; }
+  bool of_softmax;  // whose mass is 1
+
   // Of those whose weights have this sum: at least 1, at most all.
   SC_DEVICE Count of(Count all) const {
-    const double share = ceil(static_cast<double>(top_p) * static_cast<double>(all));
+    const Count whole = of_softmax ? Count{1} << kUnitBits : all;
+    const double share = ceil(static_cast<double>(top_p) * static_cast<double>(whole));
     const Count wanted = by_mass ? static_cast<Count>(share) : static_cast<Count>(top_k);
     return wanted < 1 ? 1 : wanted < all ? wanted : all;
   }
@@ -188,11 +196,9 @@ SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection&
     }
     sync_block();
     BinWriter bins = {memory};
-    Count below = 0;
     const auto add = [&](uint32_t bits) {
-      const Count own = target.weight(bits);
-      below += bits < least ? own : 0;
-      if (bits - least <= most - least) bins.add(static_cast<int>((bits - least) >> shift), own);
+      if (bits - least > most - least) return;
+      bins.add(static_cast<int>((bits - least) >> shift), target.weight(bits));
     };
     if (collected) {
       const int candidates = static_cast<int>(memory.candidates);
@@ -201,15 +207,8 @@ SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection&
       for_entries([&](uint32_t bits, int) { add(bits); });
     }
     bins.flush();
-    if (first_round) {
-      below = sum_of_lanes(below);
-      if (lane_index() == 0) memory.part[warp_index()] = below;
-      sync_block();
-      below = 0;
-      for (int w = 0; w < block_warps(); ++w) below += memory.part[w];
-      left = target.of(sum_of_bins(memory) + below);
-    }
     sync_block();
+    if (first_round) left = target.of(sum_of_bins(memory));
     if (warp_index() == 0) choose_bin(memory, left);
     if (thread_index() == 0 && !collected) memory.candidates = 0;
     sync_block();
@@ -242,7 +241,7 @@ SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection&
       const uint32_t bits = bits_of(row.unfiltered(v));
       return (bits == least) & kept.keeps(bits, v) ? 1 : 0;
     };
-    last = find_in_order(count, equals - 1, equal, memory.equals);
+    last = find_in_order<kBatch / 4>(count, equals - 1, equal, memory.equals);
   }
   sync_block();
   return {{least, 0, last}, above + static_cast<Count>(equals) * one};
@@ -265,9 +264,9 @@ SC_DEVICE void filter_row(ProbabilityRow& row, int count, int top_k, float top_p
     constexpr uint32_t kRounding = 16;
     const uint32_t most = bits_of(row.factor) + kRounding;
     const Selected selected =
-        select(row, count, kept, bits_of(least) + 1, most, {mass, top_k, top_p});
+        select(row, count, kept, bits_of(least) + 1, most, {mass, top_k, top_p, !by_count});
     kept = selected.kept;
-    weight = static_cast<double>(selected.weight) * 0x1p-62;
+    weight = static_cast<double>(selected.weight) * kUnit;
   }
   if (!by_count && !by_mass) return;
   row.kept = kept;
@@ -286,12 +285,11 @@ SC_DEVICE void mask_bits(const uint32_t* bits, int words, float* row) {
   }
 }
 
-// Applies the slot's edits; true if any entry may have changed.
-SC_DEVICE bool edit_row(const SlotSampling& table, int slot, int output_index, float* row) {
+// Applies the slot's edits.
+SC_DEVICE void edit_row(const SlotSampling& table, int slot, int output_index, float* row) {
   const int64_t at = static_cast<int64_t>(slot) * table.bit_words;
   const bool early = output_index < table.min_new[slot];
   const bool suppresses = table.suppresses[slot] != 0;
-  if (!early && !suppresses) return false;
   sync_block();
   if (suppresses) mask_bits(table.suppress_bits + at, table.bit_words, row);
   if (early) {
@@ -299,7 +297,6 @@ SC_DEVICE bool edit_row(const SlotSampling& table, int slot, int output_index, f
     mask_bits(table.stop_bits + at, table.bit_words, row);
   }
   sync_block();
-  return true;
 }
 
 // Row r's largest entry; +infinity where the row has that or what is no number.
@@ -312,8 +309,24 @@ SC_DEVICE RowPeak peak_of(const DistributionArgs& args, int r, const float* row)
   return block_maximum(count, [=](int i) { return peaks[i]; });
 }
 
+// What is asked of a row.
+struct RowSettings {
+  float temperature, top_p;
+  int32_t top_k, wants_logprobs, output;
+  bool edits, unscaled;
+};
+
+SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r, bool unscaled) {
+  const SlotSampling& slots = args.slots;
+  const int slot = args.row_slot[r], output = args.row_output[r];
+  const bool early = output < slots.min_new[slot], suppresses = slots.suppresses[slot] != 0;
+  return {slots.temperature[slot],    slots.top_p[slot], slots.top_k[slot],
+          slots.wants_logprobs[slot], output,            early || suppresses,
+          unscaled};
+}
+
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
-// of its softmax at temperature 1, where `unscaled` says so.
+// of its softmax at temperature 1, where unscaled(), called by one thread, says so.
 struct MadeRow {
   RowStatus status;
   int best;
@@ -321,11 +334,20 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled) {
-  const int count = args.vocabulary, slot = args.row_slot[r];
+// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor.
+template <typename Unscaled>
+SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& unscaled,
+                           double* part_sums = nullptr) {
+  const int count = args.vocabulary;
   float* row = args.logits + static_cast<int64_t>(r) * count;
   MadeRow made = {};
   prefetch_row(row, count);
+  // While the others look for the largest entry: each of these would be waited for.
+  RowSettings& settings = shared<RowSettings>();
+  sync_block();  // a row before may be read still
+  if (thread_index() == block_threads() - 1) {
+    settings = settings_of(args, r, unscaled());
+  }
   const RowPeak peak = peak_of(args, r, row);
   made.best = peak.index;
   made.status = RowStatus::kNotFinite;
@@ -333,26 +355,32 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, bool unscaled) {
     made.best = BlockMath::argmax(row, count);
     return made;
   }
-  if (args.slots.wants_logprobs[slot]) {
-    const float max = row[made.best];
-    const float sum = BlockMath::sum_of(count, [=](int v) { return expf(row[v] - max); });
-    BlockMath::put(args.log_sum, r, max + logf(sum));
+  float max = peak.value;
+  if (settings.wants_logprobs) {
+    const float factor = softmax_row(row, count, max, 1.0f).factor;
+    BlockMath::put(args.log_sum, r, max - logf(factor));
   }
-  if (edit_row(args.slots, slot, args.row_output[r], row)) {
-    made.best = BlockMath::argmax(row, count);
+  if (settings.edits) {
+    edit_row(args.slots, args.row_slot[r], settings.output, row);
+    const RowPeak left = row_maximum(row, count);
+    made.best = left.index;
+    max = left.value;
   }
-  const float max = row[made.best];
   made.status = max == kMasked ? RowStatus::kNoTokenLeft : RowStatus::kOk;
   if (made.status != RowStatus::kOk) return made;
-  const float temperature = args.slots.temperature[slot];
+  const float temperature = settings.temperature;
   if (temperature > 0.0f) {
     made.probs = softmax_row(row, count, max, temperature);
     made.unscaled_factor = made.probs.factor;
-    filter_row(made.probs, count, args.slots.top_k[slot], args.slots.top_p[slot]);
+    if (part_sums != nullptr && thread_index() < row_parts(count)) {
+      part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+    }
+    if (part_sums != nullptr) sync_block();  // before the next pass
+    filter_row(made.probs, count, settings.top_k, settings.top_p);
   } else {
     made.probs = one_hot_row(row, made.best);
   }
-  if (unscaled && temperature != 1.0f) {
+  if (settings.unscaled && temperature != 1.0f) {
     made.unscaled_factor = softmax_row(row, count, max, 1.0f).factor;
   }
   return made;
@@ -366,7 +394,7 @@ SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& 
 // Row r of distribution_cpu's contract; what it leaves may be read when the block has met.
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
   const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
-  const MadeRow made = make_row(args, r, wants_rows());
+  const MadeRow made = make_row(args, r, wants_rows);
   if (thread_index() == 0) leave_result(args, r, made);
   const ProbabilityRow row = made.probs;
   const bool greedy = !(args.slots.temperature[args.row_slot[r]] > 0.0f);
