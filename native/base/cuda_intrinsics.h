@@ -17,6 +17,7 @@
 //   fast_log(x)                  to 2^-21, of it or where it is below 1 absolutely
 //   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
+//   dynamic_shared<T>()          the same, of the bytes that the launch asks for, at a multiple of 1024
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
 //   load_streaming(at)           16 aligned bytes that are read once
