@@ -23,6 +23,8 @@
 //                                mma_bf16 does: of 8 rows four sums
 //   warpgroup_commit() warpgroup_wait<N>()   closes a group; all but the last N groups have ended
 //   hold(registers)              they are in use until here: instructions may read them that long
+//   load_here(at)                16 aligned bytes, asked for before the barriers that follow: compilers
+//                                put other loads off until they are used
 //   prefetch_range(at, bytes)    multiples of 16 bytes come into L2; what never changes
 // clang-format on
 #pragma once

@@ -48,6 +48,15 @@ SC_DEVICE void hold(uint32_t (&words)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(words[i])::"memory");
 }
 
+// What other threads may have written is not moved across barriers.
+SC_DEVICE Words4 load_here(const void* at) {
+  Words4 v;
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
+               : "l"(at)
+               : "memory");
+  return v;
+}
 SC_DEVICE void prefetch_range(const void* at, int bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at), "r"(bytes) : "memory");
 }
@@ -138,6 +147,7 @@ template <int kLeft>
 SC_DEVICE void warpgroup_wait() {}
 template <typename Register, int kCount>
 SC_DEVICE void hold(const Register (&)[kCount]) {}
+SC_DEVICE Words4 load_here(const void*) { return {}; }
 SC_DEVICE void prefetch_range(const void*, int) {}
 template <int kCount>
 SC_DEVICE void warpgroup_multiply(float (&)[kCount], const uint32_t (&)[4], SharedTile, bool) {}

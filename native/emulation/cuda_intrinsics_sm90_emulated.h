@@ -30,6 +30,8 @@ SC_DEVICE void warpgroup_multiply(float (&sums)[kCount], const uint32_t (&a)[4],
   emulation::warpgroup_mma({sums, a, tile, 2 * kCount});
 }
 
+SC_DEVICE Words4 load_here(const void* at) { return load_streaming(at); }
+
 // Reads, so that an address that is not there shows.
 SC_DEVICE void prefetch_range(const void* at, int bytes) {
   if (reinterpret_cast<uintptr_t>(at) % 16 != 0 || bytes % 16 != 0 || bytes <= 0) {

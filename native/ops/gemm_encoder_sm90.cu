@@ -14,9 +14,6 @@ std::atomic<ChainForm> chain_form = ChainForm::kByDevice;
 std::atomic<int> rows_of_blocks = 0;
 
 constexpr int kFactorThreads = 256, kFactorRows = kFactorThreads / kNormBuckets;
-// Where more rows than this are multiplied, a kernel of its own makes their factors once, and not
-// each block those of its own.
-constexpr int kRowsOfOwnFactors = 256;
 // Rows whose groups are a band of blocks: beside as many outputs they are what blocks that run
 // together read.
 constexpr int kBandRows = 2048;
@@ -30,11 +27,12 @@ row_factors_kernel(DeviceInputs inputs, const int32_t* num_rows, float* factors)
   if (there && thread_index() % kNormBuckets == 0) factors[row] = own;
 }
 
-// Behind the squares, which leave room for a number a row (gemm_scratch_bytes_cuda).
+// Of a product in blocks of many rows, each of which would make the same factors. They go behind
+// the squares, which leave room for a number a row (gemm_scratch_bytes_cuda).
 DeviceInputs with_factors(const Product& product, void* stream) {
   DeviceInputs inputs = product.inputs;
   const int rows = product.args.max_rows;
-  if (inputs.squares == nullptr || rows <= kRowsOfOwnFactors) return inputs;
+  if (inputs.squares == nullptr) return inputs;
   const int64_t squares = static_cast<int64_t>(rows) * tiles_of(inputs.width);
   auto* factors = const_cast<float*>(inputs.squares + squares);
   launch(waiting((rows + kFactorRows - 1) / kFactorRows, kFactorThreads), stream,
@@ -77,10 +75,10 @@ struct Warpgroups {
   }
   static void start(const Product& product, void* stream) {
     const EncoderGrid grid = grid_of<Shape>(product.args);
+    const DeviceInputs inputs = Shape::kFew ? product.inputs : with_factors(product, stream);
     launch(waiting(grid.row_groups * grid.output_groups, Shape::kThreads,
                    sizeof(EncoderShared<Shape>)),
-           stream, encoder_product_kernel<Shape>, product.args, with_factors(product, stream),
-           product.leaves, grid);
+           stream, encoder_product_kernel<Shape>, product.args, inputs, product.leaves, grid);
   }
 };
 

@@ -8,7 +8,7 @@
 //
 // While the instructions of a stage are at work, a warp waits for those of the stage before, turns
 // the next fragments into what the instructions take, where those of the stage before stood, and
-// asks for the fragments kHeld stages behind them.
+// asks for the fragments of kHeld stages on.
 #pragma once
 
 #include "base/cuda_intrinsics_sm90.h"
@@ -24,9 +24,8 @@ struct EncoderShape {
   static constexpr int kThreads = kGroups * kWarpgroupThreads;
   static constexpr int kGroupOutputs = 64, kOutputs = kGroupOutputs * (kGated ? 1 : kGroups);
   static constexpr int kStages = kRows >= 128 ? 4 : 8;
-  static constexpr int kAhead = kStages - 2;  // stages of inputs on their way
-  static constexpr int kHeld = kRows == 256 ? 1 : kRows == 128 ? 2 : 4;  // of weights, on their way
-  static constexpr int kTurn = kHeld < 2 ? 2 : kHeld;  // stages after which registers are the same
+  static constexpr int kAhead = kStages - 2;          // stages of inputs on their way
+  static constexpr int kHeld = kRows == 256 ? 2 : 4;  // of weights, on their way
   static constexpr bool kFew = kRows < 128;  // little to compute: weights are what takes time
   static constexpr int kQuads = kOutputs / kQuadOutputs;
   static constexpr int kPasses = kRows * kQuads / kThreads;
@@ -92,7 +91,7 @@ class EncoderWeights {
     SC_UNROLL
     for (int s = 0; s < kEncoderSteps; ++s) {
       const int step = stage * kEncoderSteps + s, known = step < last_ ? step : last_;
-      const Words4 words = load_streaming(begin_ + known * kFragmentBytes + lane_index() * 16);
+      const Words4 words = load_here(begin_ + known * kFragmentBytes + lane_index() * 16);
       SC_UNROLL
       for (int w = 0; w < 4; ++w) a[s][w] = words.word[w];
     }
@@ -109,30 +108,47 @@ class EncoderWeights {
   const char* begin_;
 };
 
-// Starts copying a stage of a block's rows; pieces beyond the rows and beyond K become zero.
+// A thread's pieces of a block's rows, one of every kRowsAtOnce rows. Those beyond the rows and
+// beyond K become zero.
 template <typename Shape>
-SC_DEVICE void fetch_rows(const DeviceInputs& inputs, int row, int rows, int step, int steps,
-                          char* stage) {
-  constexpr int kPieceBytes = 16, kPieces = kEncoderStageBytes / kPieceBytes;
-  constexpr int kRowsAtOnce = Shape::kThreads / kPieces;
-  static_assert(kRowsAtOnce % 8 == 0 && Shape::kRows % kRowsAtOnce == 0, "a piece has its place");
-  const int piece = thread_index() % kPieces, own = thread_index() / kPieces;
-  const int there = step + piece * kPieceBytes / kStepBytes < steps ? rows - row : 0;
-  const char* from = inputs.rows + static_cast<int64_t>(step) * kStepBytes + piece * kPieceBytes;
-  char* to = stage + swizzled(own, piece);
-  SC_UNROLL
-  for (int r = 0; r < Shape::kRows; r += kRowsAtOnce) {
-    const bool used = own + r < there;
-    copy_async(to + r * kEncoderStageBytes,
-               used ? from + (row + own + r) * inputs.stride : inputs.rows, used ? kPieceBytes : 0);
-  }
-}
+class EncoderRows {
+ public:
+  SC_DEVICE EncoderRows(const DeviceInputs& inputs, int row, int rows, int steps)
+      : first_(inputs.rows + static_cast<int64_t>(row + thread_index() / kPieces) * inputs.stride +
+               thread_index() % kPieces * kPieceBytes),
+        jump_(kRowsAtOnce * inputs.stride),
+        rows_(rows - row - thread_index() / kPieces),
+        stages_((steps - thread_index() % kPieces * kPieceBytes / kStepBytes + kEncoderSteps - 1) /
+                kEncoderSteps),
+        place_(swizzled(thread_index() / kPieces, thread_index() % kPieces)) {}
 
-// find_factors for all rows of a block, whose squares are read at the same time.
+  // Starts copying the pieces of a stage.
+  SC_DEVICE void fetch(int stage, char (&memory)[Shape::kRows * kEncoderStageBytes]) const {
+    const char* from = first_ + stage * kEncoderStageBytes;
+    const int there = stage < stages_ ? rows_ : 0;
+    SC_UNROLL
+    for (int r = 0; r < Shape::kRows; r += kRowsAtOnce) {
+      copy_async(memory + place_ + r * kEncoderStageBytes, from, r < there ? kPieceBytes : 0);
+      from += jump_;
+    }
+  }
+
+ private:
+  static constexpr int kPieceBytes = 16, kPieces = kEncoderStageBytes / kPieceBytes;
+  static constexpr int kRowsAtOnce = Shape::kThreads / kPieces;
+  static_assert(kRowsAtOnce % 8 == 0 && Shape::kRows % kRowsAtOnce == 0, "a piece has its place");
+
+  const char* first_;
+  int64_t jump_;
+  int rows_, stages_, place_;
+};
+
+// find_factors for all rows of a block, whose squares are read at the same time. Blocks of many
+// rows are given factors.
 template <typename Shape>
 SC_DEVICE void find_row_factors(const DeviceInputs& inputs, int row, int num_rows,
                                 float (&factor)[Shape::kRows]) {
-  if (inputs.squares == nullptr) {
+  if (!Shape::kFew || inputs.squares == nullptr) {
     for (int r = thread_index(); r < Shape::kRows; r += Shape::kThreads) {
       const bool given = inputs.factors != nullptr && row + r < num_rows;
       factor[r] = given ? inputs.factors[row + r] : 1.0f;
@@ -140,7 +156,7 @@ SC_DEVICE void find_row_factors(const DeviceInputs& inputs, int row, int num_row
     return;
   }
   constexpr int kRowsAtOnce = Shape::kThreads / kNormBuckets;
-  constexpr int kPasses = Shape::kRows / kRowsAtOnce;
+  constexpr int kPasses = Shape::kFew ? Shape::kRows / kRowsAtOnce : 1;
   const int tiles = tiles_of(inputs.width), bucket = lane_index() % kNormBuckets;
   const int first = thread_index() / kNormBuckets;
   float own[kPasses] = {};
@@ -152,16 +168,19 @@ SC_DEVICE void find_row_factors(const DeviceInputs& inputs, int row, int num_row
       if (r < num_rows) own[p] += inputs.squares[static_cast<int64_t>(r) * tiles + t];
     }
   }
+  float squares = 0.0f;  // of the bucket-th of the rows
   SC_UNROLL
   for (int p = 0; p < kPasses; ++p) {
     float total = 0.0f;
+    SC_UNROLL
     for (int b = 0; b < kNormBuckets; ++b) {
       total += shuffle(kAllLanes, own[p], lane_index() - bucket + b);
     }
-    if (bucket != 0) continue;
-    factor[first + p * kRowsAtOnce] =
-        factor_of_squares(total, inputs.width, inputs.epsilon) * inputs.scale;
+    if (bucket == p) squares = total;
   }
+  if (bucket >= kPasses) return;
+  factor[first + bucket * kRowsAtOnce] =
+      factor_of_squares(squares, inputs.width, inputs.epsilon) * inputs.scale;
 }
 
 // Lays a warpgroup's sums out by row.
@@ -178,30 +197,24 @@ SC_DEVICE void stage_sums(const float (&sums)[Shape::kRows / 2],
   }
 }
 
-// The weights of a stage that are multiplied, and those of the next and kHeld behind it.
+// The weights of the stages that are multiplied, and of kHeld on their way.
 template <typename Shape>
 struct EncoderFragments {
   uint32_t used[2][kEncoderSteps][4];
   uint32_t held[Shape::kHeld][kEncoderSteps][4];
-
-  SC_DEVICE void begin(const EncoderWeights& weights) {
-    weights.load(0, used[0]);
-    SC_UNROLL
-    for (int h = 1; h <= Shape::kHeld; ++h) weights.load(h, held[h % Shape::kHeld]);
-  }
-  // Those of `stage`, from where they were loaded to; then their place has the next ones.
-  SC_DEVICE void take(const EncoderWeights& weights, int stage, uint32_t (&to)[kEncoderSteps][4],
-                      uint32_t (&from)[kEncoderSteps][4]) {
-    SC_UNROLL
-    for (int s = 0; s < kEncoderSteps; ++s) {
-      hold(to[s]);
-      SC_UNROLL
-      for (int w = 0; w < 4; ++w) to[s][w] = from[s][w];
-      spread_fragment(to[s]);
-    }
-    weights.load(stage + Shape::kHeld, from);
-  }
 };
+
+// What was loaded of a stage, as it is multiplied.
+SC_DEVICE void take_fragments(const uint32_t (&from)[kEncoderSteps][4],
+                              uint32_t (&to)[kEncoderSteps][4]) {
+  SC_UNROLL
+  for (int s = 0; s < kEncoderSteps; ++s) {
+    hold(to[s]);
+    SC_UNROLL
+    for (int w = 0; w < 4; ++w) to[s][w] = from[s][w];
+    spread_fragment(to[s]);
+  }
+}
 
 // The sums of a warpgroup over all stages. fetch(stage): starts copying the rows of a stage, those
 // of the first kAhead are on their way.
@@ -210,13 +223,13 @@ SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>
                           const char (&rows)[Shape::kStages][Shape::kRows * kEncoderStageBytes],
                           int stages, bool prefetches, const Fetch& fetch,
                           float (&sums)[Shape::kRows / 2]) {
-  SC_UNROLL
-  for (int s = 0; s < kEncoderSteps; ++s) spread_fragment(fragments.used[0][s]);
-  // A number of stages that is no multiple of kTurn ends with empty ones: where the loop ends must
+  take_fragments(fragments.held[0], fragments.used[0]);
+  weights.load(Shape::kHeld, fragments.held[0]);
+  // A number of stages that is no multiple of kHeld ends with empty ones: where the loop ends must
   // not depend on t, or the compiler does not let two stages overlap.
-  for (int begin = 0; begin < stages; begin += Shape::kTurn) {
+  for (int begin = 0; begin < stages; begin += Shape::kHeld) {
     SC_UNROLL
-    for (int t = 0; t < Shape::kTurn; ++t) {
+    for (int t = 0; t < Shape::kHeld; ++t) {
       const int stage = begin + t;
       wait_copies<Shape::kAhead - 1>();
       fence_shared();
@@ -230,8 +243,9 @@ SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>
       warpgroup_commit();
       fetch(stage + Shape::kAhead);
       warpgroup_wait<1>();  // those of the stage before have ended, and read no registers
-      fragments.take(weights, stage + 1, fragments.used[(t + 1) % 2],
-                     fragments.held[(t + 1) % Shape::kHeld]);
+      uint32_t(&next)[kEncoderSteps][4] = fragments.held[(t + 1) % Shape::kHeld];
+      take_fragments(next, fragments.used[(t + 1) % 2]);
+      weights.load(stage + 1 + Shape::kHeld, next);
       if (prefetches) weights.prefetch(stage + kPrefetchedStages, 1);
     }
   }
@@ -252,16 +266,17 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   const bool prefetches = Shape::kFew && place.row_group == 0 && lane_index() == 0;
   if (prefetches) weights.prefetch(0, kPrefetchedStages);
   EncoderFragments<Shape> fragments;
-  fragments.begin(weights);
+  SC_UNROLL
+  for (int h = 0; h < Shape::kHeld; ++h) weights.load(h, fragments.held[h]);
 
   wait_for_previous();
   const int rows = *args.num_rows;
   if (row >= rows) return;
   EncoderShared<Shape>& memory = dynamic_shared<EncoderShared<Shape>>();
   // Stages beyond the last are zero.
+  const EncoderRows<Shape> block_rows(inputs, row, rows, steps);
   const auto fetch = [&](int stage) {
-    fetch_rows<Shape>(inputs, row, rows, stage * kEncoderSteps, steps,
-                      memory.rows[stage % Shape::kStages]);
+    block_rows.fetch(stage, memory.rows[stage % Shape::kStages]);
     commit_copies();
   };
   SC_UNROLL

@@ -97,6 +97,27 @@ SC_DEVICE Quad product_of(const Quad& sums, float factor) {
   return product;
 }
 
+template <Activation kActivation>
+SC_DEVICE void activate_by(Quad& quad) {
+  SC_UNROLL
+  for (int i = 0; i < kQuadOutputs; ++i) quad.value[i] = activate(kActivation, quad.value[i]);
+}
+
+SC_DEVICE void activate_quad(Activation activation, Quad& quad) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kRelu:
+      return activate_by<Activation::kRelu>(quad);
+    case Activation::kGelu:
+      return activate_by<Activation::kGelu>(quad);
+    case Activation::kGeluTanh:
+      return activate_by<Activation::kGeluTanh>(quad);
+    case Activation::kSilu:
+      return activate_by<Activation::kSilu>(quad);
+  }
+}
+
 // What finish() makes of them; `before`: what stands there.
 template <bool kGated>
 SC_DEVICE Quad finished_quad(const GemmArgs& args, const Quad& first, const Quad& second,
@@ -105,15 +126,10 @@ SC_DEVICE Quad finished_quad(const GemmArgs& args, const Quad& first, const Quad
   if (args.epilogue == Epilogue::kAdd) {
     SC_UNROLL
     for (int i = 0; i < kQuadOutputs; ++i) value.value[i] = before.value[i] + first.value[i];
-  } else if (args.epilogue == Epilogue::kActivate) {
+  } else if (args.epilogue != Epilogue::kStore) {
+    activate_quad(args.activation, value);
     SC_UNROLL
-    for (int i = 0; i < kQuadOutputs; ++i)
-      value.value[i] = activate(args.activation, first.value[i]);
-  } else if (kGated && args.epilogue == Epilogue::kGate) {
-    SC_UNROLL
-    for (int i = 0; i < kQuadOutputs; ++i) {
-      value.value[i] = activate(args.activation, first.value[i]) * second.value[i];
-    }
+    for (int i = 0; kGated && i < kQuadOutputs; ++i) value.value[i] *= second.value[i];
   }
   return value;
 }
