@@ -54,6 +54,12 @@ SC_DEVICE T& shared() {
 }
 
 template <typename T>
+SC_DEVICE T& dynamic_shared() {
+  extern __shared__ __align__(1024) char dynamic_memory[];
+  return *reinterpret_cast<T*>(dynamic_memory);
+}
+
+template <typename T>
 SC_DEVICE T atomic_add(T* at, T value) {
   return atomicAdd(at, value);
 }

@@ -127,6 +127,12 @@ SC_DEVICE T& shared() {
 }
 
 template <typename T>
+SC_DEVICE T& dynamic_shared() {
+  static_assert(std::is_trivially_default_constructible_v<T>, "shared memory is not initialised");
+  return *static_cast<T*>(emulation::dynamic_memory(sizeof(T)));
+}
+
+template <typename T>
 SC_DEVICE T atomic_add(T* at, T value) {
   static_assert(std::is_integral_v<T>, "sums of floats would depend on the order");
   const T before = *at;
