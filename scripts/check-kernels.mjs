@@ -31,6 +31,8 @@ const bounds = [
     reason: '2 blocks of 128',
   },
   { name: /^tiled_kernel/, registers: 168, shared: 32768, reason: '3 blocks of 128 threads' },
+  // Empty but for 9.0a, where its shared memory is dynamic.
+  { name: /^encoder_product_kernel/, registers: 255, shared: 0, reason: '1 block of 256' },
   {
     name: /^skinny_(pair_)?kernel/,
     registers: 120,
@@ -90,7 +92,10 @@ function compile(source, folder) {
     child.stderr.on('data', (chunk) => (output += chunk));
     child.on('error', reject);
     child.on('close', (status) => {
-      if (status === 0) resolve(output);
+      // Instructions of warpgroups that wait for each other: ptxas says so, and goes on.
+      if (/serialized|warpgroup\.arrive is injected/.test(output)) {
+        reject(new Error(`nvcc ${source}: instructions do not overlap\n${output}`));
+      } else if (status === 0) resolve(output);
       else reject(new Error(`nvcc ${source}: exit code ${status}\n${output}`));
     });
   });

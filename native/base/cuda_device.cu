@@ -271,6 +271,51 @@ void fail_cuda(cudaError_t status, const std::string& what) {
        lasting ? "; this process cannot use the device any longer: restart it" : "");
 }
 
+namespace {
+
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "asking for the current device");
+  return device;
+}
+
+}  // namespace
+
+// Asked of the driver once a kernel and GPU, as below.
+void allow_shared(const void* kernel, size_t bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, size_t> allowed;
+  const int device = current_device();
+  const std::lock_guard<std::mutex> lock(mutex);
+  size_t& most = allowed[{device, kernel}];
+  if (bytes <= most) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(bytes)),
+        "asking for shared memory");
+  most = bytes;
+}
+
+bool takes_block(const void* kernel, int threads) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, int> known;
+  const int device = current_device();
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto [found, is_new] = known.try_emplace({device, kernel});
+  if (is_new) {
+    cudaFuncAttributes code = {};
+    if (cudaFuncGetAttributes(&code, kernel) != cudaSuccess) cudaGetLastError();
+    found->second = code.maxThreadsPerBlock;
+  }
+  return threads <= found->second;
+}
+
+int current_multiprocessors() {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, current_device()),
+        "counting multiprocessors");
+  return count;
+}
+
 // Asked of the driver once a kernel and GPU: launches are many, and some are being recorded.
 bool may_start_early(const void* kernel) {
   if (!launches_overlap || (recording != nullptr && !recording->overlaps)) return false;

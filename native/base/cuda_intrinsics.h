@@ -15,8 +15,10 @@
 //   prefetch(at)                 the 32 bytes around come closer; what never changes, before that
 //                                wait
 //   fast_log(x)                  to 2^-21, of it or where it is below 1 absolutely
+//   inverse_root(x)              1 / sqrt(x), to 2^-22 of it
 //   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
+//   dynamic_shared<T>()          the same, of the bytes that the launch asks for, at a multiple of 1024
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
 //   load_streaming(at)           16 aligned bytes that are read once
@@ -45,8 +47,12 @@ namespace speccascade {
 constexpr int kWarpLanes = 32;
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
+// Read and written at once.
 struct alignas(16) Words4 {
   uint32_t word[4];
+};
+struct alignas(16) Values4 {
+  float value[4];
 };
 
 }  // namespace speccascade

@@ -20,10 +20,16 @@
 
 namespace speccascade {
 
-SC_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
-SC_DEVICE int block_index() { return static_cast<int>(blockIdx.x); }
-SC_DEVICE int block_threads() { return static_cast<int>(blockDim.x); }
-SC_DEVICE int grid_blocks() { return static_cast<int>(gridDim.x); }
+// Told that an index is not negative, the compiler divides it by powers of two with one shift.
+SC_DEVICE int index_below(unsigned value, int bound) {
+  const int index = static_cast<int>(value);
+  __builtin_assume(index >= 0 && index < bound);
+  return index;
+}
+SC_DEVICE int thread_index() { return index_below(threadIdx.x, 1024); }
+SC_DEVICE int block_index() { return index_below(blockIdx.x, 0x7fffffff); }
+SC_DEVICE int block_threads() { return index_below(blockDim.x, 1025); }
+SC_DEVICE int grid_blocks() { return index_below(gridDim.x, 0x7fffffff); }
 
 SC_DEVICE void sync_block() { __syncthreads(); }
 SC_DEVICE void sync_warp(uint32_t mask) { __syncwarp(mask); }
@@ -45,6 +51,12 @@ template <typename T>
 SC_DEVICE T& shared() {
   __shared__ __align__(16) T memory;
   return memory;
+}
+
+template <typename T>
+SC_DEVICE T& dynamic_shared() {
+  extern __shared__ __align__(1024) char dynamic_memory[];
+  return *reinterpret_cast<T*>(dynamic_memory);
 }
 
 template <typename T>
@@ -72,16 +84,18 @@ SC_DEVICE void sync_grid(GridBarrier* barrier) {
   __syncthreads();
 }
 
-// Kernels behind this one may start once its blocks are here; they wait for its end.
+// Kernels behind this one may start once its blocks are here, while it waits itself: they prefetch
+// their weights meanwhile, and wait for its end, which is behind that of the one before it.
 SC_DEVICE void wait_for_previous() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
 SC_DEVICE void prefetch(const void* at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
 
+SC_DEVICE float inverse_root(float x) { return rsqrtf(x); }
 SC_DEVICE float fast_log(float x) { return __logf(x); }
 // A use that ptxas believes in, which drops loads whose values nothing reads.
 SC_DEVICE void keep(float value) {

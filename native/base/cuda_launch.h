@@ -1,6 +1,7 @@
 // The one way that kernels are started. Included by .cu files alone.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -15,9 +16,12 @@ struct LaunchShape {
   bool barriers = false;  // the kernel calls sync_grid: all blocks must fit the GPU together
   bool waits = false;  // every thread begins with wait_for_previous(): blocks may start while the
                        // kernel before ends (programmatic dependent launch)
+  size_t shared = 0;   // bytes of a block's dynamic_shared<T>()
 };
 
-constexpr LaunchShape waiting(int blocks, int threads) { return {blocks, threads, false, true}; }
+constexpr LaunchShape waiting(int blocks, int threads, size_t shared = 0) {
+  return {blocks, threads, false, true, shared};
+}
 
 #if defined(__CUDACC__)
 
@@ -26,6 +30,14 @@ constexpr LaunchShape waiting(int blocks, int threads) { return {blocks, threads
 
 // Whether the code that this GPU runs for a kernel waits, and graphs may hold such launches.
 bool may_start_early(const void* kernel);  // cuda_device.cu
+
+// Lets a kernel have so much dynamic shared memory on the current device; throws ERR_DEVICE.
+void allow_shared(const void* kernel, size_t bytes);  // cuda_device.cu
+
+// Whether the code that the current device runs for a kernel takes blocks of so many threads.
+bool takes_block(const void* kernel, int threads);  // cuda_device.cu
+
+int current_multiprocessors();  // cuda_device.cu
 
 // Starts kernel(arguments...) on `stream` (a cudaStream_t) and throws ERR_DEVICE where that fails.
 // What goes wrong while it runs shows when the stream is waited for.
@@ -43,6 +55,10 @@ void launch(const LaunchShape& shape, void* stream, void (*kernel)(Parameters...
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
     config.numAttrs = 1;
+  }
+  if (shape.shared > 0) {
+    allow_shared(reinterpret_cast<const void*>(kernel), shape.shared);
+    config.dynamicSmemBytes = shape.shared;
   }
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
@@ -76,8 +92,9 @@ void launch(const LaunchShape& shape, void* stream, Result (*kernel)(Parameters.
             const Arguments&... arguments) {
   if (shape.blocks == 0) return;
   emulation::check_bound(shape.threads, emulation::bound_of_kernel<Result>());
-  emulation::Kernel launched = {shape.blocks, shape.threads, shape.barriers, shape.waits,
-                                [kernel, arguments...] { kernel(arguments...); }};
+  emulation::Kernel launched = {shape.blocks,   shape.threads,
+                                shape.barriers, shape.waits,
+                                shape.shared,   [kernel, arguments...] { kernel(arguments...); }};
   if (stream == nullptr) return emulation::Launch(std::move(launched), true).finish();
   (emulation::check_argument(arguments), ...);
   emulation::queue_kernel(stream, launched);
@@ -87,6 +104,8 @@ template <typename Result, typename... Parameters>
 bool fits_multiprocessor(Result (*)(Parameters...), int threads) {
   return threads <= emulation::largest_block;
 }
+
+inline int current_multiprocessors() { return emulation::kMultiprocessors; }
 
 #endif
 

@@ -93,6 +93,7 @@ class Pair {
     args_.activation = Activation::kGeluTanh;
     args_.num_rows = memory_.place(std::vector<int32_t>{rows});
     args_.max_rows = rows;
+    args_.one_chain = true;
     args_.scratch =
         memory_.reserve<char>(gemm_scratch_bytes_cuda(rows, product.k, 1, DType::kBF16));
     gemm_cuda(args_, memory_.stream().handle());

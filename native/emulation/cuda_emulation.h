@@ -8,7 +8,7 @@
 //                whose results depend on it lacks a barrier
 //   bounds       a block has at most the threads that its kernel was compiled for
 //   shared       memory starts as NaN (every byte 0xff), in an allocation of exactly its size; a
-//                block has at most 48 KiB
+//                block has at most 48 KiB, or what its launch asks for in dynamic memory
 //   collectives  a lane that the mask names and that cannot come is an error, and so are lanes that
 //                meet in different operations
 //   barriers     every thread of the block must come
@@ -52,9 +52,10 @@ struct Schedule {
 // For the launches of the calling thread from now on.
 void set_schedule(const Schedule& schedule);
 
-// What a block may have of `__shared__` variables on any GPU. (More, up to 227 KiB, takes dynamic
-// shared memory, which kernels here do not use.)
+// What a block may have of `__shared__` variables on any GPU, and with dynamic memory on the
+// largest.
 constexpr size_t kMaxSharedBytes = size_t{48} << 10;
+constexpr size_t kMaxDynamicBytes = size_t{227} << 10;
 
 // Throws ERR_DEVICE if a block of so many threads is above its kernel's launch bound.
 void check_bound(int threads, int bound);
@@ -64,6 +65,7 @@ struct Kernel {
   int blocks, threads;
   bool barriers;  // all blocks are alive together
   bool waits;     // begins with wait_for_previous(), maybe before the previous kernel has ended
+  size_t shared;  // bytes of dynamic shared memory
   std::function<void()> body;
 };
 
@@ -160,6 +162,9 @@ void meet(uint32_t mask, Combine combine, void* offer);
 // The block's shared memory named by `tag`.
 void* shared_memory(const void* tag, size_t bytes, size_t alignment);
 
+// That of the launch, of which `bytes` are used.
+void* dynamic_memory(size_t bytes);
+
 // cp.async: `bytes` of `shared`, of which the first `used` come from `global` and the rest are
 // zero.
 void copy_async(void* shared, const void* global, int bytes, int used);
@@ -180,6 +185,16 @@ struct MmaOffer {
   const uint32_t* b;  // [2]
 };
 void mma(Element element, const MmaOffer& offer);
+
+// wgmma.mma_async.m64nNk16 in bf16, done at once, of the calling warp's 16 rows: `rows` [N] in
+// shared memory with the swizzle of 128 bytes (base/cuda_intrinsics_sm90.h).
+struct WarpgroupOffer {
+  float* sums;        // [rows / 2]
+  const uint32_t* a;  // [4]
+  const char* b;
+  int rows;
+};
+void warpgroup_mma(const WarpgroupOffer& offer);
 
 // Four 8 x 8 matrices of 2-byte elements; lane l gives row l % 8 of matrix l / 8.
 void load_matrices(const void* row, uint32_t* out, bool transposed);

@@ -127,6 +127,12 @@ SC_DEVICE T& shared() {
 }
 
 template <typename T>
+SC_DEVICE T& dynamic_shared() {
+  static_assert(std::is_trivially_default_constructible_v<T>, "shared memory is not initialised");
+  return *static_cast<T*>(emulation::dynamic_memory(sizeof(T)));
+}
+
+template <typename T>
 SC_DEVICE T atomic_add(T* at, T value) {
   static_assert(std::is_integral_v<T>, "sums of floats would depend on the order");
   const T before = *at;
@@ -141,6 +147,7 @@ SC_DEVICE void prefetch(const void* at) {
   [[maybe_unused]] const char byte = *static_cast<const volatile char*>(at);
 }
 
+SC_DEVICE float inverse_root(float x) { return 1.0f / std::sqrt(x); }
 SC_DEVICE float fast_log(float x) { return std::log(x); }
 SC_DEVICE void keep(float) {}
 

@@ -360,19 +360,43 @@ void meet(uint32_t mask, Combine combine, void* offer) {
   }
 }
 
+namespace {
+
+constexpr size_t kDynamicAlignment = 1024;
+
+void* new_part(Block& block, const void* tag, size_t bytes, size_t alignment) {
+  void* data = ::operator new (bytes, std::align_val_t{alignment});
+  std::memset(data, 0xff, bytes);
+  block.shared.push_back({tag, bytes, alignment, data});
+  return data;
+}
+
+}  // namespace
+
 void* shared_memory(const void* tag, size_t bytes, size_t alignment) {
   self();
   Block& block = *machine().block;
   size_t used = bytes;
   for (const SharedPart& part : block.shared) {
     if (part.tag == tag) return part.data;
+    if (part.alignment == kDynamicAlignment) continue;
     used += (part.bytes + alignment - 1) / alignment * alignment;
   }
   if (used > kMaxSharedBytes) stop("too much shared memory, bytes:", static_cast<long long>(used));
-  void* data = ::operator new (bytes, std::align_val_t{alignment});
-  std::memset(data, 0xff, bytes);
-  block.shared.push_back({tag, bytes, alignment, data});
-  return data;
+  return new_part(block, tag, bytes, alignment);
+}
+
+void* dynamic_memory(size_t bytes) {
+  static const char tag = 0;
+  const size_t asked = machine().kernel.shared;
+  if (bytes > asked)
+    stop("more dynamic shared memory than asked for:", static_cast<long long>(bytes));
+  if (asked > kMaxDynamicBytes) stop("too much shared memory:", static_cast<long long>(asked));
+  Block& block = *machine().block;
+  for (const SharedPart& part : block.shared) {
+    if (part.tag == &tag) return part.data;
+  }
+  return new_part(block, &tag, bytes, kDynamicAlignment);
 }
 
 void copy_async(void* shared, const void* global, int bytes, int used) {

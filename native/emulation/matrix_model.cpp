@@ -61,6 +61,48 @@ void multiply(void* const* offers, uint32_t) {
   }
 }
 
+// Entry k of row `row` of those that a warpgroup's instruction reads. Rows of 128 bytes stand in
+// groups of eight; of their addresses the bits 7 to 9, the row's place in its group, change the
+// bits 4 to 6, which 16 bytes of the row are meant.
+double swizzled_element(const char* rows, int row, int k) {
+  const uintptr_t logical = reinterpret_cast<uintptr_t>(rows) +
+                            static_cast<uintptr_t>(row / 8 * 1024 + row % 8 * 128 + k * 2);
+  const uintptr_t physical = logical ^ (logical >> 3 & 0x70);
+  uint16_t bits;
+  std::memcpy(&bits, reinterpret_cast<const void*>(physical), sizeof(bits));
+  return bf16_to_float(bits);
+}
+
+// Lane l has of the 16 rows of A in words 0 .. 3: row l / 4 or 8 on (odd words), k 2 (l % 4) and
+// the next, 8 on in words 2 and 3; of D entry 4 j + i: row l / 4 + 8 (i / 2), column 8 j + 2 (l %
+// 4) + i % 2 (PTX ISA, wgmma.mma_async, register fragments).
+void multiply_warpgroup(void* const* offers, uint32_t) {
+  constexpr int kDepth = 16, kMostColumns = 256;
+  const int columns = static_cast<const WarpgroupOffer*>(offers[0])->rows;
+  const char* rows = static_cast<const WarpgroupOffer*>(offers[0])->b;
+  double a[kRows][kDepth], b[kMostColumns][kDepth];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& offer = *static_cast<const WarpgroupOffer*>(offers[lane]);
+    for (int e = 0; e < 8; ++e) {
+      const int row = lane / 4 + (e / 2 % 2 == 1 ? 8 : 0);
+      const int k = lane % 4 * 2 + e % 2 + (e >= 4 ? 8 : 0);
+      a[row][k] = element_of<Element::kBF16>(offer.a[e / 2], e % 2);
+    }
+  }
+  for (int c = 0; c < columns; ++c) {
+    for (int k = 0; k < kDepth; ++k) b[c][k] = swizzled_element(rows, c, k);
+  }
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const auto& offer = *static_cast<const WarpgroupOffer*>(offers[lane]);
+    for (int d = 0; d < columns / 2; ++d) {
+      const int row = lane / 4 + d % 4 / 2 * 8, column = d / 4 * 8 + lane % 4 * 2 + d % 2;
+      double sum = 0.0;
+      for (int k = 0; k < kDepth; ++k) sum += a[row][k] * b[column][k];
+      offer.sums[d] = static_cast<float>(static_cast<double>(offer.sums[d]) + sum);
+    }
+  }
+}
+
 struct MatrixRow {
   const void* row;
   uint32_t* out;
@@ -91,6 +133,11 @@ void mma(Element element, const MmaOffer& offer) {
                                                      : multiply<Element::kInt8>;
   MmaOffer own = offer;
   meet(0xffffffffu, combine, &own);
+}
+
+void warpgroup_mma(const WarpgroupOffer& offer) {
+  WarpgroupOffer own = offer;
+  meet(0xffffffffu, multiply_warpgroup, &own);
 }
 
 void load_matrices(const void* row, uint32_t* out, bool transposed) {

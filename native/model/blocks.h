@@ -14,6 +14,7 @@ struct RowCount {
   const int32_t* count;
   int max;
   void* scratch = nullptr;
+  bool one_chain = false;  // how products sum (GemmArgs::one_chain)
 };
 
 // Scratch for the products of a pass over at most `max_rows` rows.
@@ -37,8 +38,8 @@ inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T
 // x [rows, k] times weight [n, k], both dense; out has the weight's n columns.
 inline GemmArgs multiply(const float* x, const Matrix& weight, float* out, Epilogue epilogue,
                          RowCount rows) {
-  return {x,          weight.k, weight,  out,     weight.n,    epilogue, Activation::kNone,
-          rows.count, rows.max, nullptr, nullptr, rows.scratch};
+  return {x,          weight.k, weight,  out,     weight.n,     epilogue, Activation::kNone,
+          rows.count, rows.max, nullptr, nullptr, rows.scratch, nullptr,  rows.one_chain};
 }
 
 // hidden += wo act(wi norm(hidden)), gated or not.

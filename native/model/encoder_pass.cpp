@@ -51,7 +51,7 @@ size_t EncoderPass::bytes() const {
 
 void EncoderPass::emit() {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data()};
+  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data(), true};
   program_.add(
       EmbedArgs{model_.weights.shared, tokens_.device(), hidden_.data(), rows.count, rows.max});
   for (const EncoderLayerWeights& layer : model_.weights.encoder) emit_layer(layer);
@@ -70,7 +70,7 @@ void EncoderPass::emit() {
 
 void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   const T5Config& config = model_.config;
-  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data()};
+  const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data(), true};
   program_.add(norm(hidden_.data(), layer.norm, normed_.data(), config, rows));
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
   // What rounds its weights to bf16 rounds the softmax, too; f32 is for checking.

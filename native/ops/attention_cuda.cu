@@ -18,19 +18,17 @@ encoder_kernel(EncoderAttentionArgs args, LeftRows leaves) {
 template <int kEntries>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 self_kernel(SelfAttentionArgs args, LeftRows leaves) {
+  const int row = block_index() / args.heads, head = block_index() % args.heads;
   wait_for_previous();
-  const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows)
-    attend_own<kEntries>(args, leaves, row, block_index() % args.heads);
+  attend_own<kEntries>(args, leaves, row, head);
 }
 
 template <int kEntries>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
+  const int row = block_index() / args.heads, head = block_index() % args.heads;
   wait_for_previous();
-  const int row = block_index() / args.heads;
-  if (row < *args.rows.num_rows)
-    attend_encoded<kEntries>(args, leaves, row, block_index() % args.heads);
+  attend_encoded<kEntries>(args, leaves, row, head);
 }
 
 void check_heads(int head_dim) {

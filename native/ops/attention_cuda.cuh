@@ -1,7 +1,7 @@
 // Attention by one block per row and head, in all three forms. Lanes work in groups of eight: a
-// group takes every kGroups-th key, its lanes share the entries of a head, and it keeps a running
-// maximum, sum and weighted value of its own (Milakov and Gimelshein 2018). The groups are merged
-// in order.
+// group takes every kGroups-th key, its lanes share the entries of a head in fours, and it keeps a
+// running maximum, sum and weighted value of its own (Milakov and Gimelshein 2018), a few keys at a
+// time. The groups are merged in order.
 //
 // The decoder's keys are visited from the row's own position backwards: key e is the one e
 // positions before it, whether it lies in the committed prefix or in the tree, so that a row has
@@ -83,14 +83,26 @@ struct Running {
   float sum;
 };
 
+// The first of a lane's four entries from entry `four` times 32 on.
+SC_DEVICE int entry_of_lane(int four) {
+  return (four * kGroupLanes + lane_index() % kGroupLanes) * 4;
+}
+
 // A lane's entries of the head that begins at `head_at`, zeros beyond it.
 template <int kEntries>
 SC_DEVICE void ask_for(const float* head_at, int head_dim, float (&entries)[kEntries]) {
-  const int first = lane_index() % kGroupLanes, left = head_dim - first;
-  const float* own = head_at + first;
   SC_UNROLL
-  for (int i = 0; i < kEntries; ++i) {
-    entries[i] = i * kGroupLanes < left ? own[i * kGroupLanes] : 0.0f;
+  for (int f = 0; f < kEntries / 4; ++f) {
+    const int first = entry_of_lane(f);
+    Values4 four = {};
+    if (head_dim % 4 == 0) {
+      if (first < head_dim) four = *reinterpret_cast<const Values4*>(head_at + first);
+    } else {
+      SC_UNROLL
+      for (int i = 0; i < 4; ++i) four.value[i] = first + i < head_dim ? head_at[first + i] : 0.0f;
+    }
+    SC_UNROLL
+    for (int i = 0; i < 4; ++i) entries[4 * f + i] = four.value[i];
   }
 }
 
@@ -110,40 +122,54 @@ SC_DEVICE float bias_of(const Head& head, int distance) {
   return head.bias[clamped + head.max_distance];
 }
 
-// Keys of a group whose entries are asked for before the first of them is used: one alone would
-// make a row wait for memory once a key. Fewer where registers are, in kernels of the largest
-// blocks.
-template <int kEntries, int kThreads>
-SC_HOST_DEVICE constexpr int keys_in_flight() {
-  return kThreads > 2 * kAttentionThreads ? 1 : kEntries == kNarrowHead ? 4 : 2;
-}
-
+// A lane's part of a key's score.
 template <int kEntries>
-struct Visited {
-  float key[kEntries];
-  float value[kEntries];
-  float bias;
-};
-
-// Adds a key; every lane of the warp comes, with one of its group or without.
-template <int kEntries>
-SC_DEVICE void visit(bool valid, const Visited<kEntries>& key, Running<kEntries>& running) {
+SC_DEVICE float product_of(const float (&query)[kEntries], const float (&key)[kEntries]) {
   float score = 0.0f;
   SC_UNROLL
-  for (int i = 0; i < kEntries; ++i) score = fmaf(running.query[i], key.key[i], score);
+  for (int i = 0; i < kEntries; ++i) score = fmaf(query[i], key[i], score);
+  return score;
+}
+
+// Keys of a group that are added together.
+constexpr int kKeysTogether = 4;
+
+// Of them, those whose entries are asked for before the first of them is used: one alone would make
+// a row wait for memory once a key. Fewer where registers are, in kernels of the largest blocks.
+template <int kEntries, int kThreads>
+SC_HOST_DEVICE constexpr int keys_in_flight() {
+  return kThreads > 2 * kAttentionThreads ? 1 : kEntries == kNarrowHead ? kKeysTogether : 2;
+}
+
+SC_DEVICE float exp_of(float x) { return exp2_flushed(x * 1.44269504088896341f); }
+
+// The sum over the lanes of a group of what each has for each key.
+SC_DEVICE void sum_of_group(float (&scores)[kKeysTogether]) {
   for (int bits = kGroupLanes / 2; bits > 0; bits /= 2) {
-    score += shuffle_xor(kAllLanes, score, bits);
+    SC_UNROLL
+    for (float& score : scores) score += shuffle_xor(kAllLanes, score, bits);
   }
-  if (!valid) return;
-  score += key.bias;
-  const float max = score > running.max ? score : running.max;
-  const float keep = expf(running.max - max), weight = expf(score - max);
-  running.max = max;
-  running.sum = fmaf(running.sum, keep, weight);
+}
+
+// Scores become weights beside a maximum that takes them in, and what there was is scaled to it.
+// Keys from `valid` on are none.
+template <int kEntries>
+SC_DEVICE void take_scores(int valid, float (&scores)[kKeysTogether], Running<kEntries>& running) {
+  float max = running.max;
   SC_UNROLL
-  for (int i = 0; i < kEntries; ++i) {
-    running.out[i] = fmaf(weight, key.value[i], running.out[i] * keep);
+  for (int k = 0; k < kKeysTogether; ++k) {
+    if (k < valid) max = scores[k] > max ? scores[k] : max;
   }
+  const float keep = valid > 0 ? exp_of(running.max - max) : 1.0f;
+  running.max = max;
+  running.sum *= keep;
+  SC_UNROLL
+  for (int k = 0; k < kKeysTogether; ++k) {
+    scores[k] = k < valid ? exp_of(scores[k] - max) : 0.0f;
+    running.sum += scores[k];
+  }
+  SC_UNROLL
+  for (int i = 0; i < kEntries; ++i) running.out[i] *= keep;
 }
 
 template <int kThreads>
@@ -154,16 +180,17 @@ SC_DEVICE bool takes_part() {
 template <int kEntries, int kThreads>
 SC_DEVICE void merge(const Head& head, const HeadOut& to, const Running<kEntries>& running) {
   AttentionShared& memory = shared<AttentionShared>();
-  const int group = thread_index() / kGroupLanes, first = lane_index() % kGroupLanes;
+  const int group = thread_index() / kGroupLanes;
   if (takes_part<kThreads>()) {
-    if (first == 0) {
+    if (lane_index() % kGroupLanes == 0) {
       memory.max[group] = running.max;
       memory.sum[group] = running.sum;
     }
-    float* out = memory.out[group] + first;
     SC_UNROLL
-    for (int i = 0; i < kEntries; ++i) {
-      if (i * kGroupLanes < head.head_dim - first) out[i * kGroupLanes] = running.out[i];
+    for (int f = 0; f < kEntries / 4; ++f) {
+      const Values4 four = {running.out[4 * f], running.out[4 * f + 1], running.out[4 * f + 2],
+                            running.out[4 * f + 3]};
+      *reinterpret_cast<Values4*>(memory.out[group] + entry_of_lane(f)) = four;
     }
   }
   sync_block();
@@ -175,9 +202,10 @@ SC_DEVICE void merge(const Head& head, const HeadOut& to, const Running<kEntries
   }
   SC_UNROLL
   for (int g = 0; g < kGroups; ++g) {
-    keep[g] = expf(memory.max[g] - max);
+    keep[g] = exp_of(memory.max[g] - max);
     if (g < filled) sum = fmaf(memory.sum[g], keep[g], sum);
   }
+  SC_UNROLL_BY(1)
   for (int d = thread_index(); d < head.head_dim; d += kAttentionThreads) {
     float out = 0.0f;
     SC_UNROLL
@@ -198,39 +226,65 @@ SC_DEVICE void attend(const Head& head, const Rows& rows, const To& to) {
   AttentionShared& memory = shared<AttentionShared>();
   Running<kEntries> running;
   start(head, running);
-  const int group = thread_index() / kGroupLanes;
-  constexpr int kKeys = keys_in_flight<kEntries, kThreads>(), kStep = kKeys * kGroups;
+  constexpr int kKeys = keys_in_flight<kEntries, kThreads>();
   for (int begin = 0; begin < head.num_keys; begin += kChunk) {
     const int count = head.num_keys - begin < kChunk ? head.num_keys - begin : kChunk;
     if constexpr (Rows::kListed) {
       rows.list(begin, count, memory.key_rows);
       sync_block();
     }
-    for (int base = 0; base < count && takes_part<kThreads>(); base += kStep) {
+    SC_UNROLL_BY(1)
+    for (int base = 0; base < count && takes_part<kThreads>(); base += kKeysTogether * kGroups) {
       // Groups without a key left ask for the chunk's first.
-      Visited<kEntries> keys[kKeys];
-      const float* key_at[kKeys];
-      const int left = count - base - group;
-      SC_UNROLL
-      for (int k = 0; k < kKeys; ++k) {
-        const int e = k * kGroups < left ? base + group + k * kGroups : 0;
+      const int own = base + thread_index() / kGroupLanes, left = count - own;
+      const auto key_of = [&](int k) { return k * kGroups < left ? own + k * kGroups : 0; };
+      const auto at = [&](int e) {
         if constexpr (Rows::kListed) {
-          key_at[k] = head.keys + head.stride * memory.key_rows[e];
+          return head.keys + head.stride * memory.key_rows[e];
         } else {
-          key_at[k] = head.keys + head.stride * rows.row(begin + e);
+          return head.keys + head.stride * rows.row(begin + e);
         }
-        keys[k].bias = bias_of(head, rows.distance(begin + e));
-      }
+      };
+      const auto bias_at = [&](int k) {
+        return bias_of(head, rows.distance(begin + key_of(k)));
+      };
+      float scores[kKeysTogether], values[kKeys][kEntries], bias[kKeys];
       SC_UNROLL
-      for (int k = 0; k < kKeys; ++k) {
-        ask_for(key_at[k], head.head_dim, keys[k].key);
-      }
+      for (int k = 0; k < kKeys; ++k) bias[k] = bias_at(k);
       SC_UNROLL
-      for (int k = 0; k < kKeys; ++k) {
-        ask_for(key_at[k] + head.to_values, head.head_dim, keys[k].value);
+      for (int first = 0; first < kKeysTogether; first += kKeys) {
+        float keys[kKeys][kEntries];
+        SC_UNROLL
+        for (int k = 0; k < kKeys; ++k) ask_for(at(key_of(first + k)), head.head_dim, keys[k]);
+        if (kKeys == kKeysTogether) {
+          SC_UNROLL
+          for (int k = 0; k < kKeys; ++k) {
+            ask_for(at(key_of(k)) + head.to_values, head.head_dim, values[k]);
+          }
+        }
+        SC_UNROLL
+        for (int k = 0; k < kKeys; ++k) scores[first + k] = product_of(running.query, keys[k]);
       }
+      sum_of_group(scores);
       SC_UNROLL
-      for (int k = 0; k < kKeys; ++k) visit(k * kGroups < left, keys[k], running);
+      for (int k = 0; k < kKeysTogether; ++k) scores[k] += k < kKeys ? bias[k] : bias_at(k);
+      take_scores((left + kGroups - 1) / kGroups, scores, running);
+      SC_UNROLL
+      for (int first = 0; first < kKeysTogether; first += kKeys) {
+        if (kKeys < kKeysTogether) {
+          SC_UNROLL
+          for (int k = 0; k < kKeys; ++k) {
+            ask_for(at(key_of(first + k)) + head.to_values, head.head_dim, values[k]);
+          }
+        }
+        SC_UNROLL
+        for (int k = 0; k < kKeys; ++k) {
+          SC_UNROLL
+          for (int i = 0; i < kEntries; ++i) {
+            running.out[i] = fmaf(scores[first + k], values[k][i], running.out[i]);
+          }
+        }
+      }
     }
     if constexpr (Rows::kListed) sync_block();
   }
@@ -247,7 +301,7 @@ struct SourceKeys {
   SC_DEVICE int distance(int e) const { return e - position; }
 };
 
-// Head h of a row, here and below.
+// Head h of a row.
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& leaves, int row,
                              int h) {
@@ -280,26 +334,32 @@ struct OwnKeys {
   SC_DEVICE void list(int begin, int count, int32_t* rows) const {
     const int open = position + 1 - length;  // keys that are not committed
     if (thread_index() == 0) {
+      SC_UNROLL_BY(1)
       for (int e = 0; e < count && begin + e < open; ++e) {
         rows[e] = base + order[length + *node];
         *node = parents[*node];
       }
     }
+    SC_UNROLL_BY(1)
     for (int e = thread_index(); e < count; e += kAttentionThreads) {
-      if (begin + e >= open) rows[e] = base + order[position - begin - e];
+      const int32_t committed = order[position - begin - e];  // read before `open` is known
+      if (begin + e >= open) rows[e] = base + committed;
     }
   }
   SC_DEVICE int distance(int e) const { return -e; }
 };
 
+// Head h of a row, if the row is there; so below.
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
+  // All asked for together; a row that is not there has room, too.
+  const bool there = row < *args.rows.num_rows;
+  const int slot = args.rows.slot[row], position = args.rows.position[row];
+  int node = args.rows.node[row];
+  if (!there) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
-  const int slot = args.rows.slot[row];
   const int32_t base = slot * args.table.rows_per_slot;
-  const int position = args.rows.position[row];
-  int node = args.rows.node[row];
   const Head head = {args.query + row * inner + at,
                      args.cache + at,
                      inner,
@@ -320,9 +380,12 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
                               int h) {
+  const bool there = row < *args.rows.num_rows;
+  const int slot = args.rows.slot[row];
+  if (!there) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
-  const int source = args.slot_source[args.rows.slot[row]];
+  const int source = args.slot_source[slot];
   const int first = source * args.max_source;
   const Head head = {args.query + row * inner + at, args.cache + at, inner,   2 * inner,
                      args.source_length[source],    args.head_dim,   nullptr, 0};

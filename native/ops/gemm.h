@@ -66,6 +66,8 @@ struct GemmArgs {
   const int32_t* out_rows;
   void* scratch;             // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
   RowPeak* peaks = nullptr;  // [max_rows, peaks_of(N)] or null; on devices alone, not of pairs
+  // On devices: all of K is summed as one chain, for any number of rows (the encoder's products).
+  bool one_chain = false;
 };
 
 // Whether the products of the active instruction set round x to bf16 when the

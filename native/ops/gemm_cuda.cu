@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include "base/cuda_launch.h"
+#include "ops/gemm_encoder_cuda.h"
 #include "ops/gemm_f32_cuda.cuh"
 #include "ops/gemm_inputs_cuda.cuh"
 #include "ops/gemm_skinny_cuda.cuh"
-#include "ops/gemm_tiled_cuda.cuh"
+#include "ops/gemm_tiled_launch.cuh"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
@@ -12,18 +15,12 @@ namespace {
 // Up to this bound of rows a product streams its weight once or twice; beyond it is computed in
 // tiles. Either way a row's bits are the same.
 constexpr int kSkinnyRows = 32;
-// From so many blocks on, wide tiles: one for about each multiprocessor of the GPUs of the day
-// (A100 has 108, H100 132). With fewer, narrow ones keep more of them at work.
-constexpr int kWideBlocks = 128;
-
 // Groups of eight rows that a block of a skinny product makes where there are several: as many as
 // its shared memory has room for the sums of.
 template <typename Type, bool kGated>
 constexpr int kMostColumns = Type::kSums == 1 ? 4
                              : kGated         ? 1
                                               : 2;
-
-constexpr int groups_of_size(int count, int size) { return (count + size - 1) / size; }
 
 // One block per row of the pass.
 template <typename Type>
@@ -33,81 +30,80 @@ prepare_kernel(GemmArgs args, RmsNormArgs norm) {
   if (block_index() < *args.num_rows) prepare_row<Type>(args, norm, block_index());
 }
 
-// A product as its kernels take it.
-struct Product {
-  const GemmArgs& args;
-  DeviceInputs inputs;
-  const LeftRows& leaves;
-};
+int skinny_threads(const Matrix& weight) {
+  return std::max(split_of(weight.k, weight.dtype).runs * kWarpLanes, kLeastSkinnyThreads);
+}
 
-template <typename Type, bool kGated, int kColumns>
+// Blocks that are there at once have a share of the second-level cache under way together.
+SkinnyPlan skinny_plan(const Matrix& weight, int row_groups, int blocks) {
+  constexpr int kBytesAhead = 24 << 20, kBlocksAtOnce = 132 * kSkinnyBlocks<1>;
+  const int step = kMaxSplits * (weight.gated ? 2 : 1) * kFragmentBytes;
+  return {split_of(weight.k, weight.dtype), row_groups,
+          kBytesAhead / (std::min(blocks, kBlocksAtOnce) * step)};
+}
+
+template <typename Type, bool kGated, int kColumns, int kInputs>
 void launch_skinny(const Product& product, void* stream) {
   const GemmArgs& args = product.args;
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
-  launch(waiting(tiles_of(args.weight.n) * row_groups, threads), stream,
-         skinny_kernel<Type, kGated, kColumns>, args, product.inputs, product.leaves,
-         parts_of(args.weight), row_groups);
+  const int blocks = tiles_of(args.weight.n) * row_groups;
+  launch(waiting(blocks, skinny_threads(args.weight)), stream,
+         skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs, product.leaves,
+         skinny_plan(args.weight, row_groups, blocks));
+}
+
+template <typename Type, bool kGated, int kColumns>
+void launch_skinny(const Product& product, void* stream) {
+  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
+    if (parts_of(product.args.weight) == 1) {
+      return launch_skinny<Type, kGated, kColumns, Type::kLeastInputs>(product, stream);
+    }
+  }
+  launch_skinny<Type, kGated, kColumns, Type::kMostInputs>(product, stream);
 }
 
 template <int kColumns>
 void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
   const GemmArgs& args = step.op.gemm;
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
-  const int threads = split_of(args.weight.k, args.weight.dtype).runs * kWarpLanes;
-  launch(waiting(tiles * row_groups, threads), stream, skinny_pair_kernel<Bf16, kColumns>, args,
-         other.op.gemm, left_inputs(step.reads, step.norm), row_groups);
+  const int blocks = (tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n)) * row_groups;
+  launch(waiting(blocks, skinny_threads(args.weight)), stream, skinny_pair_kernel<Bf16, kColumns>,
+         args, other.op.gemm, left_inputs(step.reads, step.norm),
+         skinny_plan(args.weight, row_groups, blocks));
 }
 
 bool is_plain(const FoldedOp& step) {
   return step.op.kind == OpKind::kGemm && step.reads.rows != nullptr &&
          step.leaves.rows == nullptr && step.op.gemm.epilogue == Epilogue::kStore &&
-         step.op.gemm.peaks == nullptr;
-}
-
-template <typename Type, bool kGated, bool kWide, int kInputs>
-struct Tiled {
-  using Shape = TiledShape<Type, kGated, kWide>;
-  static_assert(sizeof(TiledShared<Type, kGated, kWide, kInputs>) <= 48 * 1024,
-                "static shared memory");
-
-  static int row_groups(const GemmArgs& args) {
-    return groups_of_size(args.max_rows, Shape::kRows);
-  }
-  static int blocks(const GemmArgs& args) {
-    return row_groups(args) * groups_of_size(tiles_of(args.weight.n), Shape::kBlockTiles);
-  }
-  static void start(const Product& product, void* stream) {
-    const GemmArgs& args = product.args;
-    launch(waiting(blocks(args), Shape::kThreads), stream,
-           tiled_kernel<Type, kGated, kWide, kInputs>, args, product.inputs, product.leaves,
-           row_groups(args));
-  }
-};
-
-template <typename Type, bool kGated>
-void launch_tiled(const Product& product, void* stream) {
-  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
-    // Few matrices, and those are narrow.
-    if (parts_of(product.args.weight) == 2) {
-      return Tiled<Type, kGated, false, 2>::start(product, stream);
-    }
-  }
-  using Wide = Tiled<Type, kGated, true, Type::kLeastInputs>;
-  if (Wide::blocks(product.args) >= kWideBlocks) return Wide::start(product, stream);
-  Tiled<Type, kGated, false, Type::kLeastInputs>::start(product, stream);
+         step.op.gemm.peaks == nullptr && !step.op.gemm.one_chain;
 }
 
 template <typename Type, bool kGated>
 void launch_product(const Product& product, void* stream) {
   const int rows = product.args.max_rows;
+  constexpr int kMost = kMostColumns<Type, kGated>;
   if (rows <= 8) return launch_skinny<Type, kGated, 1>(product, stream);
-  if (rows <= kSkinnyRows) {
-    return launch_skinny<Type, kGated, kMostColumns<Type, kGated>>(product, stream);
+  if (rows <= 16) return launch_skinny<Type, kGated, std::min(kMost, 2)>(product, stream);
+  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(product, stream);
+  launch_tiled<Type, kGated, false>(product, stream);
+}
+
+// Whether it was one of one chain. Sums of integers have no order.
+template <typename Type>
+bool launch_one_chain(const Product& product, void* stream) {
+  if constexpr (std::is_same_v<typename Type::Sum, float>) {
+    if (!product.args.one_chain) return false;
+    if (chains_take_warpgroups(product.args)) {
+      launch_warpgroup_chains(product, stream);
+    } else if constexpr (Type::kType == DType::kBF16) {
+      launch_chains_bf16(product, stream);
+    } else {
+      launch_chains_f16(product, stream);
+    }
+    return true;
   }
-  launch_tiled<Type, kGated>(product, stream);
+  return false;
 }
 
 template <typename Type>
@@ -120,6 +116,7 @@ void launch_type(const FoldedOp& step, bool prepared, void* stream) {
   }
   const Product product = {
       args, left ? left_inputs(step.reads, step.norm) : prepared_inputs(args, parts), step.leaves};
+  if (launch_one_chain<Type>(product, stream)) return;
   if (args.weight.gated) return launch_product<Type, true>(product, stream);
   launch_product<Type, false>(product, stream);
 }
@@ -142,6 +139,7 @@ bool are_one_launch(const FoldedOp& step, const FoldedOp& other) {
 
 void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream) {
   if (step.op.gemm.max_rows <= 8) return launch_skinny_pair<1>(step, other, stream);
+  if (step.op.gemm.max_rows <= 16) return launch_skinny_pair<2>(step, other, stream);
   launch_skinny_pair<kMostColumns<Bf16, false>>(step, other, stream);
 }
 

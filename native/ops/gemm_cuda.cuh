@@ -68,11 +68,22 @@ SC_DEVICE float factor_of_row(const DeviceInputs& inputs, int row, bool there) {
   if (inputs.squares == nullptr)
     return inputs.factors != nullptr && there ? inputs.factors[row] : 1;
   static_assert(kNormBuckets == kTileOutputs, "a lane has a bucket");
+  constexpr int kTogether = 8;  // asked for before the first is used
   const int tiles = tiles_of(inputs.width), lane = lane_index() % kNormBuckets;
+  const float* squares = inputs.squares + static_cast<int64_t>(row) * tiles + lane;
   float own = 0.0f, total = 0.0f;
-  for (int t = lane; there && t < tiles; t += kNormBuckets) {
-    own += inputs.squares[static_cast<int64_t>(row) * tiles + t];
+  SC_UNROLL_BY(1)
+  for (int left = there ? tiles - lane : 0; left > 0; left -= kTogether * kNormBuckets) {
+    float values[kTogether];
+    SC_UNROLL
+    for (int i = 0; i < kTogether; ++i) {
+      values[i] = i * kNormBuckets < left ? squares[i * kNormBuckets] : 0.0f;
+    }
+    SC_UNROLL
+    for (int i = 0; i < kTogether; ++i) own += values[i];
+    squares += kTogether * kNormBuckets;
   }
+  SC_UNROLL
   for (int b = 0; b < kNormBuckets; ++b) {
     total += shuffle(kAllLanes, own, lane_index() - lane + b);
   }
@@ -84,7 +95,9 @@ template <int kRows>
 SC_DEVICE void find_factors(const DeviceInputs& inputs, int row, int num_rows,
                             float (&factor)[kRows]) {
   static_assert(kRows % 2 == 0, "both halves of a warp have a row or none");
-  for (int r = thread_index() / kTileOutputs; r < kRows; r += block_threads() / kTileOutputs) {
+  // From the last warp on: the first ones look after outputs meanwhile.
+  const int begin = (block_threads() - 1 - thread_index()) / kTileOutputs;
+  for (int r = begin; r < kRows; r += block_threads() / kTileOutputs) {
     const float own = factor_of_row(inputs, row + r, row + r < num_rows);
     if (thread_index() % kTileOutputs == 0) factor[r] = own;
   }
@@ -141,30 +154,6 @@ SC_DEVICE float activate(Activation activation, float x) {
   return x;
 }
 
-// Writes the product at [row, n], if it is to be, and returns what stands there; `second` is that
-// of the other matrix of a gated pair.
-SC_DEVICE float finish(const GemmArgs& args, bool written, int row, int n, float first,
-                       float second) {
-  const int64_t target = args.out_rows ? args.out_rows[row] : row;
-  float* out = args.out + target * args.ldo + n;
-  float value = first;
-  switch (args.epilogue) {
-    case Epilogue::kStore:
-      break;
-    case Epilogue::kAdd:
-      value = *out + first;
-      break;
-    case Epilogue::kActivate:
-      value = activate(args.activation, first);
-      break;
-    case Epilogue::kGate:
-      value = activate(args.activation, first) * second;
-      break;
-  }
-  if (written) *out = value;
-  return value;
-}
-
 // By whole warps, of which 16 lanes hold consecutive outputs of a row, from a multiple of 16 on.
 SC_DEVICE void leave_peak(const GemmArgs& args, int row, int n, bool there, float value) {
   static_assert(kPeakOutputs == kTileOutputs, "a tile's outputs have one peak");
@@ -174,17 +163,90 @@ SC_DEVICE void leave_peak(const GemmArgs& args, int row, int n, bool there, floa
   args.peaks[static_cast<int64_t>(row) * peaks_of(args.weight.n) + n / kPeakOutputs] = largest;
 }
 
-// The product that the sums of one output make; `factor`: that of the row of inputs.
-SC_DEVICE float product_of(const GemmArgs&, float factor, int, int, const float (&sums)[1]) {
-  return sums[0] * factor;
+// What a column of a weight is multiplied by, by matrix.
+template <typename Type>
+SC_DEVICE float column_scale(const Matrix& w, int n, int which) {
+  if constexpr (Type::kType != DType::kInt8) return 1.0f;
+  return *reinterpret_cast<const float*>(static_cast<const char*>(w.data) +
+                                         scale_offset(n, which, w.n, w.k, w.gated));
 }
-SC_DEVICE float product_of(const GemmArgs& args, float factor, int n, int which,
-                           const int32_t (&sums)[2]) {
-  const Matrix& w = args.weight;
-  const float scale = *reinterpret_cast<const float*>(static_cast<const char*>(w.data) +
-                                                      scale_offset(n, which, w.n, w.k, w.gated));
+
+// The product that the sums of one output make; `factor`: that of the row of inputs.
+SC_DEVICE float product_of(float factor, float, const float (&sums)[1]) { return sums[0] * factor; }
+SC_DEVICE float product_of(float factor, float scale, const int32_t (&sums)[2]) {
   const int64_t whole = 256 * static_cast<int64_t>(sums[0]) + sums[1];
   return static_cast<float>(whole) * (factor * scale);
+}
+
+SC_DEVICE float* output_place(const GemmArgs& args, int row, int n) {
+  const int64_t target = args.out_rows ? args.out_rows[row] : row;
+  return args.out + target * args.ldo + n;
+}
+
+// One output of a product: where it goes, and what it is made of beside the sums.
+template <typename Type, bool kGated>
+struct Output {
+  int row, n;
+  bool row_there, there;
+  float* at;
+  float before;  // of an epilogue that adds
+  float weight;  // of the norm that follows
+  float scale[kGated ? 2 : 1];
+};
+
+template <typename Type, bool kGated>
+SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, const LeftRows& leaves, int num_rows, int row, int n) {
+  Output<Type, kGated> output = {row, n, row < num_rows, false, nullptr, 0.0f, 1.0f, {}};
+  output.there = output.row_there && n < args.weight.n;
+  output.weight = weight_of_entry(leaves, n);
+  if (!output.there) return output;
+  output.at = output_place(args, row, n);
+  if (args.epilogue == Epilogue::kAdd) output.before = *output.at;
+  SC_UNROLL
+  for (int m = 0; m < (kGated ? 2 : 1); ++m) {
+    output.scale[m] = column_scale<Type>(args.weight, n, m);
+  }
+  return output;
+}
+
+// What stands at an output; `second` is the product of the other matrix of a gated pair.
+SC_DEVICE float value_of(const GemmArgs& args, float before, float first, float second) {
+  switch (args.epilogue) {
+    case Epilogue::kStore:
+      break;
+    case Epilogue::kAdd:
+      return before + first;
+    case Epilogue::kActivate:
+      return activate(args.activation, first);
+    case Epilogue::kGate:
+      return activate(args.activation, first) * second;
+  }
+  return first;
+}
+
+// By whole warps, of which 16 lanes hold consecutive outputs of a row, from a multiple of 16 on.
+// sums: by matrix, then part.
+template <typename Type, bool kGated>
+SC_DEVICE void finish_output(const GemmArgs& args, const LeftRows& leaves,
+                             const Output<Type, kGated>& output, float factor,
+                             const typename Type::Sum (&sums)[kGated ? 2 : 1][Type::kSums]) {
+  float value = 0.0f;
+  if (output.there) {
+    float products[2] = {};
+    SC_UNROLL
+    for (int m = 0; m < (kGated ? 2 : 1); ++m) {
+      products[m] = product_of(factor, output.scale[m], sums[m]);
+    }
+    value = value_of(args, output.before, products[0], products[1]);
+    if (leaves.alone == 0) *output.at = value;
+  }
+  if (leaves.rows != nullptr) {
+    const bool held = output.row_there && output.n < tiles_of(args.weight.n) * kTileOutputs;
+    leave_tile(leaves, output.row, output.n, held, value, output.weight);
+  }
+  if (!kGated && args.peaks != nullptr) {
+    leave_peak(args, output.row, output.n, output.there, value);
+  }
 }
 
 // Calls body(matrix, part, column tile, i) for every sum that a lane holds, all known when
@@ -214,29 +276,20 @@ SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }
 template <typename Type, bool kGated, typename SumAt>
 SC_DEVICE void finish_block(const GemmArgs& args, const LeftRows& leaves, const float* factors,
                             int row, int rows, int tile, int tiles, const SumAt& sum_at) {
-  constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
-  const int outputs = tiles * kTileOutputs;
+  const int outputs = tiles * kTileOutputs, num_rows = *args.num_rows;
   for (int i = thread_index(); i < outputs * rows; i += block_threads()) {
-    const int output = i % outputs, r = i / outputs;
-    const int n = tile * kTileOutputs + output;
-    const bool row_there = row + r < *args.num_rows, there = row_there && n < args.weight.n;
-    float value = 0.0f;
-    if (there) {
-      float products[2] = {};
+    const int o = i % outputs, r = i / outputs;
+    const auto output =
+        output_at<Type, kGated>(args, leaves, num_rows, row + r, tile * kTileOutputs + o);
+    typename Type::Sum sums[kGated ? 2 : 1][Type::kSums] = {};
+    if (output.there) {
       SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) {
-        typename Type::Sum sums[kParts];
+      for (int m = 0; m < (kGated ? 2 : 1); ++m) {
         SC_UNROLL
-        for (int p = 0; p < kParts; ++p) sums[p] = sum_at(m * kParts + p, output, r);
-        products[m] = product_of(args, factors[r], n, m, sums);
+        for (int p = 0; p < Type::kSums; ++p) sums[m][p] = sum_at(m * Type::kSums + p, o, r);
       }
-      value = finish(args, leaves.alone == 0, row + r, n, products[0], products[1]);
     }
-    if (leaves.rows != nullptr) {
-      const bool held = row_there && n < tiles_of(args.weight.n) * kTileOutputs;
-      leave_tile(leaves, row + r, n, held, value);
-    }
-    if (!kGated && args.peaks != nullptr) leave_peak(args, row + r, n, there, value);
+    finish_output<Type, kGated>(args, leaves, output, output.there ? factors[r] : 0.0f, sums);
   }
 }
 

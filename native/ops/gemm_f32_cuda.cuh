@@ -39,7 +39,12 @@ SC_KERNEL(kF32Threads) f32_kernel(GemmArgs args, int panels, int row_groups) {
     // The other matrix of a pair is in the upper half of the warp.
     const float second = shuffle_xor(kAllLanes, sums[r], kPanel / 2);
     const bool there = row + r < rows && lane < columns && n < weight.n;
-    const float value = there ? finish(args, true, row + r, n, sums[r], second) : 0.0f;
+    float value = 0.0f;
+    if (there) {
+      float* out = output_place(args, row + r, n);
+      value = value_of(args, args.epilogue == Epilogue::kAdd ? *out : 0.0f, sums[r], second);
+      *out = value;
+    }
     if (args.peaks != nullptr) leave_peak(args, row + r, n, there, value);
   }
 }

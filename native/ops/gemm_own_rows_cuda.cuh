@@ -17,11 +17,6 @@ struct OwnRowsShared {
   RowScale scale[kOwnRows];
 };
 
-// Four consecutive values, read at once.
-struct alignas(16) Values4 {
-  float value[4];
-};
-
 template <typename Type>
 struct OwnRows {
   static constexpr int kStepsAhead = 4;

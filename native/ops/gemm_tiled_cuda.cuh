@@ -75,8 +75,8 @@ SC_DEVICE void fetch_stage(const DeviceInputs& inputs, int row, int num_rows, in
 }
 
 // The sums of a warp: those of the run under way, and of the runs before it. Integers need no such
-// order.
-template <typename Type, int kFragments, int kColumns>
+// order, and one chain has one run.
+template <typename Type, int kFragments, int kColumns, bool kOneChain>
 class TiledSums {
  public:
   using Sum = typename Type::Sum;
@@ -103,7 +103,7 @@ class TiledSums {
   }
 
  private:
-  static constexpr bool kRuns = std::is_same_v<Sum, float>;
+  static constexpr bool kRuns = std::is_same_v<Sum, float> && !kOneChain;
 
   Sum run_[kFragments][Type::kSums][kColumns][4] = {};
   Sum total_[kRuns ? kFragments : 1][kRuns ? Type::kSums : 1][kRuns ? kColumns : 1][4] = {};
@@ -142,7 +142,8 @@ class TiledWeights {
 };
 
 // Blocks: groups of kBlockTiles tiles x groups of kRows rows. kInputs: parts that inputs come in.
-template <typename Type, bool kGated, bool kWide, int kInputs>
+// kOneChain: all of K is one run (GemmArgs::one_chain).
+template <typename Type, bool kGated, bool kWide, int kInputs, bool kOneChain>
 SC_KERNEL(tiled_threads(kWide), tiled_blocks(kWide, kGated || Type::kSums != 1 || kInputs != 1))
 tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups) {
   using Shape = TiledShape<Type, kGated, kWide>;
@@ -171,8 +172,8 @@ tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups
   SC_UNROLL
   for (int stage = 0; stage < kStages - 1; ++stage) fetch(stage * kStageSteps, stage);
 
-  TiledSums<Type, Shape::kFragments, Shape::kColumns> sums;
-  const int run_steps = split_of(args.weight.k, Type::kType).steps;
+  TiledSums<Type, Shape::kFragments, Shape::kColumns, kOneChain> sums;
+  const int run_steps = kOneChain ? steps : split_of(args.weight.k, Type::kType).steps;
   int left = run_steps;  // of the run under way
   const int own_row = column_warp * Shape::kWarpRows + lane_index() / 4;
   for (int begin = 0, stage = 0; begin < steps; begin += kStageSteps) {
@@ -182,7 +183,7 @@ tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups
     SC_UNROLL
     for (int s = 0; s < kStageSteps; ++s) {
       if (begin + s >= steps) break;
-      if (left == 0) {
+      if (!kOneChain && left == 0) {
         sums.close_run();
         left = run_steps;
       }

@@ -29,6 +29,7 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 // How a product is summed depends on the type and shape of the weight alone:
 //
 //   f32        k ascending, one fused multiply-add a term
+//   one chain  (GemmArgs::one_chain, of bf16 and f16) all of K is one run, in any number of rows.
 //   others     K is split into equal runs of steps (product_splits); a run is summed by one chain
 //   of
 //              matrix instructions with steps ascending, then the runs' sums are added, ascending.
@@ -45,6 +46,14 @@ void gemm_cuda(const GemmArgs& args, void* stream);
 // A product of a program. `prepared`: the product queued before had the same inputs, scratch and
 // type of weights. Without a norm or rows that are left where weights are of f32.
 void gemm_cuda(const FoldedOp& step, bool prepared, void* stream);
+
+// How products of one chain (GemmArgs::one_chain) are made: on warpgroups where the device has code
+// for them (compute capability 9.0), else in the tiles of other products. Their bits differ; a
+// device has one of them. For tests and benches that compare: of the process, for launches from now
+// on; rows_of_block: of warpgroups, 32, 64, 128 or 256, or 0 as the product's size has it.
+enum class ChainForm { kByDevice, kPortable, kWarpgroups };
+void choose_chains(ChainForm form, int rows_of_block = 0);
+bool has_warpgroup_chains();
 
 // Two products that stand side by side, of the same rows that were left and of few of them, such as
 // queries with keys and values: in one launch.

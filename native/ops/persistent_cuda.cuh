@@ -5,7 +5,7 @@
 
 #include "ops/attention_cuda.cuh"
 #include "ops/gemm_own_rows_cuda.cuh"
-#include "ops/gemm_skinny_cuda.cuh"
+#include "ops/gemm_piece_cuda.cuh"
 #include "ops/persistent.h"
 
 namespace speccascade {
@@ -15,7 +15,7 @@ static_assert(kPersistentThreads >= kNormThreads && kPersistentThreads >= kAtten
 
 // The sums of whatever product is made: one at a time.
 struct PersistentSums {
-  alignas(16) char bytes[sizeof(SkinnyShared<Int8, true, 1>)];
+  alignas(16) char bytes[sizeof(PieceShared<Int8, true, 1>)];
 };
 
 // The operation at hand and the next one, which comes while others are waited for; and how many
@@ -41,7 +41,7 @@ SC_DEVICE DeviceInputs inputs_of_piece(const PhaseOp& step) {
 template <int kThreads>
 struct PieceRows {
   static constexpr int kStepsAhead =
-      kThreads > kPersistentThreads ? PreparedRows::kStepsAhead / 2 : PreparedRows::kStepsAhead;
+      kThreads > kPersistentThreads ? kPieceSteps / 2 : kPieceSteps;
 
   const PhaseOp& step;
   const char* rows;
@@ -59,7 +59,7 @@ struct PieceRows {
 
 template <int kThreads, typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
-  using Memory = SkinnyShared<Type, kGated, 1>;
+  using Memory = PieceShared<Type, kGated, 1>;
   static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
   Memory& memory = *static_cast<Memory*>(static_cast<void*>(shared<PersistentSums>().bytes));
   const GemmArgs& args = step.op.gemm;
@@ -68,7 +68,7 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   const int tile = piece % tiles, row = piece / tiles * kOwnRows;
   const int parts = parts_of(args.weight);
   const auto multiply = [&](const auto& rows) {
-    skinny_tile<Type, kGated, 1>(args, rows, step.leaves, tile, row, parts, memory);
+    piece_tile<Type, kGated, 1>(args, rows, step.leaves, tile, row, parts, memory);
   };
   if (Type::kType == DType::kBF16 || step.prepared != 0) {
     const DeviceInputs inputs = inputs_of_piece(step);
@@ -166,8 +166,8 @@ SC_DEVICE void prefetch_piece(const PhaseOp& step, int piece) {
   if (step.op.kind != OpKind::kGemm || step.prepares != 0) return;
   const Matrix& weight = step.op.gemm.weight;
   if (piece >= tiles_of(weight.n)) return;
-  if (weight.gated) return prefetch_run<true>(weight, piece);
-  prefetch_run<false>(weight, piece);
+  if (weight.gated) return prefetch_tile<true>(weight, piece);
+  prefetch_tile<false>(weight, piece);
 }
 
 SC_DEVICE int first_piece(int index) {

@@ -38,7 +38,7 @@ SC_DEVICE void embed_row(const EmbedArgs& args, const LeftRows& leaves, int row)
     const int i = begin + thread_index();
     const float value = i < width ? table_element(args.table, token, i) : 0.0f;
     if (i < width) out[i] = value;
-    if (leaves.rows != nullptr) leave_tile(leaves, row, i, i < tiles, value);
+    if (leaves.rows != nullptr) leave_tile(leaves, row, i, i < tiles, value, weight_of_entry(leaves, i));
   }
 }
 
@@ -75,7 +75,7 @@ SC_DEVICE void bucket_squares(const RmsNormArgs& args, const float* x,
 }
 
 SC_DEVICE float factor_of_squares(float total, int width, float epsilon) {
-  return 1.0f / sqrtf(total / static_cast<float>(width) + epsilon);
+  return inverse_root(total / static_cast<float>(width) + epsilon);
 }
 
 // Of a row with those buckets.

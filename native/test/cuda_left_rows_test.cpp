@@ -23,6 +23,7 @@ struct Block {
   std::vector<float> weight, hidden, normed, inner, out;
   std::vector<int32_t> tokens;
   std::vector<uint8_t> scratch;
+  bool one_chain = false;
 
   Block(int count, int bound, DType dtype, DType inner_dtype)
       : rows(count),
@@ -50,10 +51,11 @@ struct Block {
                    std::vector<float>& to, Epilogue epilogue) {
     const Matrix view = matrix.view();
     const auto begin = reinterpret_cast<uintptr_t>(scratch.data());
-    return {x.data(),          k,       view,
-            to.data(),         view.n,  epilogue,
-            Activation::kGelu, &rows,   max_rows,
-            nullptr,           nullptr, scratch.data() + (64 - begin % 64) % 64};
+    return {x.data(),          k,        view,
+            to.data(),         view.n,   epilogue,
+            Activation::kGelu, &rows,    max_rows,
+            nullptr,           nullptr,  scratch.data() + (64 - begin % 64) % 64,
+            nullptr,           one_chain};
   }
   RmsNormArgs norm() {
     return {hidden.data(), weight.data(), normed.data(), kWidth,  1e-6f,
@@ -134,6 +136,33 @@ void check_bits(int rows, int bound, uint64_t seed) {
   CHECK(same_bits(stays.out, prepared.out), rows, " rows of ", bound, " in one kernel");
 }
 
+// The same of products that are one chain, in whatever makes them.
+void check_chain_bits(int rows, int bound) {
+  Block left = block_of(rows, bound), prepared = block_of(rows, bound);
+  left.one_chain = prepared.one_chain = true;
+  run_cuda(left.program(), nullptr);
+  std::vector<FoldedOp> steps = fold_norms(prepared.program());
+  for (FoldedOp& step : steps) step.reads = step.leaves = {};
+  run_cuda(steps, nullptr);
+  CHECK(same_bits(left.out, prepared.out), rows, " rows of ", bound);
+  for (const float value : left.inner) CHECK(value == -7.0f, "not written in f32");
+}
+
+void chains_leave_and_read_them() {
+  for (const ChainForm form : {ChainForm::kPortable, ChainForm::kWarpgroups}) {
+    if (form == ChainForm::kWarpgroups && !has_warpgroup_chains()) continue;
+    for (const int rows_of_block : {0, 32, 64, 128, 256}) {
+      choose_chains(form, rows_of_block);
+      check_chain_bits(1, 1);
+      check_chain_bits(9, 40);
+      check_chain_bits(70, 70);
+      check_chain_bits(150, 300);  // factors by a kernel of their own
+      if (form == ChainForm::kPortable) break;
+    }
+  }
+  choose_chains(ChainForm::kByDevice);
+}
+
 void they_have_the_bits_of_prepared_rows() {
   uint64_t seed = 0;
   for (const int rows : {1, 7, 8, 9, 30}) check_bits(rows, rows, ++seed);
@@ -148,5 +177,5 @@ void they_have_the_bits_of_prepared_rows() {
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
                    {CASE(rows_are_left_where_products_read_them), CASE(other_rows_are_prepared),
-                    CASE(they_have_the_bits_of_prepared_rows)});
+                    CASE(they_have_the_bits_of_prepared_rows), CASE(chains_leave_and_read_them)});
 }

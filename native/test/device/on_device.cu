@@ -28,14 +28,21 @@ struct Range {
   uintptr_t begin = 0, end = 0;
 };
 
-Range heap() {
+// The mapping that an address lies in.
+Range mapping_of(uintptr_t at) {
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
-    if (line.find("[heap]") == line.npos) continue;
     const size_t dash = line.find('-');
-    return {std::stoull(line, nullptr, 16), std::stoull(line.substr(dash + 1), nullptr, 16)};
+    const Range range = {std::stoull(line, nullptr, 16),
+                         std::stoull(line.substr(dash + 1), nullptr, 16)};
+    if (range.begin <= at && at < range.end) return range;
   }
   return {};
+}
+
+cudaError_t lock(const Range& range) {
+  return cudaHostRegister(reinterpret_cast<void*>(range.begin), range.end - range.begin,
+                          cudaHostRegisterMapped);
 }
 
 int give_up(const char* what, const std::string& reason) {
@@ -72,6 +79,11 @@ int run_on_device(const std::function<int()>& body) {
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
+  const std::unique_ptr<char[]> early(new char[1]);
+  // Grown once, before CUDA maps memory behind it. A compiler may leave out a pair of calls that does
+  // nothing to memory.
+  void* volatile grown = std::malloc(kHeapBytes);
+  std::free(grown);
   if (!waits_for_streams()) setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // read when CUDA starts, below
   std::string note;
   if (cuda_devices(&note).empty()) {
@@ -86,15 +98,20 @@ int run_on_device(const std::function<int()>& body) {
   if (same_addresses == 0) {
     return give_up("page-locked memory", "the GPU does not reach it at the host's addresses");
   }
-  std::free(std::malloc(kHeapBytes));  // grown once
-  const Range range = heap();
   const std::unique_ptr<char[]> stack(new char[kStackBytes]);
   const auto at = reinterpret_cast<uintptr_t>(stack.get());
-  if (at < range.begin || at + kStackBytes > range.end) {
-    return give_up("page-locked memory", "malloc does not take it from the heap");
+  // Vectors come from where this stack does.
+  const Range range = mapping_of(at);
+  if (range.end - range.begin < kHeapBytes || range.end < at + kStackBytes) {
+    return give_up("page-locked memory", "malloc's is not in one piece: " +
+                                             std::to_string(range.begin) + " to " +
+                                             std::to_string(range.end) + ", a stack at " +
+                                             std::to_string(at));
   }
-  const cudaError_t status = cudaHostRegister(reinterpret_cast<void*>(range.begin),
-                                              range.end - range.begin, cudaHostRegisterMapped);
+  cudaError_t status = lock(range);
+  // Where the heap did not grow in place, small vectors may still come from its beginning.
+  const Range first = mapping_of(reinterpret_cast<uintptr_t>(early.get()));
+  if (status == cudaSuccess && first.begin != range.begin) status = lock(first);
   if (status != cudaSuccess) return give_up("page-locking the heap", cudaGetErrorString(status));
 
   Run run = {&body, 1};

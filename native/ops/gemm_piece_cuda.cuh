@@ -1,0 +1,132 @@
+// Products of few rows as pieces of a kernel that does other things, too: weights go through
+// registers, a few steps of a run together.
+#pragma once
+
+#include "ops/gemm_skinny_cuda.cuh"
+
+namespace speccascade {
+
+// Of a run, that are asked for before the first is used.
+constexpr int kPieceSteps = 8;
+
+// Sums by run, matrix and part, output, row; and what those of a row are multiplied by.
+template <typename Type, bool kGated, int kColumns>
+struct PieceShared {
+  static constexpr int kRows = 8 * kColumns;
+  static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
+  typename Type::Sum sum[kMaxSplits][kSums][kTileOutputs][kRows];
+  float factor[kRows];
+};
+
+// The lane's part of a step of eight rows from `row` on. A row that is not there has the last
+// one's: products of rows do not touch each other, and this one is not written.
+SC_DEVICE void load_prepared(const char* rows, int64_t stride, int row, int num_rows, int step,
+                             uint32_t (&b)[2]) {
+  const int own = row + lane_index() / 4;
+  const int64_t place = own < num_rows ? own : num_rows - 1;
+  load_words(rows + place * stride + step * kStepBytes + lane_index() % 4 * 8, b);
+}
+
+template <typename Type, bool kGated, int kColumns, int kInputs, typename Rows>
+SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, const Split& split,
+                            PieceShared<Type, kGated, kColumns>& memory) {
+  using Sum = typename Type::Sum;
+  constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
+  const int run = warp_index();
+  const int begin = run * split.steps;
+  const int end =
+      begin + split.steps < split.steps_in_all ? begin + split.steps : split.steps_in_all;
+  const char* fragments = static_cast<const char*>(weight.data) +
+                          tile_offset(tile, 0, weight.k, weight.dtype, kGated) + lane_index() * 16;
+  const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
+  Sum sums[kMatrices][kParts][kColumns][4] = {};
+  // Of several steps all is asked for before the first is used: a warp waits for memory once.
+  constexpr int kAhead = Rows::kStepsAhead / (kColumns > 1 ? 2 : 1) / kMatrices;
+  static_assert(kAhead > 0, "a step at a time");
+  for (int first = begin; first < end; first += kAhead) {
+    uint32_t a[kAhead][kMatrices][4], b[kAhead][kInputs][kColumns][2];
+    const auto step_at = [=](int s) { return first + s < end ? first + s : end - 1; };
+    SC_UNROLL
+    for (int s = 0; s < kAhead; ++s) {
+      SC_UNROLL
+      for (int m = 0; m < kMatrices; ++m) {
+        const Words4 words = load_streaming(fragments + m * matrix +
+                                            static_cast<int64_t>(step_at(s)) * kFragmentBytes);
+        SC_UNROLL
+        for (int i = 0; i < 4; ++i) a[s][m][i] = words.word[i];
+      }
+    }
+    SC_UNROLL
+    for (int s = 0; s < kAhead; ++s) {
+      SC_UNROLL
+      for (int p = 0; p < kInputs; ++p) {
+        SC_UNROLL
+        for (int c = 0; c < kColumns; ++c) rows.load(p, c, step_at(s), b[s][p][c]);
+      }
+    }
+    SC_UNROLL
+    for (int s = 0; s < kAhead; ++s) {
+      if (first + s >= end) break;
+      SC_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        SC_UNROLL
+        for (int p = 0; p < kInputs; ++p) {
+          SC_UNROLL
+          for (int m = 0; m < kMatrices; ++m) {
+            // Floating-point parts go into one sum, those of integers stay apart.
+            Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a[s][m], b[s][p][c]);
+          }
+        }
+      }
+    }
+  }
+  for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {
+    memory.sum[run][m * kParts + p][output_of_sum(i)][8 * c + row_of_sum(i)] = sums[m][p][c][i];
+  });
+}
+
+// A tile of outputs of the rows from `row` on, by all threads of a block: at least a warp for each
+// run of K.
+template <typename Type, bool kGated, int kColumns, typename Rows>
+SC_DEVICE void piece_tile(const GemmArgs& args, const Rows& rows, const LeftRows& leaves, int tile,
+                           int row, int parts, PieceShared<Type, kGated, kColumns>& memory) {
+  const Split split = split_of(args.weight.k, Type::kType);
+  if (warp_index() < split.runs) {
+    const auto multiply = [&](auto inputs) {
+      multiply_run<Type, kGated, kColumns, decltype(inputs)::value>(args.weight, rows, tile, split,
+                                                                    memory);
+    };
+    if constexpr (Type::kLeastInputs == Type::kMostInputs) {
+      multiply(std::integral_constant<int, Type::kMostInputs>{});
+    } else if (parts == 1) {
+      multiply(std::integral_constant<int, 1>{});
+    } else {
+      multiply(std::integral_constant<int, 2>{});
+    }
+  }
+  rows.find(memory.factor);
+  sync_block();
+  finish_block<Type, kGated>(args, leaves, memory.factor, row, 8 * kColumns, tile, 1,
+                             [&](int s, int output, int r) {
+                               typename Type::Sum sum = memory.sum[0][s][output][r];
+                               for (int run = 1; run < split.runs; ++run)
+                                 sum += memory.sum[run][s][output][r];
+                               return sum;
+                             });
+}
+
+// What a block begins with when it makes this tile.
+template <bool kGated>
+SC_DEVICE void prefetch_tile(const Matrix& weight, int tile) {
+  constexpr int kMatrices = kGated ? 2 : 1;
+  const Split split = split_of(weight.k, weight.dtype);
+  const int begin = warp_index() * split.steps, behind = split.steps_in_all - begin;
+  const int steps = behind < split.steps ? behind : split.steps;
+  prefetch_run<kMatrices>(static_cast<const char*>(weight.data) +
+                              tile_offset(tile, 0, weight.k, weight.dtype, kGated) +
+                              static_cast<int64_t>(begin) * kFragmentBytes,
+                          static_cast<int64_t>(split.steps_in_all) * kFragmentBytes, 0,
+                          steps < kPieceSteps ? steps : kPieceSteps);
+}
+
+}  // namespace speccascade
