@@ -1,7 +1,7 @@
 // Attention by one block per row and head, in all three forms. Lanes work in groups of eight: a
 // group takes every kGroups-th key, its lanes share the entries of a head in fours, and it keeps a
 // running maximum, sum and weighted value of its own (Milakov and Gimelshein 2018), a few keys at a
-// time. The groups are merged in order.
+// time. The groups of a warp are merged first, then the warps in order.
 //
 // The decoder's keys are visited from the row's own position backwards: key e is the one e
 // positions before it, whether it lies in the committed prefix or in the tree, so that a row has
@@ -56,11 +56,13 @@ SC_DEVICE HeadOut head_out(const Args& args, const LeftRows& leaves, int row, in
   return {args.out + row * inner, leaves, row, first, h == args.heads - 1};
 }
 
+constexpr int kAttentionWarps = kAttentionThreads / kWarpLanes;
+
 struct AttentionShared {
   int32_t key_rows[kChunk];
-  float max[kGroups];
-  float sum[kGroups];
-  float out[kGroups][kMaxHeadDim];
+  float max[kAttentionWarps];
+  float sum[kAttentionWarps];
+  float out[kAttentionWarps][kMaxHeadDim];
 };
 
 // One head of one row over `keys` keys.
@@ -177,42 +179,64 @@ SC_DEVICE bool takes_part() {
   return kThreads == kAttentionThreads || thread_index() < kAttentionThreads;
 }
 
-template <int kEntries, int kThreads>
-SC_DEVICE void merge(const Head& head, const HeadOut& to, const Running<kEntries>& running) {
-  AttentionShared& memory = shared<AttentionShared>();
-  const int group = thread_index() / kGroupLanes;
-  if (takes_part<kThreads>()) {
-    if (lane_index() % kGroupLanes == 0) {
-      memory.max[group] = running.max;
-      memory.sum[group] = running.sum;
-    }
+// What is left of a sum when its maximum becomes `max`; nothing of none.
+SC_DEVICE float kept_of(float own_max, float max) {
+  return max == -INFINITY ? 1.0f : exp_of(own_max - max);
+}
+
+// The groups of a warp become one, in all of them.
+template <int kEntries>
+SC_DEVICE void merge_groups(Running<kEntries>& running) {
+  SC_UNROLL
+  for (int bits = kGroupLanes; bits < kWarpLanes; bits *= 2) {
+    const float other = shuffle_xor(kAllLanes, running.max, bits);
+    const float max = other > running.max ? other : running.max;
+    const float keep = kept_of(running.max, max);
+    running.max = max;
+    running.sum *= keep;
+    running.sum += shuffle_xor(kAllLanes, running.sum, bits);
     SC_UNROLL
-    for (int f = 0; f < kEntries / 4; ++f) {
-      const Values4 four = {running.out[4 * f], running.out[4 * f + 1], running.out[4 * f + 2],
-                            running.out[4 * f + 3]};
-      *reinterpret_cast<Values4*>(memory.out[group] + entry_of_lane(f)) = four;
+    for (float& out : running.out) {
+      out *= keep;
+      out += shuffle_xor(kAllLanes, out, bits);
+    }
+  }
+}
+
+template <int kEntries, int kThreads>
+SC_DEVICE void merge(const Head& head, const HeadOut& to, Running<kEntries>& running) {
+  AttentionShared& memory = shared<AttentionShared>();
+  const int warp = warp_index();
+  if (takes_part<kThreads>()) {
+    merge_groups(running);
+    if (lane_index() == 0) {
+      memory.max[warp] = running.max;
+      memory.sum[warp] = running.sum;
+    }
+    if (lane_index() < kGroupLanes) {
+      SC_UNROLL
+      for (int f = 0; f < kEntries / 4; ++f) {
+        const Values4 four = {running.out[4 * f], running.out[4 * f + 1], running.out[4 * f + 2],
+                              running.out[4 * f + 3]};
+        *reinterpret_cast<Values4*>(memory.out[warp] + entry_of_lane(f)) = four;
+      }
     }
   }
   sync_block();
-  const int filled = head.num_keys < kGroups ? head.num_keys : kGroups;
-  float max = -INFINITY, sum = 0.0f, keep[kGroups];
+  float max = -INFINITY, sum = 0.0f, keep[kAttentionWarps];
   SC_UNROLL
-  for (int g = 0; g < kGroups; ++g) {
-    if (g < filled) max = memory.max[g] > max ? memory.max[g] : max;
-  }
+  for (const float own : memory.max) max = own > max ? own : max;
   SC_UNROLL
-  for (int g = 0; g < kGroups; ++g) {
-    keep[g] = exp_of(memory.max[g] - max);
-    if (g < filled) sum = fmaf(memory.sum[g], keep[g], sum);
+  for (int w = 0; w < kAttentionWarps; ++w) {
+    keep[w] = kept_of(memory.max[w], max);
+    sum = fmaf(memory.sum[w], keep[w], sum);
   }
   SC_UNROLL_BY(1)
   for (int d = thread_index(); d < head.head_dim; d += kAttentionThreads) {
     float out = 0.0f;
     SC_UNROLL
-    for (int g = 0; g < kGroups; ++g) {
-      if (g < filled) out = fmaf(memory.out[g][d], keep[g], out);
-    }
-    to.write(d, filled == 0 ? 0.0f : out / sum);
+    for (int w = 0; w < kAttentionWarps; ++w) out = fmaf(memory.out[w][d], keep[w], out);
+    to.write(d, head.num_keys == 0 ? 0.0f : out / sum);
   }
   to.write_padding();
 }
