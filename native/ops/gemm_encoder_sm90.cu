@@ -141,6 +141,9 @@ void launch_warpgroup_chains(const Product& product, void* stream) {
   choice.consider<EncoderShape<true, 2, 128>>(product.args);
   choice.consider<EncoderShape<true, 2, 64>>(product.args);
   choice.consider<EncoderShape<true, 2, 32>>(product.args);
+  if (choice.start == nullptr) {
+    fail(ErrorCode::kInput, "no blocks of warpgroups for ", rows_of_blocks.load(), " rows");
+  }
   choice.start(product, stream);
 }
 
