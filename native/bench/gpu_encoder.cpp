@@ -3,8 +3,10 @@
 // cuBLASLt's alone, from bfloat16 to bfloat16, by the fastest of the algorithms that its heuristic
 // puts first. In turns, by the device's clock.
 //
-//   gpu_encoder [SHAPE...] [--rows N] [--repeats N] [--cublaslt PATH]
+//   gpu_encoder [SHAPE...] [--rows N] [--repeats N] [--cublaslt PATH] [--block N] [--portable 1]
 //
+// --block: rows of a block on warpgroups, 32, 64, 128 or 256, where it is not to follow from the
+// size; --portable 1: in the tiles of other GPUs.
 // Prints a line of JSON per shape, with medians in milliseconds. Exit code 77: there is no GPU,
 // with the reason on standard error. Without cuBLASLt its columns are null and "note" says why.
 #include <cmath>
@@ -30,6 +32,7 @@ using namespace speccascade::bench;
 struct Options {
   std::string cublaslt;
   int rows = 2048, repeats = 31;
+  int block = 0, portable = 0;
 };
 
 struct Product {
@@ -226,8 +229,11 @@ int run(const std::vector<std::string>& words) {
   Options options;
   std::vector<std::string> shapes = read_options(words, {{"--rows", &options.rows, 1 << 16},
                                                          {"--repeats", &options.repeats, 4096},
+                                                         {"--block", &options.block, 256},
+                                                         {"--portable", &options.portable, 1},
                                                          {"--cublaslt", &options.cublaslt}});
   if (shapes.empty()) shapes = {"large", "xl", "xxl"};
+  choose_chains(options.portable != 0 ? ChainForm::kPortable : ChainForm::kByDevice, options.block);
   std::optional<CublasLt> library;
   std::string note;
   try {

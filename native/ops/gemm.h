@@ -67,6 +67,7 @@ struct GemmArgs {
   void* scratch;             // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
   RowPeak* peaks = nullptr;  // [max_rows, peaks_of(N)] or null; on devices alone, not of pairs
   // On devices: all of K is summed as one chain, for any number of rows (the encoder's products).
+  // Without peaks.
   bool one_chain = false;
 };
 

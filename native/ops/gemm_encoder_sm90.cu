@@ -1,5 +1,6 @@
 #include "ops/gemm_encoder_sm90.cuh"
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/cuda_launch.h"
@@ -53,18 +54,20 @@ EncoderGrid grid_of(const GemmArgs& args) {
 // About how many cycles a product takes in such blocks.
 template <typename Shape>
 double cycles_of(const GemmArgs& args) {
-  constexpr int kBytesACycle = 32;  // that all multiprocessors together have of L2, each
-  constexpr int kTogether = Shape::kThreads <= kWarpgroupThreads ? 2 : 1;
+  constexpr int kBytesACycle = 32;   // that a multiprocessor has of L2 while all of them read
+  constexpr int kLeastCycles = 300;  // of a stage: what its barrier and instructions wait for
+  constexpr int kAround = 3000;      // before the first stage and behind the last
+  constexpr int kFinished = 16;      // to finish 64 outputs of a row
   const EncoderGrid grid = grid_of<Shape>(args);
-  const int blocks = grid.row_groups * grid.output_groups;
-  const int at_once = kTogether * current_multiprocessors();
-  const int waves = (blocks + at_once - 1) / at_once;
+  const int blocks = grid.row_groups * grid.output_groups, all = current_multiprocessors();
+  const int together = Shape::kThreads > kWarpgroupThreads || blocks <= all ? 1 : 2;
+  const int waves = (blocks + together * all - 1) / (together * all);
   const int stages = steps_of(args.weight.k, DType::kBF16) / kEncoderSteps + 1;
-  const int computing = kTogether * Shape::kGroups * 2 * Shape::kRows;
-  const int reading = kTogether * (Shape::kRows + Shape::kGroups * Shape::kGroupOutputs) *
-                      kEncoderStageBytes / kBytesACycle;
-  const int stage = computing > reading ? computing : reading;
-  return static_cast<double>(waves) * (stages * stage + 3000 + Shape::kGroups * Shape::kRows * 16);
+  const int computing = together * Shape::kGroups * 2 * Shape::kRows;
+  const int bytes = (Shape::kRows + Shape::kGroups * Shape::kGroupOutputs) * kEncoderStageBytes;
+  const int stage = std::max({computing, together * bytes / kBytesACycle, kLeastCycles});
+  return static_cast<double>(waves) *
+         (stages * stage + kAround + Shape::kGroups * Shape::kRows * kFinished);
 }
 
 template <typename Shape>
@@ -138,6 +141,9 @@ void launch_warpgroup_chains(const Product& product, void* stream) {
   choice.consider<EncoderShape<true, 2, 128>>(product.args);
   choice.consider<EncoderShape<true, 2, 64>>(product.args);
   choice.consider<EncoderShape<true, 2, 32>>(product.args);
+  if (choice.start == nullptr) {
+    fail(ErrorCode::kInput, "no blocks of warpgroups for ", rows_of_blocks.load(), " rows");
+  }
   choice.start(product, stream);
 }
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "ops/gemm_cuda.cuh"
+#include "ops/gemm_quads_cuda.cuh"
 
 namespace speccascade {
 
@@ -36,7 +37,8 @@ SC_HOST_DEVICE constexpr int tiled_blocks(bool wide, bool larger) {
   return wide ? 1 : larger ? 2 : 3;
 }
 
-template <typename Type, bool kGated, bool kWide, int kInputs>
+// kPadding: of rows of sums, which puts them into other banks.
+template <typename Type, bool kGated, bool kWide, int kInputs, int kPadding>
 struct TiledShared {
   using Shape = TiledShape<Type, kGated, kWide>;
   static constexpr int kSums = Shape::kMatrices * Type::kSums;
@@ -46,7 +48,7 @@ struct TiledShared {
     // In the end, for the rows of one group of warps at a time: by sum, row, output; and what sums
     // of a row are multiplied by.
     struct {
-      typename Type::Sum sums[kSums][Shape::kWarpRows][kOutputs + 1];
+      typename Type::Sum sums[kSums][Shape::kWarpRows][kOutputs + kPadding];
       float factor[Shape::kRows];
     } finished;
   };
@@ -161,8 +163,8 @@ tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups
   wait_for_previous();
   const int row = block_index() % row_groups * Shape::kRows, rows = *args.num_rows;
   if (row >= rows) return;
-  TiledShared<Type, kGated, kWide, kInputs>& memory =
-      shared<TiledShared<Type, kGated, kWide, kInputs>>();
+  using Shared = TiledShared<Type, kGated, kWide, kInputs, kOneChain ? kQuadOutputs : 1>;
+  Shared& memory = shared<Shared>();
   const auto fetch = [&](int step, int stage) {
     if (step < steps) {
       fetch_stage<Shape::kThreads>(inputs, row, rows, step, steps, memory.inputs[stage]);
@@ -218,10 +220,17 @@ tiled_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, int row_groups
     }
     sync_block();
     const int first = row + group * Shape::kWarpRows;
-    finish_block<Type, kGated>(
-        args, leaves, memory.finished.factor + group * Shape::kWarpRows, first, Shape::kWarpRows,
-        block_tile, Shape::kBlockTiles,
-        [&](int s, int output, int r) { return memory.finished.sums[s][r][output]; });
+    const float* factors = memory.finished.factor + group * Shape::kWarpRows;
+    if constexpr (kOneChain) {
+      finish_quads<kGated, Shape::kThreads, Shape::kWarpRows, Shared::kOutputs / kQuadOutputs, 4>(
+          args, leaves, factors, first, block_tile * kTileOutputs, [&](int m, int quad, int r) {
+            return whole_quad(&memory.finished.sums[m][r][quad * kQuadOutputs]);
+          });
+    } else {
+      finish_block<Type, kGated>(
+          args, leaves, factors, first, Shape::kWarpRows, block_tile, Shape::kBlockTiles,
+          [&](int s, int output, int r) { return memory.finished.sums[s][r][output]; });
+    }
   }
 }
 

@@ -16,7 +16,7 @@ constexpr int groups_of_size(int count, int size) { return (count + size - 1) / 
 template <typename Type, bool kGated, bool kWide, int kInputs, bool kOneChain>
 struct Tiled {
   using Shape = TiledShape<Type, kGated, kWide>;
-  static_assert(sizeof(TiledShared<Type, kGated, kWide, kInputs>) <= 48 * 1024,
+  static_assert(sizeof(TiledShared<Type, kGated, kWide, kInputs, kQuadOutputs>) <= 48 * 1024,
                 "static shared memory");
 
   static int row_groups(const GemmArgs& args) {

@@ -1,187 +1,15 @@
 // The CUDA products under the emulation, against the plain product: sizes that are multiples of
 // nothing, every epilogue and weight type, row maps, any order of threads; and the same bits for a
 // row in any number of rows, whichever kernel computes it.
-#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 
-#include "ops/fragment_matrix.h"
-#include "ops/ops_cuda.h"
-#include "test/check.h"
-#include "test/support/emulated_runs.h"
-#include "test/support/reference_ops.h"
-#include "test/support/test_random.h"
+#include "test/support/device_product.h"
 
 namespace {
 
 using namespace speccascade;
 using namespace speccascade::test;
-
-constexpr DType kTypes[] = {DType::kF32, DType::kBF16, DType::kF16, DType::kInt8};
-constexpr Epilogue kEpilogues[] = {Epilogue::kStore, Epilogue::kAdd, Epilogue::kActivate,
-                                   Epilogue::kGate};
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kGelu,
-                                       Activation::kGeluTanh, Activation::kSilu};
-
-struct Shape {
-  int rows, n, k;
-  DType dtype;
-  Epilogue epilogue;
-  Activation activation = Activation::kNone;
-  bool mapped = false;  // rows go through in_rows and out_rows, with strides wider than the rows
-  int parts = 1;        // of inputs in bf16 and f16
-  bool one_chain = false;
-};
-
-float rounded(DType dtype, float x) {
-  return dtype == DType::kBF16  ? bf16_to_float(float_to_bf16(x))
-         : dtype == DType::kF16 ? f16_to_float(float_to_f16(x))
-                                : x;
-}
-
-// A row of inputs as products take it, by part.
-std::vector<std::vector<float>> parts_of_row(const Shape& shape, const float* x) {
-  std::vector<float> row(x, x + shape.k);
-  if (shape.dtype == DType::kF32) return {row};
-  float largest = 0.0f, scale = 1.0f;
-  for (const float value : row) largest = std::max(largest, std::fabs(value));
-  if (shape.dtype == DType::kF16 && largest > 0.0f)
-    scale = std::ldexp(1.0f, 14 - std::ilogb(largest));
-  std::vector<std::vector<float>> parts;
-  for (int p = 0; p < shape.parts; ++p) {
-    parts.push_back(row);
-    for (size_t i = 0; i < row.size(); ++i) {
-      parts.back()[i] = rounded(shape.dtype, row[i] * scale) / scale;
-      row[i] -= parts.back()[i];
-    }
-  }
-  return parts;
-}
-
-// Inputs of int8 products on CUDA: integers of 16 bits with one scale (ops_cuda.h).
-IntegerRow wide_integer_row(const float* x, int count) {
-  IntegerRow row;
-  row.group = count;
-  float largest = 0.0f;
-  for (int i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float inverse = largest > 1e-30f ? 32512.0f / largest : 0.0f;
-  for (int i = 0; i < count; ++i) {
-    row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
-  }
-  row.scales = {inverse > 0.0f ? largest / 32512.0f : 0.0f};
-  return row;
-}
-
-// One product with everything it reads and writes.
-class Product {
- public:
-  Product(const Shape& shape, uint64_t seed, double size = 1.0);
-
-  // Rows [first, first + count), in a pass planned for max_rows, into a copy of what was there.
-  std::vector<float> run(int first, int count, int max_rows) const;
-  void check(int max_rows = 0) const;  // 0: planned for the rows that there are
-  size_t place(int row, int column) const {
-    return static_cast<size_t>(target(row)) * static_cast<size_t>(ldo_) +
-           static_cast<size_t>(column);
-  }
-
- private:
-  int target(int row) const { return shape_.mapped ? out_rows_[static_cast<size_t>(row)] : row; }
-  Twin product(int row, int which, int column) const;
-  Twin expected(int row, int column) const;
-
-  Shape shape_;
-  int ldx_, ldo_;
-  std::vector<float> weights_[2];  // int8: as they are given; else as the matrix holds them
-  DeviceMatrix matrix_;
-  std::vector<float> x_, before_;
-  std::vector<int32_t> in_rows_, out_rows_;
-};
-
-Product::Product(const Shape& shape, uint64_t seed, double size)
-    : shape_(shape),
-      ldx_(shape.k + (shape.mapped ? 3 : 0)),
-      ldo_(shape.n + (shape.mapped ? 5 : 0)) {
-  TestRandom random(seed);
-  const bool gated = shape.epilogue == Epilogue::kGate;
-  matrix_ = DeviceMatrix(shape.n, shape.k, shape.dtype, gated, shape.parts);
-  for (int which = 0; which < (gated ? 2 : 1); ++which) {
-    weights_[which] = random.values(static_cast<size_t>(shape.n) * static_cast<size_t>(shape.k));
-    matrix_.pack(weights_[which], which);
-    if (shape.dtype == DType::kInt8) continue;
-    for (float& w : weights_[which]) w = rounded(shape.dtype, w);
-  }
-  const int x_rows = shape.rows + (shape.mapped ? 4 : 0);
-  const int out_rows = shape.rows + (shape.mapped ? 7 : 0);
-  x_ = random.values(static_cast<size_t>(x_rows) * static_cast<size_t>(ldx_), size);
-  before_ = random.values(static_cast<size_t>(out_rows) * static_cast<size_t>(ldo_));
-  for (int r = 0; r < shape.rows; ++r) in_rows_.push_back(random.below(x_rows));
-  out_rows_ = random.permutation(out_rows);
-}
-
-std::vector<float> Product::run(int first, int count, int max_rows) const {
-  const int32_t rows = count;
-  // What no row of the pass uses is poison.
-  std::vector<uint8_t> scratch(
-      gemm_scratch_bytes_cuda(max_rows, shape_.k, shape_.parts, shape_.dtype), 0xff);
-  std::vector<float> out = before_;
-  std::vector<int32_t> in_rows(in_rows_), out_rows(out_rows_);
-  in_rows.erase(in_rows.begin(), in_rows.begin() + first);
-  out_rows.erase(out_rows.begin(), out_rows.begin() + first);
-  const size_t skipped = shape_.mapped ? 0 : static_cast<size_t>(first);
-  gemm_cuda({x_.data() + skipped * static_cast<size_t>(ldx_), ldx_, matrix_.view(),
-             out.data() + skipped * static_cast<size_t>(ldo_), ldo_, shape_.epilogue,
-             shape_.activation, &rows, max_rows, shape_.mapped ? in_rows.data() : nullptr,
-             shape_.mapped ? out_rows.data() : nullptr, scratch.data(), nullptr, shape_.one_chain},
-            nullptr);
-  return out;
-}
-
-Twin Product::product(int row, int which, int column) const {
-  const int source = shape_.mapped ? in_rows_[static_cast<size_t>(row)] : row;
-  const float* x = x_.data() + static_cast<ptrdiff_t>(source) * ldx_;
-  const float* w = weights_[which].data() + static_cast<ptrdiff_t>(column) * shape_.k;
-  if (shape_.dtype == DType::kInt8) {
-    return integer_dot_twin(wide_integer_row(x, shape_.k), integer_row(w, shape_.k, shape_.k));
-  }
-  Twin sum;
-  for (const std::vector<float>& part : parts_of_row(shape_, x)) {
-    sum = sum_twin(sum, dot_twin(part.data(), w, shape_.k));
-  }
-  return sum;
-}
-
-Twin Product::expected(int row, int column) const {
-  const Twin first = product(row, 0, column);
-  switch (shape_.epilogue) {
-    case Epilogue::kStore:
-      return first;
-    case Epilogue::kAdd:
-      return sum_twin(first, {static_cast<double>(before_[place(row, column)]), 0.0});
-    case Epilogue::kActivate:
-      return activation_twin(shape_.activation, first);
-    case Epilogue::kGate:
-      return product_twin(activation_twin(shape_.activation, first), product(row, 1, column));
-  }
-  return first;
-}
-
-void Product::check(int max_rows) const {
-  std::vector<float> out = run(0, shape_.rows, max_rows > 0 ? max_rows : shape_.rows);
-  for (int r = 0; r < shape_.rows; ++r) {
-    for (int c = 0; c < shape_.n; ++c) {
-      const Twin twin = expected(r, c);
-      CHECK(agrees(out[place(r, c)], twin), "rows ", shape_.rows, " n ", shape_.n, " k ", shape_.k,
-            " ", dtype_name(shape_.dtype), " epilogue ", static_cast<int>(shape_.epilogue),
-            " activation ", static_cast<int>(shape_.activation), " parts ", shape_.parts,
-            " mapped ", shape_.mapped, " at ", r, ",", c, ": got ", out[place(r, c)], ", expected ",
-            twin.value, " +- ", twin.bound);
-      out[place(r, c)] = before_[place(r, c)];
-    }
-  }
-  CHECK(same_bits(out, before_), "an entry outside the result was written");
-}
 
 void awkward_sizes() {
   uint64_t seed = 1;
@@ -287,106 +115,12 @@ void a_row_has_the_same_bits_in_any_pass() {
   }
 }
 
-struct ChainKernel {
-  const char* name;
-  ChainForm form;
-  int rows_of_block;
-};
-
-// Runs body(kernel) for everything that makes products of one chain here.
-template <typename Body>
-void with_chain_kernels(const Body& body) {
-  constexpr ChainKernel kKernels[] = {{"tiles", ChainForm::kPortable, 0},
-                                      {"warpgroups", ChainForm::kWarpgroups, 0},
-                                      {"warpgroups of 32 rows", ChainForm::kWarpgroups, 32},
-                                      {"warpgroups of 64 rows", ChainForm::kWarpgroups, 64},
-                                      {"warpgroups of 128 rows", ChainForm::kWarpgroups, 128},
-                                      {"warpgroups of 256 rows", ChainForm::kWarpgroups, 256}};
-  for (const ChainKernel& kernel : kKernels) {
-    if (kernel.form == ChainForm::kWarpgroups && !has_warpgroup_chains()) continue;
-    choose_chains(kernel.form, kernel.rows_of_block);
-    body(kernel);
-  }
-  choose_chains(ChainForm::kByDevice);
-}
-
-Shape chain_shape(int rows, int n, int k, uint64_t seed) {
-  return {rows,          n, k,   DType::kBF16, kEpilogues[seed % 4], kActivations[seed / 4 % 5],
-          seed % 3 == 0, 1, true};
-}
-
-void chains_of_awkward_sizes() {
-  with_chain_kernels([](const ChainKernel&) {
-    uint64_t seed = 9000;
-    for (const int n : {1, 17, 70, 132}) {
-      for (const int k : {1, 16, 33, 130, 257, 512}) {
-        ++seed;
-        const int rows = std::vector<int>{1, 9, 33, 70, 140}[seed % 5];
-        with_schedule(seed, [&] { Product(chain_shape(rows, n, k, seed), seed).check(); });
-      }
-    }
-    for (const Epilogue epilogue : kEpilogues) {  // arrays that whole quads fit
-      Product({40, 64, 192, DType::kBF16, epilogue, Activation::kGelu, false, 1, true}, ++seed)
-          .check();
-    }
-  });
-  for (const Epilogue epilogue : kEpilogues) {
-    for (const int parts : {1, 2}) {
-      Product({9, 33, 100, DType::kF16, epilogue, Activation::kRelu, false, parts, true}, 31)
-          .check();
-      Product({9, 33, 100, DType::kBF16, epilogue, Activation::kRelu, false, parts, true}, 32)
-          .check();
-    }
-    Product({9, 33, 100, DType::kInt8, epilogue, Activation::kRelu, false, 1, true}, 33).check();
-  }
-}
-
-// Whether the bits of the first kernel are those of the others; warpgroups have one set of bits in
-// all shapes of blocks.
-void a_chain_has_the_same_bits_in_any_pass() {
-  for (const Epilogue epilogue : {Epilogue::kAdd, Epilogue::kGate}) {
-    const Shape shape = {300,   72, 600, DType::kBF16, epilogue, Activation::kGeluTanh,
-                         false, 1,  true};
-    const Product product(shape, 50 + static_cast<uint64_t>(epilogue));
-    std::vector<float> tiles, warpgroups;
-    with_chain_kernels([&](const ChainKernel& kernel) {
-      std::vector<float>& first = kernel.form == ChainForm::kPortable ? tiles : warpgroups;
-      if (first.empty()) first = product.run(0, 300, 300);
-      const auto compare = [&](int begin, int count, int max_rows) {
-        const std::vector<float> got = product.run(begin, count, max_rows);
-        for (int r = begin; r < begin + count; ++r) {
-          CHECK(same_bits(&got[product.place(r, 0)], &first[product.place(r, 0)], 72), kernel.name,
-                " epilogue ", static_cast<int>(epilogue), " row ", r, " of ", count,
-                " planned for ", max_rows);
-        }
-      };
-      compare(0, 300, 2048);
-      compare(0, 200, 200);
-      compare(100, 64, 64);
-      compare(60, 33, 40);
-      compare(11, 8, 8);
-      compare(299, 1, 1);
-    });
-    product.check();
-    if (warpgroups.empty()) continue;
-    std::printf("epilogue %d: chains of warpgroups have %s bits as tiles\n",
-                static_cast<int>(epilogue), same_bits(tiles, warpgroups) ? "the same" : "other");
-  }
-}
-
 void schedules_do_not_matter() {
   for (const DType dtype : kTypes) {
     for (const int rows : {5, 40}) {
       const Product product({rows, 70, 300, dtype, Epilogue::kGate, Activation::kGelu}, 3);
       same_in_every_schedule(dtype_name(dtype), [&] { return product.run(0, rows, rows); });
     }
-  }
-  for (const Epilogue epilogue : {Epilogue::kAdd, Epilogue::kGate}) {
-    const Product product({40, 70, 300, DType::kBF16, epilogue, Activation::kGelu, false, 1, true},
-                          4);
-    with_chain_kernels([&](const ChainKernel& kernel) {
-      same_in_every_schedule(kernel.name, [&] { return product.run(0, 40, 40); });
-    });
   }
 }
 
@@ -458,7 +192,6 @@ int main(int argc, char** argv) {
   return run_cases(argc, argv,
                    {CASE(awkward_sizes), CASE(many_rows), CASE(wide_tiles), CASE(deep_products),
                     CASE(a_row_has_the_same_bits_in_any_pass), CASE(schedules_do_not_matter),
-                    CASE(chains_of_awkward_sizes), CASE(a_chain_has_the_same_bits_in_any_pass),
                     CASE(no_rows), CASE(inputs_beyond_the_range_of_f16), CASE(int8_sums_are_exact),
                     CASE(values_that_are_not_finite_are_not_hidden)});
 }

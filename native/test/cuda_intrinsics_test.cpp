@@ -1,12 +1,15 @@
 // The wrappers of intrinsics (base/cuda_intrinsics.h) against what they promise, on a GPU and under
 // the emulation alike: all values are small enough that every sum is exact.
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <numeric>
 #include <vector>
 
+#include "base/cuda_intrinsics_sm90.h"
 #include "base/cuda_launch.h"
 #include "base/dtype.h"
+#include "ops/ops_cuda.h"
 #include "test/check.h"
 #include "test/support/test_random.h"
 
@@ -84,6 +87,103 @@ void matrix_fragments_follow_the_ptx_isa() {
     try_mma<1>(seed);
     try_mma<2>(seed);
   }
+}
+
+// 64 k of 64 outputs, by step, and of rows.
+template <int kRows>
+struct alignas(16) WarpgroupCase {
+  uint32_t a[4][kWarpgroupThreads][4];
+  uint16_t rows[kRows][64];
+  float sums[kWarpgroupThreads][kRows / 2];
+};
+template <int kRows>
+struct alignas(1024) WarpgroupRows {
+  char bytes[kRows * 128];
+};
+
+template <int kRows>
+SC_KERNEL(SC_WARPGROUP_THREADS(kWarpgroupThreads))
+warpgroup_kernel(WarpgroupCase<kRows>* at) {
+  if constexpr (!kHasWarpgroups) return;
+  WarpgroupRows<kRows>& memory = dynamic_shared<WarpgroupRows<kRows>>();
+  const int t = thread_index();
+  for (int i = t; i < kRows * 8; i += kWarpgroupThreads) {
+    copy_async(memory.bytes + swizzled(i / 8, i % 8), &at->rows[i / 8][i % 8 * 8], 16);
+  }
+  commit_copies();
+  uint32_t a[4][4];
+  SC_UNROLL
+  for (int s = 0; s < 4; ++s) load_words(at->a[s][t], a[s]);
+  wait_copies<0>();
+  fence_shared();
+  sync_block();
+  float sums[kRows / 2] = {};
+  warpgroup_fence();
+  SC_UNROLL
+  for (int s = 0; s < 4; ++s) {
+    warpgroup_multiply(sums, a[s], tile_step(shared_tile(memory.bytes), s), s > 0);
+  }
+  warpgroup_commit();
+  warpgroup_wait<0>();
+  hold(sums);
+  SC_UNROLL
+  for (int i = 0; i < kRows / 2; ++i) at->sums[t][i] = sums[i];
+}
+
+// The fragments of A and D as the PTX ISA draws them for wgmma.mma_async.
+template <int kRows>
+void try_warpgroup(uint64_t seed) {
+  TestRandom random(seed);
+  std::vector<WarpgroupCase<kRows>> cases(1);
+  WarpgroupCase<kRows>& data = cases[0];
+  std::vector<std::vector<double>> outputs(64, std::vector<double>(64));
+  std::vector<std::vector<double>> rows(kRows, std::vector<double>(64));
+  const auto value = [&] { return static_cast<float>(random.below(33) - 16) / 4; };
+  for (int s = 0; s < 4; ++s) {
+    for (int t = 0; t < kWarpgroupThreads; ++t) {
+      for (int i = 0; i < 8; ++i) {
+        const float own = value();
+        const int output =
+            t / 32 * 16 + t % 32 / 4 + (i == 2 || i == 3 || i == 6 || i == 7 ? 8 : 0);
+        const int k = t % 4 * 2 + (i & 1) + (i >= 4 ? 8 : 0);
+        outputs[static_cast<size_t>(output)][static_cast<size_t>(16 * s + k)] = own;
+        data.a[s][t][i / 2] |= static_cast<uint32_t>(float_to_bf16(own)) << 16 * (i % 2);
+      }
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t k = 0; k < 64; ++k) {
+      const float own = value();
+      rows[r][k] = own;
+      data.rows[r][k] = float_to_bf16(own);
+    }
+  }
+  launch({1, kWarpgroupThreads, false, false, sizeof(WarpgroupRows<kRows>)}, nullptr,
+         warpgroup_kernel<kRows>, cases.data());
+  for (int t = 0; t < kWarpgroupThreads; ++t) {
+    for (int i = 0; i < kRows / 2; ++i) {
+      const int output = t / 32 * 16 + t % 32 / 4 + (i % 4 >= 2 ? 8 : 0);
+      const int row = i / 4 * 8 + t % 4 * 2 + (i & 1);
+      double expected = 0;
+      for (size_t k = 0; k < 64; ++k) {
+        expected += outputs[static_cast<size_t>(output)][k] * rows[static_cast<size_t>(row)][k];
+      }
+      const double got = static_cast<double>(data.sums[t][i]);
+      CHECK(got == expected, kRows, " rows, thread ", t, " d", i, ": got ", got, ", expected ",
+            expected);
+    }
+  }
+}
+
+void warpgroups_follow_the_ptx_isa() {
+  if (!has_warpgroup_chains()) {
+    std::puts("this device has no warpgroups");
+    return;
+  }
+  try_warpgroup<32>(1);
+  try_warpgroup<64>(2);
+  try_warpgroup<128>(3);
+  try_warpgroup<256>(4);
 }
 
 struct alignas(16) Matrices {
@@ -221,9 +321,9 @@ void grid_barriers_hold_every_block_in_every_round() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(matrix_fragments_follow_the_ptx_isa), CASE(loaded_matrices_are_spread_over_the_warp),
-       CASE(lanes_of_a_warp_meet), CASE(copies_are_whole_and_filled_with_zeros),
-       CASE(grid_barriers_hold_every_block_in_every_round)});
+  return run_cases(argc, argv,
+                   {CASE(matrix_fragments_follow_the_ptx_isa), CASE(warpgroups_follow_the_ptx_isa),
+                    CASE(loaded_matrices_are_spread_over_the_warp), CASE(lanes_of_a_warp_meet),
+                    CASE(copies_are_whole_and_filled_with_zeros),
+                    CASE(grid_barriers_hold_every_block_in_every_round)});
 }
