@@ -18,7 +18,8 @@
 //   inverse_root(x)              1 / sqrt(x), to 2^-22 of it
 //   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
-//   dynamic_shared<T>()          the same, of the bytes that the launch asks for, at a multiple of 1024
+//   dynamic_shared<T>()          the same, the first of as many as the launch asks for bytes of, at a
+//                                multiple of 1024
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
 //   load_streaming(at)           16 aligned bytes that are read once

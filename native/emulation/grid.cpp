@@ -396,7 +396,7 @@ void* dynamic_memory(size_t bytes) {
   for (const SharedPart& part : block.shared) {
     if (part.tag == &tag) return part.data;
   }
-  return new_part(block, &tag, bytes, kDynamicAlignment);
+  return new_part(block, &tag, asked, kDynamicAlignment);
 }
 
 void copy_async(void* shared, const void* global, int bytes, int used) {

@@ -12,11 +12,11 @@ namespace speccascade {
 
 namespace {
 
-// Up to this bound of rows a product streams its weight once or twice; beyond it is computed in
-// tiles. Either way a row's bits are the same.
-constexpr int kSkinnyRows = 32;
+// Up to this bound of rows a product streams its weight, once for every 32 of them; beyond it is
+// computed in tiles. Either way a row's bits are the same.
+constexpr int kSkinnyRows = 128;
 // Groups of eight rows that a block of a skinny product makes where there are several: as many as
-// its shared memory has room for the sums of.
+// it has registers for.
 template <typename Type, bool kGated>
 constexpr int kMostColumns = Type::kSums == 1 ? 4
                              : kGated         ? 1
@@ -30,27 +30,23 @@ prepare_kernel(GemmArgs args, RmsNormArgs norm) {
   if (block_index() < *args.num_rows) prepare_row<Type>(args, norm, block_index());
 }
 
-int skinny_threads(const Matrix& weight) {
-  return std::max(split_of(weight.k, weight.dtype).runs * kWarpLanes, kLeastSkinnyThreads);
-}
-
-// Blocks that are there at once have a share of the second-level cache under way together.
-SkinnyPlan skinny_plan(const Matrix& weight, int row_groups, int blocks) {
-  constexpr int kBytesAhead = 24 << 20, kBlocksAtOnce = 132 * kSkinnyBlocks<1>;
-  const int step = kMaxSplits * (weight.gated ? 2 : 1) * kFragmentBytes;
-  return {split_of(weight.k, weight.dtype), row_groups,
-          kBytesAhead / (std::min(blocks, kBlocksAtOnce) * step)};
+// Blocks of a skinny product for groups of 8 kColumns rows.
+template <typename Type, bool kGated, int kColumns>
+LaunchShape skinny_shape(const Matrix& weight, int blocks) {
+  const int runs = split_of(weight.k, weight.dtype).runs;
+  const int least = kColumns == 1 ? kLeastSkinnyThreads : kSkinnyThreads;
+  return waiting(blocks, std::max(runs * kWarpLanes, least),
+                 static_cast<size_t>(runs) * sizeof(RunShared<Type, kGated, kColumns>));
 }
 
 template <typename Type, bool kGated, int kColumns, int kInputs>
 void launch_skinny(const Product& product, void* stream) {
   const GemmArgs& args = product.args;
-  static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int blocks = tiles_of(args.weight.n) * row_groups;
-  launch(waiting(blocks, skinny_threads(args.weight)), stream,
-         skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs, product.leaves,
-         skinny_plan(args.weight, row_groups, blocks));
+  const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
+  launch(skinny_shape<Type, kGated, kColumns>(args.weight, tiles_of(args.weight.n) * row_groups),
+         stream, skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs,
+         product.leaves, plan);
 }
 
 template <typename Type, bool kGated, int kColumns>
@@ -67,10 +63,11 @@ template <int kColumns>
 void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
   const GemmArgs& args = step.op.gemm;
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
-  const int blocks = (tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n)) * row_groups;
-  launch(waiting(blocks, skinny_threads(args.weight)), stream, skinny_pair_kernel<Bf16, kColumns>,
-         args, other.op.gemm, left_inputs(step.reads, step.norm),
-         skinny_plan(args.weight, row_groups, blocks));
+  const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
+  const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
+  launch(skinny_shape<Bf16, false, kColumns>(args.weight, tiles * row_groups), stream,
+         skinny_pair_kernel<Bf16, kColumns>, args, other.op.gemm,
+         left_inputs(step.reads, step.norm), plan);
 }
 
 bool is_plain(const FoldedOp& step) {

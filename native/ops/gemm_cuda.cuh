@@ -98,6 +98,7 @@ SC_DEVICE void find_factors(const DeviceInputs& inputs, int row, int num_rows,
   // From the last warp on: the first ones look after outputs meanwhile.
   const int begin = (block_threads() - 1 - thread_index()) / kTileOutputs;
   for (int r = begin; r < kRows; r += block_threads() / kTileOutputs) {
+    if (row + r / 2 * 2 >= num_rows) continue;  // of neither half of the warp
     const float own = factor_of_row(inputs, row + r, row + r < num_rows);
     if (thread_index() % kTileOutputs == 0) factor[r] = own;
   }

@@ -115,6 +115,19 @@ SC_DEVICE void piece_tile(const GemmArgs& args, const Rows& rows, const LeftRows
                              });
 }
 
+// Steps of a warp's run come closer.
+template <int kMatrices>
+SC_DEVICE void prefetch_run(const char* run, int64_t matrix, int steps) {
+  constexpr int kSectorBytes = 32;
+  SC_UNROLL
+  for (int m = 0; m < kMatrices; ++m) {
+    const char* at = run + m * matrix + lane_index() * kSectorBytes;
+    const char* end = run + m * matrix + static_cast<int64_t>(steps) * kFragmentBytes;
+    SC_UNROLL_BY(1)
+    for (; at < end; at += kWarpLanes * kSectorBytes) prefetch(at);
+  }
+}
+
 // What a block begins with when it makes this tile.
 template <bool kGated>
 SC_DEVICE void prefetch_tile(const Matrix& weight, int tile) {
@@ -125,7 +138,7 @@ SC_DEVICE void prefetch_tile(const Matrix& weight, int tile) {
   prefetch_run<kMatrices>(static_cast<const char*>(weight.data) +
                               tile_offset(tile, 0, weight.k, weight.dtype, kGated) +
                               static_cast<int64_t>(begin) * kFragmentBytes,
-                          static_cast<int64_t>(split.steps_in_all) * kFragmentBytes, 0,
+                          static_cast<int64_t>(split.steps_in_all) * kFragmentBytes,
                           steps < kPieceSteps ? steps : kPieceSteps);
 }
 

@@ -1,9 +1,10 @@
 // Products of few rows, which stream the weight once: a block makes one tile of 16 outputs for up
 // to 8 kColumns rows, its warps one run of K each, and adds the runs up in shared memory.
 //
-// What a kernel waits for decides how long it takes, more than its bytes: weights are on their way
-// before the kernel before has ended, and inputs, their norm and what outputs are added to are
-// asked for together.
+// What a kernel waits for decides how long it takes, more than its bytes: a block has all of its
+// weights under way that a multiprocessor has room for, and every address worked out, before the
+// kernel before has ended; then inputs, their norm and what outputs are added to are asked for
+// together.
 #pragma once
 
 #include <type_traits>
@@ -19,37 +20,51 @@ constexpr int kLeastSkinnyThreads = 128;
 template <int kColumns>
 constexpr int kSkinnyBlocks = kColumns == 1 ? 3 : 2;
 
-// Sums by run, matrix and part, output, row; and what those of a row are multiplied by.
+// A warp's run: fragments that are under way, then its sums, by matrix and part, row, output.
 template <typename Type, bool kGated, int kColumns>
-struct SkinnyShared {
+struct RunShared {
+  static constexpr int kMatrices = kGated ? 2 : 1;
+  static constexpr int kSteps = 16 / kMatrices;  // under way
   static constexpr int kRows = 8 * kColumns;
-  static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
-  typename Type::Sum sum[kMaxSplits][kSums][kTileOutputs][kRows];
-  float factor[kRows];
+  static constexpr int kPitch = kTileOutputs + 4;  // a warp's sums go to different banks
+  union {
+    alignas(16) char fragments[kSteps][kMatrices][kFragmentBytes];
+    typename Type::Sum sum[kMatrices * Type::kSums][kRows][kPitch];
+  };
 };
 
-// A warp's run: weights and inputs in registers, a few steps under way, each of which makes room for
-// one behind them. The loop over steps has hardly an instruction beside loads and products: with a
-// few warps a multiprocessor every one of them shows.
+// What sums of a row are multiplied by.
+template <int kColumns>
+struct SkinnyFactors {
+  float factor[8 * kColumns];
+};
+
+// A warp's way through its run. Weights go through shared memory, where each lane copies the bytes
+// that it multiplies and waits for its own copies alone; inputs through registers, a few steps ahead.
+// The loop has hardly an instruction beside copies, loads and products: with a few warps a
+// multiprocessor every one of them shows.
 template <typename Type, bool kGated, int kColumns, int kInputs>
 class Run {
  public:
+  using Shared = RunShared<Type, kGated, kColumns>;
   static constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
   using Sums = typename Type::Sum[kMatrices][kParts][kColumns][4];
 
   // Asks for the first weights; without steps, for none.
-  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps) : left_(steps) {
+  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps, Shared& memory)
+      : left_(steps), memory_(memory) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] = fragments + m * matrix + lane_index() * 16;
     SC_UNROLL
-    for (int s = 0; s < kAhead; ++s) {
-      if (s < left_) ask_weights(s, s);
+    for (int s = 0; s < Shared::kSteps; ++s) {
+      if (s < left_) copy_weights(s, s);
+      if (s % kTogether == kTogether - 1) commit_copies();
     }
   }
-  // Asks for the first inputs, which were prepared (gemm_inputs_cuda.cuh) or left. A row that is
-  // not among the `rows` that there is memory for has the last one's: products of rows do not
-  // touch each other, and this one is not written.
-  SC_DEVICE void read(const DeviceInputs& inputs, int row, int rows, int begin) {
+  // Inputs that were prepared (gemm_inputs_cuda.cuh) or left. A row that is not among the `rows`
+  // that there is memory for has the last one's: products of rows do not touch each other, and this
+  // one is not written.
+  SC_DEVICE void place_inputs(const DeviceInputs& inputs, int row, int rows, int begin) {
     SC_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       const int own = row + 8 * c + lane_index() / 4;
@@ -58,46 +73,54 @@ class Run {
           inputs.rows + place * inputs.stride + begin * kStepBytes + lane_index() % 4 * 8;
     }
     part_ = inputs.part;
+  }
+  SC_DEVICE void ask_inputs() {
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
-      if (s < left_) ask_inputs(s, s);
+      if (s < left_) load_inputs(s, s);
     }
   }
   SC_DEVICE void multiply(Sums& sums) {
-    while (left_ > 0) {
+    int place = 0;  // of the round's first step in shared memory
+    for (; left_ > 0; left_ -= kRound) {
       SC_UNROLL
-      for (int s = 0; s < kAhead; ++s) {
-        if (s < left_) multiply_step(s, sums);
-        if (s + kAhead < left_) {
-          ask_weights(s, s + kAhead);
-          ask_inputs(s, s + kAhead);
+      for (int s = 0; s < kRound; ++s) {
+        if (s % kTogether == 0) wait_copies<Shared::kSteps / kTogether - 1>();
+        if (s < left_) multiply_step(place + s, s % kAhead, sums);
+        if (s + kAhead < left_) load_inputs(s % kAhead, s + kAhead);
+        if (s % kTogether != kTogether - 1) continue;
+        SC_UNROLL
+        for (int of = s + 1 - kTogether; of <= s; ++of) {
+          if (of + Shared::kSteps < left_) copy_weights(place + of, of + Shared::kSteps);
         }
+        commit_copies();
       }
-      left_ -= kAhead;
       SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) weights_[m] += kAhead * kFragmentBytes;
+      for (int m = 0; m < kMatrices; ++m) weights_[m] += kRound * kFragmentBytes;
       SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kStepBytes;
+      for (int c = 0; c < kColumns; ++c) inputs_[c] += kRound * kStepBytes;
+      place = (place + kRound) % Shared::kSteps;
     }
   }
-
-  // Steps under way: as many as there are registers for.
-  static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
-  static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns > 1 ? 64 : kOthers > 2 ? 24 : kInputs > 1 ? 36 : 48;
-  static constexpr int kMostAhead = kRegisters / kStepRegisters;
-  static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
  private:
-  SC_DEVICE void ask_weights(int to, int step) {
+  static constexpr int kTogether = 4 / kMatrices;  // steps that are copied and waited for together
+  static constexpr int kRound = 8;
+  // Steps whose inputs are under way.
+  static constexpr int kLoads = kInputs * kColumns * (kMatrices * kParts > 2 ? 2 : 1);
+  static constexpr int kAhead = kLoads <= 2 ? 8 : 16 / kLoads;
+  static_assert(Shared::kSteps % kRound == 0 && kRound % kAhead == 0, "places are constants");
+
+  SC_DEVICE char* place_of(int place, int m) const {
+    return memory_.fragments[place][m] + lane_index() * 16;
+  }
+  SC_DEVICE void copy_weights(int place, int step) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
-      const Words4 words = load_streaming(weights_[m] + step * kFragmentBytes);
-      SC_UNROLL
-      for (int i = 0; i < 4; ++i) a_[to][m][i] = words.word[i];
+      copy_async(place_of(place, m), weights_[m] + step * kFragmentBytes, 16);
     }
   }
-  SC_DEVICE void ask_inputs(int to, int step) {
+  SC_DEVICE void load_inputs(int to, int step) {
     SC_UNROLL
     for (int p = 0; p < kInputs; ++p) {
       SC_UNROLL
@@ -106,7 +129,10 @@ class Run {
       }
     }
   }
-  SC_DEVICE void multiply_step(int at, Sums& sums) {
+  SC_DEVICE void multiply_step(int place, int at, Sums& sums) {
+    uint32_t a[kMatrices][4];
+    SC_UNROLL
+    for (int m = 0; m < kMatrices; ++m) load_words(place_of(place, m), a[m]);
     SC_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       SC_UNROLL
@@ -114,47 +140,35 @@ class Run {
         SC_UNROLL
         for (int m = 0; m < kMatrices; ++m) {
           // Floating-point parts go into one sum, those of integers stay apart.
-          Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a_[at][m], b_[at][p][c]);
+          Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a[m], b_[at][p][c]);
         }
       }
     }
   }
 
   int left_;
+  Shared& memory_;
   const char* weights_[kMatrices];
   const char* inputs_[kColumns];
   int64_t part_;
-  uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][2];
+  uint32_t b_[kAhead][kInputs][kColumns][2];
 };
-
-// Steps [from, to) of a warp's run come closer.
-template <int kMatrices>
-SC_DEVICE void prefetch_run(const char* run, int64_t matrix, int from, int to) {
-  constexpr int kSectorBytes = 32;
-  SC_UNROLL
-  for (int m = 0; m < kMatrices; ++m) {
-    const char* end = run + m * matrix + static_cast<int64_t>(to) * kFragmentBytes;
-    const char* at = run + m * matrix + from * kFragmentBytes + lane_index() * kSectorBytes;
-    SC_UNROLL_BY(1)
-    for (; at < end; at += kWarpLanes * kSectorBytes) prefetch(at);
-  }
-}
 
 // A product as blocks have it: what a tile's place follows from, without divisions.
 struct SkinnyPlan {
   Split split;
   int row_groups;
-  int ahead;  // of a run, the steps that are to be under way before the kernel before has ended
 };
 
 // A tile of outputs for the rows from `row` on, by all threads of the block.
 template <typename Type, bool kGated, int kColumns, int kInputs>
 SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, const LeftRows& leaves,
-                           const SkinnyPlan& plan, int tile, int row,
-                           SkinnyShared<Type, kGated, kColumns>& memory) {
-  using Memory = SkinnyShared<Type, kGated, kColumns>;
+                           const SkinnyPlan& plan, int tile, int row) {
   using Sum = typename Type::Sum;
   using TileRun = Run<Type, kGated, kColumns, kInputs>;
+  // By run: a launch asks for as many as there are.
+  auto* runs = &dynamic_shared<RunShared<Type, kGated, kColumns>>();
+  SkinnyFactors<kColumns>& factors = shared<SkinnyFactors<kColumns>>();
   const Split& split = plan.split;
   const int begin = warp_index() * split.steps;
   const int behind = split.steps_in_all - begin;
@@ -162,52 +176,52 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
   const char* fragments = static_cast<const char*>(args.weight.data) +
                           tile * ((kGated ? 2 : 1) * matrix) + begin * kFragmentBytes;
-  TileRun run(fragments, matrix, steps);
-  prefetch_run<TileRun::kMatrices>(fragments, matrix, TileRun::kAhead,
-                                   steps < plan.ahead ? steps : plan.ahead);
+  auto& own = runs[steps > 0 ? warp_index() : 0];
+  TileRun run(fragments, matrix, steps, own);
+  run.place_inputs(inputs, row, args.max_rows, begin);
   wait_for_previous();
-  run.read(inputs, row, args.max_rows, begin);
+  run.ask_inputs();
   const int num_rows = *args.num_rows;
+  if (row > 0 && row >= num_rows) return wait_copies<0>();
 
-  // Of this thread's outputs, if they are few: with more there are not the registers.
-  constexpr int kTile = kTileOutputs * Memory::kRows, kEarly = kColumns <= 2 ? kColumns : 0;
-  Output<Type, kGated> outputs[kEarly > 0 ? kEarly : 1];
-  const auto output_of = [&](int i) {
-    return output_at<Type, kGated>(args, leaves, i < kTile ? num_rows : 0, row + i / kTileOutputs,
-                                   tile * kTileOutputs + i % kTileOutputs);
-  };
+  // This thread's outputs.
+  constexpr int kTile = kTileOutputs * 8 * kColumns;
+  constexpr int kOwn = kColumns == 1 ? 1 : kColumns / 2;  // of a block of kSkinnyThreads
+  Output<Type, kGated> outputs[kOwn];
   SC_UNROLL
-  for (int e = 0; e < kEarly; ++e) outputs[e] = output_of(thread_index() + e * block_threads());
-  find_factors(inputs, row, args.max_rows, memory.factor);
+  for (int e = 0; e < kOwn; ++e) {
+    const int i = thread_index() + e * block_threads();
+    outputs[e] = output_at<Type, kGated>(args, leaves, i < kTile ? num_rows : 0,
+                                         row + i / kTileOutputs,
+                                         tile * kTileOutputs + i % kTileOutputs);
+  }
+  find_factors(inputs, row, args.max_rows, factors.factor);
 
   typename TileRun::Sums sums = {};
   run.multiply(sums);
   if (steps > 0) {
+    sync_warp(kAllLanes);  // nobody reads fragments where sums go
     for_each_sum<TileRun::kMatrices, Type::kSums, kColumns>([&](int m, int p, int c, int i) {
-      memory.sum[warp_index()][m * Type::kSums + p][output_of_sum(i)][8 * c + row_of_sum(i)] =
-          sums[m][p][c][i];
+      own.sum[m * Type::kSums + p][8 * c + row_of_sum(i)][output_of_sum(i)] = sums[m][p][c][i];
     });
   }
   sync_block();
-  const auto finish_at = [&](int i, const Output<Type, kGated>& output) {
+  SC_UNROLL
+  for (int e = 0; e < kOwn; ++e) {
+    const int i = thread_index() + e * block_threads();
+    if (i >= kTile) break;
     const int o = i % kTileOutputs, r = i / kTileOutputs;
     Sum products[kGated ? 2 : 1][Type::kSums];
     SC_UNROLL
-    for (int s = 0; s < Memory::kSums; ++s) {
-      Sum sum = memory.sum[0][s][o][r];
+    for (int s = 0; s < (kGated ? 2 : 1) * Type::kSums; ++s) {
+      Sum sum = runs[0].sum[s][r][o];
       SC_UNROLL
       for (int from = 1; from < kMaxSplits; ++from) {
-        if (from < split.runs) sum += memory.sum[from][s][o][r];
+        if (from < split.runs) sum += runs[from].sum[s][r][o];
       }
       products[s / Type::kSums][s % Type::kSums] = sum;
     }
-    finish_output<Type, kGated>(args, leaves, output, memory.factor[r], products);
-  };
-  SC_UNROLL
-  for (int e = 0; e < kColumns; ++e) {
-    const int i = thread_index() + e * block_threads();
-    if (i >= kTile) break;
-    finish_at(i, kEarly > 0 ? outputs[kEarly > 0 ? e : 0] : output_of(i));
+    finish_output<Type, kGated>(args, leaves, outputs[e], factors.factor[r], products);
   }
 }
 
@@ -225,10 +239,8 @@ SC_DEVICE SkinnyPlace place_of_block(int row_groups) {
 template <typename Type, bool kGated, int kColumns, int kInputs>
 SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns>)
 skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan plan) {
-  using Memory = SkinnyShared<Type, kGated, kColumns>;
-  const SkinnyPlace place = place_of_block<Memory::kRows>(plan.row_groups);
-  skinny_tile<Type, kGated, kColumns, kInputs>(args, inputs, leaves, plan, place.tile, place.row,
-                                               shared<Memory>());
+  const SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
+  skinny_tile<Type, kGated, kColumns, kInputs>(args, inputs, leaves, plan, place.tile, place.row);
 }
 
 // Two products of the same inputs, which differ in their weights and places: blocks as for one with
@@ -236,8 +248,7 @@ skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan pl
 template <typename Type, int kColumns>
 SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns>)
 skinny_pair_kernel(GemmArgs args, GemmArgs other, DeviceInputs inputs, SkinnyPlan plan) {
-  using Memory = SkinnyShared<Type, false, kColumns>;
-  SkinnyPlace place = place_of_block<Memory::kRows>(plan.row_groups);
+  SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
   const int tiles = tiles_of(args.weight.n);
   if (place.tile >= tiles) {
     place.tile -= tiles;
@@ -247,8 +258,7 @@ skinny_pair_kernel(GemmArgs args, GemmArgs other, DeviceInputs inputs, SkinnyPla
     args.ldo = other.ldo;
     args.out_rows = other.out_rows;
   }
-  skinny_tile<Type, false, kColumns, 1>(args, inputs, LeftRows{}, plan, place.tile, place.row,
-                                        shared<Memory>());
+  skinny_tile<Type, false, kColumns, 1>(args, inputs, LeftRows{}, plan, place.tile, place.row);
 }
 
 }  // namespace speccascade
