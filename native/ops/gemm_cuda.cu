@@ -14,7 +14,7 @@ namespace {
 
 // Up to this bound of rows a product streams its weight, once for every 32 of them; beyond it is
 // computed in tiles. Either way a row's bits are the same.
-constexpr int kSkinnyRows = 128;
+constexpr int kSkinnyRows = 256;
 // Groups of eight rows that a block of a skinny product makes where there are several: as many as
 // it has registers for.
 template <typename Type, bool kGated>
@@ -31,20 +31,19 @@ prepare_kernel(GemmArgs args, RmsNormArgs norm) {
 }
 
 // Blocks of a skinny product for groups of 8 kColumns rows.
-template <typename Type, bool kGated, int kColumns>
+template <int kColumns>
 LaunchShape skinny_shape(const Matrix& weight, int blocks) {
-  const int runs = split_of(weight.k, weight.dtype).runs;
   const int least = kColumns == 1 ? kLeastSkinnyThreads : kSkinnyThreads;
-  return waiting(blocks, std::max(runs * kWarpLanes, least),
-                 static_cast<size_t>(runs) * sizeof(RunShared<Type, kGated, kColumns>));
+  return waiting(blocks, std::max(split_of(weight.k, weight.dtype).runs * kWarpLanes, least));
 }
 
 template <typename Type, bool kGated, int kColumns, int kInputs>
 void launch_skinny(const Product& product, void* stream) {
   const GemmArgs& args = product.args;
+  static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
-  launch(skinny_shape<Type, kGated, kColumns>(args.weight, tiles_of(args.weight.n) * row_groups),
+  launch(skinny_shape<kColumns>(args.weight, tiles_of(args.weight.n) * row_groups),
          stream, skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs,
          product.leaves, plan);
 }
@@ -65,7 +64,7 @@ void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* strea
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
   const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
-  launch(skinny_shape<Bf16, false, kColumns>(args.weight, tiles * row_groups), stream,
+  launch(skinny_shape<kColumns>(args.weight, tiles * row_groups), stream,
          skinny_pair_kernel<Bf16, kColumns>, args, other.op.gemm,
          left_inputs(step.reads, step.norm), plan);
 }

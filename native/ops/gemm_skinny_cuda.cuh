@@ -1,10 +1,9 @@
 // Products of few rows, which stream the weight once: a block makes one tile of 16 outputs for up
 // to 8 kColumns rows, its warps one run of K each, and adds the runs up in shared memory.
 //
-// What a kernel waits for decides how long it takes, more than its bytes: a block has all of its
-// weights under way that a multiprocessor has room for, and every address worked out, before the
-// kernel before has ended; then inputs, their norm and what outputs are added to are asked for
-// together.
+// What a kernel waits for decides how long it takes, more than its bytes: a block has its first
+// weights under way, and every address worked out, before the kernel before has ended; then inputs,
+// their norm and what outputs are added to are asked for together.
 #pragma once
 
 #include <type_traits>
@@ -20,45 +19,32 @@ constexpr int kLeastSkinnyThreads = 128;
 template <int kColumns>
 constexpr int kSkinnyBlocks = kColumns == 1 ? 3 : 2;
 
-// A warp's run: fragments that are under way, then its sums, by matrix and part, row, output.
+// Sums by run, matrix and part, row, output; and what those of a row are multiplied by.
 template <typename Type, bool kGated, int kColumns>
-struct RunShared {
-  static constexpr int kMatrices = kGated ? 2 : 1;
-  static constexpr int kSteps = 16 / kMatrices;  // under way
+struct SkinnyShared {
   static constexpr int kRows = 8 * kColumns;
+  static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
   static constexpr int kPitch = kTileOutputs + 4;  // a warp's sums go to different banks
-  union {
-    alignas(16) char fragments[kSteps][kMatrices][kFragmentBytes];
-    typename Type::Sum sum[kMatrices * Type::kSums][kRows][kPitch];
-  };
+  typename Type::Sum sum[kMaxSplits][kSums][kRows][kPitch];
+  float factor[kRows];
 };
 
-// What sums of a row are multiplied by.
-template <int kColumns>
-struct SkinnyFactors {
-  float factor[8 * kColumns];
-};
-
-// A warp's way through its run. Weights go through shared memory, where each lane copies the bytes
-// that it multiplies and waits for its own copies alone; inputs through registers, a few steps ahead.
-// The loop has hardly an instruction beside copies, loads and products: with a few warps a
-// multiprocessor every one of them shows.
+// A warp's run: weights and inputs in registers, a few steps under way, each of which makes room for
+// one behind them. The loop over steps has hardly an instruction beside loads and products: with a
+// few warps a multiprocessor every one of them shows.
 template <typename Type, bool kGated, int kColumns, int kInputs>
 class Run {
  public:
-  using Shared = RunShared<Type, kGated, kColumns>;
   static constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
   using Sums = typename Type::Sum[kMatrices][kParts][kColumns][4];
 
   // Asks for the first weights; without steps, for none.
-  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps, Shared& memory)
-      : left_(steps), memory_(memory) {
+  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps) : left_(steps) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] = fragments + m * matrix + lane_index() * 16;
     SC_UNROLL
-    for (int s = 0; s < Shared::kSteps; ++s) {
-      if (s < left_) copy_weights(s, s);
-      if (s % kTogether == kTogether - 1) commit_copies();
+    for (int s = 0; s < kAhead; ++s) {
+      if (s < left_) ask_weights(s, s);
     }
   }
   // Inputs that were prepared (gemm_inputs_cuda.cuh) or left. A row that is not among the `rows`
@@ -77,50 +63,47 @@ class Run {
   SC_DEVICE void ask_inputs() {
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
-      if (s < left_) load_inputs(s, s);
+      if (s < left_) ask_inputs(s, s);
     }
   }
   SC_DEVICE void multiply(Sums& sums) {
-    int place = 0;  // of the round's first step in shared memory
-    for (; left_ > 0; left_ -= kRound) {
+    for (; left_ > 0; left_ -= kAhead) {
       SC_UNROLL
-      for (int s = 0; s < kRound; ++s) {
-        if (s % kTogether == 0) wait_copies<Shared::kSteps / kTogether - 1>();
-        if (s < left_) multiply_step(place + s, s % kAhead, sums);
-        if (s + kAhead < left_) load_inputs(s % kAhead, s + kAhead);
-        if (s % kTogether != kTogether - 1) continue;
-        SC_UNROLL
-        for (int of = s + 1 - kTogether; of <= s; ++of) {
-          if (of + Shared::kSteps < left_) copy_weights(place + of, of + Shared::kSteps);
+      for (int s = 0; s < kAhead; ++s) {
+        if (s < left_) multiply_step(s, sums);
+        if (s + kAhead < left_) {
+          ask_weights(s, s + kAhead);
+          ask_inputs(s, s + kAhead);
         }
-        commit_copies();
       }
       SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) weights_[m] += kRound * kFragmentBytes;
+      for (int m = 0; m < kMatrices; ++m) weights_[m] += kAhead * kFragmentBytes;
       SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) inputs_[c] += kRound * kStepBytes;
-      place = (place + kRound) % Shared::kSteps;
+      for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kStepBytes;
     }
   }
 
  private:
-  static constexpr int kTogether = 4 / kMatrices;  // steps that are copied and waited for together
-  static constexpr int kRound = 8;
-  // Steps whose inputs are under way.
-  static constexpr int kLoads = kInputs * kColumns * (kMatrices * kParts > 2 ? 2 : 1);
-  static constexpr int kAhead = kLoads <= 2 ? 8 : 16 / kLoads;
-  static_assert(Shared::kSteps % kRound == 0 && kRound % kAhead == 0, "places are constants");
+  // Steps under way: as many as there are registers for.
+  static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
+  static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
+  static constexpr int kRegisters = kColumns * kMatrices > 4  ? 48
+                                    : kColumns > 1 ? 64
+                                    : kOthers > 2  ? 24
+                                    : kInputs > 1  ? 36
+                                                   : 48;
+  static constexpr int kMostAhead = kRegisters / kStepRegisters;
+  static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
-  SC_DEVICE char* place_of(int place, int m) const {
-    return memory_.fragments[place][m] + lane_index() * 16;
-  }
-  SC_DEVICE void copy_weights(int place, int step) {
+  SC_DEVICE void ask_weights(int to, int step) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
-      copy_async(place_of(place, m), weights_[m] + step * kFragmentBytes, 16);
+      const Words4 words = load_streaming(weights_[m] + step * kFragmentBytes);
+      SC_UNROLL
+      for (int i = 0; i < 4; ++i) a_[to][m][i] = words.word[i];
     }
   }
-  SC_DEVICE void load_inputs(int to, int step) {
+  SC_DEVICE void ask_inputs(int to, int step) {
     SC_UNROLL
     for (int p = 0; p < kInputs; ++p) {
       SC_UNROLL
@@ -129,10 +112,7 @@ class Run {
       }
     }
   }
-  SC_DEVICE void multiply_step(int place, int at, Sums& sums) {
-    uint32_t a[kMatrices][4];
-    SC_UNROLL
-    for (int m = 0; m < kMatrices; ++m) load_words(place_of(place, m), a[m]);
+  SC_DEVICE void multiply_step(int at, Sums& sums) {
     SC_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       SC_UNROLL
@@ -140,18 +120,17 @@ class Run {
         SC_UNROLL
         for (int m = 0; m < kMatrices; ++m) {
           // Floating-point parts go into one sum, those of integers stay apart.
-          Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a[m], b_[at][p][c]);
+          Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a_[at][m], b_[at][p][c]);
         }
       }
     }
   }
 
   int left_;
-  Shared& memory_;
   const char* weights_[kMatrices];
   const char* inputs_[kColumns];
   int64_t part_;
-  uint32_t b_[kAhead][kInputs][kColumns][2];
+  uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][2];
 };
 
 // A product as blocks have it: what a tile's place follows from, without divisions.
@@ -166,9 +145,8 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
                            const SkinnyPlan& plan, int tile, int row) {
   using Sum = typename Type::Sum;
   using TileRun = Run<Type, kGated, kColumns, kInputs>;
-  // By run: a launch asks for as many as there are.
-  auto* runs = &dynamic_shared<RunShared<Type, kGated, kColumns>>();
-  SkinnyFactors<kColumns>& factors = shared<SkinnyFactors<kColumns>>();
+  using Memory = SkinnyShared<Type, kGated, kColumns>;
+  Memory& memory = shared<Memory>();
   const Split& split = plan.split;
   const int begin = warp_index() * split.steps;
   const int behind = split.steps_in_all - begin;
@@ -176,13 +154,12 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
   const char* fragments = static_cast<const char*>(args.weight.data) +
                           tile * ((kGated ? 2 : 1) * matrix) + begin * kFragmentBytes;
-  auto& own = runs[steps > 0 ? warp_index() : 0];
-  TileRun run(fragments, matrix, steps, own);
+  TileRun run(fragments, matrix, steps);
   run.place_inputs(inputs, row, args.max_rows, begin);
   wait_for_previous();
   run.ask_inputs();
   const int num_rows = *args.num_rows;
-  if (row > 0 && row >= num_rows) return wait_copies<0>();
+  if (row > 0 && row >= num_rows) return;
 
   // This thread's outputs.
   constexpr int kTile = kTileOutputs * 8 * kColumns;
@@ -195,14 +172,14 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
                                          row + i / kTileOutputs,
                                          tile * kTileOutputs + i % kTileOutputs);
   }
-  find_factors(inputs, row, args.max_rows, factors.factor);
+  find_factors(inputs, row, args.max_rows, memory.factor);
 
   typename TileRun::Sums sums = {};
   run.multiply(sums);
   if (steps > 0) {
-    sync_warp(kAllLanes);  // nobody reads fragments where sums go
     for_each_sum<TileRun::kMatrices, Type::kSums, kColumns>([&](int m, int p, int c, int i) {
-      own.sum[m * Type::kSums + p][8 * c + row_of_sum(i)][output_of_sum(i)] = sums[m][p][c][i];
+      memory.sum[warp_index()][m * Type::kSums + p][8 * c + row_of_sum(i)][output_of_sum(i)] =
+          sums[m][p][c][i];
     });
   }
   sync_block();
@@ -213,15 +190,15 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
     const int o = i % kTileOutputs, r = i / kTileOutputs;
     Sum products[kGated ? 2 : 1][Type::kSums];
     SC_UNROLL
-    for (int s = 0; s < (kGated ? 2 : 1) * Type::kSums; ++s) {
-      Sum sum = runs[0].sum[s][r][o];
+    for (int s = 0; s < Memory::kSums; ++s) {
+      Sum sum = memory.sum[0][s][r][o];
       SC_UNROLL
       for (int from = 1; from < kMaxSplits; ++from) {
-        if (from < split.runs) sum += runs[from].sum[s][r][o];
+        if (from < split.runs) sum += memory.sum[from][s][r][o];
       }
       products[s / Type::kSums][s % Type::kSums] = sum;
     }
-    finish_output<Type, kGated>(args, leaves, outputs[e], factors.factor[r], products);
+    finish_output<Type, kGated>(args, leaves, outputs[e], memory.factor[r], products);
   }
 }
 
