@@ -273,7 +273,7 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   wait_for_previous();
   EncoderShared<Shape>& memory = dynamic_shared<EncoderShared<Shape>>();
   // Stages beyond the last are zero. Rows beyond their number stand there too, up to the bound, and
-  // nothing is made of them: no copy waits for the number.
+  // nothing is made of them: neither copies nor factors that are given wait for the number.
   const EncoderRows<Shape> block_rows(inputs, row, args.max_rows, steps);
   const auto fetch = [&](int stage) {
     block_rows.fetch(stage, memory.rows[stage % Shape::kStages]);
@@ -282,8 +282,9 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   SC_UNROLL
   for (int stage = 0; stage < Shape::kAhead; ++stage) fetch(stage);
   const int rows = *args.num_rows;
+  if (!Shape::kFew) find_row_factors<Shape>(inputs, row, args.max_rows, memory.factor);
   if (row >= rows) return wait_copies<0>();
-  find_row_factors<Shape>(inputs, row, rows, memory.factor);
+  if (Shape::kFew) find_row_factors<Shape>(inputs, row, rows, memory.factor);
 
   float sums[Shape::kRows / 2] = {};
   const int stages = (steps + kEncoderSteps - 1) / kEncoderSteps;

@@ -8,8 +8,7 @@
 namespace speccascade {
 
 SC_DEVICE bool whole_block(const GemmArgs& args, const LeftRows& leaves, int end) {
-  if (args.out_rows != nullptr || !takes_quads(args.out, args.ldo)) return false;
-  if (end > args.weight.n) return false;
+  if (end > args.weight.n || !takes_quads(args.out, args.ldo)) return false;
   return leaves.rows == nullptr || (end <= leaves.width && takes_quads(leaves.weight, 0));
 }
 
@@ -44,8 +43,23 @@ struct WholeQuads {
   int row, rows, n;  // the block's first row, and how many there are from it on
   Quad weight;       // of the norm that follows, or ones
 
-  SC_DEVICE float* out(int r) const {
-    return args.out + static_cast<int64_t>(row + r) * args.ldo + n;
+  // Where they are written, those beyond the rows where the last is.
+  template <int kCount>
+  SC_DEVICE void find(int first, float* (&at)[kCount]) const {
+    int target[kCount];
+    SC_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      const int r = first + i * kJump;
+      target[i] = row + (r < rows ? r : rows - 1);
+    }
+    if (args.out_rows != nullptr) {
+      SC_UNROLL
+      for (int i = 0; i < kCount; ++i) target[i] = args.out_rows[target[i]];
+    }
+    SC_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      at[i] = args.out + static_cast<int64_t>(target[i]) * args.ldo + n;
+    }
   }
 
   // leave_quad, of entries within the width.
@@ -75,12 +89,11 @@ struct WholeQuads {
   }
 
   template <int kCount>
-  SC_DEVICE void write(int first, const Quad (&values)[kCount]) const {
+  SC_DEVICE void write(int first, float* const (&at)[kCount], const Quad (&values)[kCount]) const {
     if (leaves.alone == 0) {
       SC_UNROLL
       for (int i = 0; i < kCount; ++i) {
-        const int r = first + i * kJump;
-        if (r < rows) store_quad(out(r), true, kQuadOutputs, values[i]);
+        if (first + i * kJump < rows) store_quad(at[i], true, kQuadOutputs, values[i]);
       }
     }
     if (leaves.rows == nullptr) return;
@@ -105,10 +118,11 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
   if (args.epilogue == Epilogue::kAdd) {
     for (int begin = own; begin < kRows; begin += kJump * kSumming) {
       Quad values[kSumming];
+      float* at[kSumming];
+      quads.find(begin, at);
       SC_UNROLL
       for (int i = 0; i < kSumming; ++i) {
-        const int r = begin + i * kJump;
-        values[i] = r < rows ? whole_quad(quads.out(r)) : Quad{};
+        values[i] = begin + i * kJump < rows ? whole_quad(at[i]) : Quad{};
       }
       SC_UNROLL
       for (int i = 0; i < kSumming; ++i) {
@@ -117,13 +131,15 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
         SC_UNROLL
         for (int o = 0; o < kQuadOutputs; ++o) values[i].value[o] += first.value[o];
       }
-      quads.write(begin, values);
+      quads.write(begin, at, values);
     }
     return;
   }
   const bool activates = args.epilogue != Epilogue::kStore;
   for (int begin = own; begin < kRows; begin += kJump * kMaking) {
     Quad values[kMaking];
+    float* at[kMaking];
+    quads.find(begin, at);
     SC_UNROLL
     for (int i = 0; i < kMaking; ++i) {
       const int r = begin + i * kJump;
@@ -138,7 +154,7 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
       SC_UNROLL
       for (int o = 0; o < kQuadOutputs; ++o) values[i].value[o] *= second.value[o];
     }
-    quads.write(begin, values);
+    quads.write(begin, at, values);
   }
 }
 
