@@ -199,7 +199,7 @@ class Attention {
     for (int s = 0; s <= sequences; ++s) offsets.push_back(std::min(s * kSequenceRows, rows));
     for (int r = 0; r < rows; ++r) row_sequence.push_back(r / kSequenceRows);
     const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(inner);
-    const size_t biases = static_cast<size_t>(shape.heads * bias_columns(kMaxDistance));
+    const size_t biases = static_cast<size_t>(shape.heads) * bias_columns(kMaxDistance);
     args_.qkv = memory_.place(random_values(3 * area, 3, 0.3f));
     args_.bias = memory_.place(random_values(biases, 4, 1.0f));
     args_.out = memory_.reserve<float>(area);
