@@ -254,6 +254,17 @@ SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>
   hold(sums);
 }
 
+// What a block adds to comes into L2 while it multiplies.
+template <typename Shape>
+SC_DEVICE void prefetch_sums(const GemmArgs& args, int row, int rows, int n) {
+  if (args.epilogue != Epilogue::kAdd || args.out_rows != nullptr) return;
+  if (n + Shape::kOutputs > args.weight.n || !takes_quads(args.out, args.ldo)) return;
+  for (int r = row + thread_index(); r < row + Shape::kRows && r < rows; r += Shape::kThreads) {
+    prefetch_range(args.out + static_cast<int64_t>(r) * args.ldo + n,
+                   Shape::kOutputs * static_cast<int>(sizeof(float)));
+  }
+}
+
 template <typename Shape>
 SC_KERNEL(SC_WARPGROUP_THREADS(Shape::kThreads))
 encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, EncoderGrid grid) {
@@ -285,6 +296,7 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   if (!Shape::kFew) find_row_factors<Shape>(inputs, row, args.max_rows, memory.factor);
   if (row >= rows) return wait_copies<0>();
   if (Shape::kFew) find_row_factors<Shape>(inputs, row, rows, memory.factor);
+  prefetch_sums<Shape>(args, row, rows, n);
 
   float sums[Shape::kRows / 2] = {};
   const int stages = (steps + kEncoderSteps - 1) / kEncoderSteps;
