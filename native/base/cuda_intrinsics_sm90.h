@@ -25,7 +25,7 @@
 //   hold(registers)              they are in use until here: instructions may read them that long
 //   load_here(at)                16 aligned bytes, asked for before the barriers that follow: compilers
 //                                put other loads off until they are used
-//   prefetch_range(at, bytes)    multiples of 16 bytes come into L2; what never changes
+//   prefetch_range(at, bytes)    multiples of 16 bytes come into L2
 // clang-format on
 #pragma once
 

@@ -7,7 +7,8 @@
 //
 // --block: rows of a block on warpgroups, 32, 64, 128 or 256, where it is not to follow from the
 // size; --portable 1: in the tiles of other GPUs.
-// Prints a line of JSON per shape, with medians in milliseconds. Exit code 77: there is no GPU,
+// Prints a line of JSON per shape, with medians in milliseconds; "attentionMs": of the attention
+// between the products, by itself. Exit code 77: there is no GPU,
 // with the reason on standard error. Without cuBLASLt its columns are null and "note" says why.
 #include <cmath>
 #include <cstdio>
@@ -23,6 +24,7 @@
 #include "bench/uploads.h"
 #include "ops/fragment_matrix.h"
 #include "ops/ops_cuda.h"
+#include "ops/relative_bias.h"
 
 namespace {
 
@@ -185,6 +187,65 @@ class Pair {
   std::optional<CublasLt::Algorithm> algorithm_;
 };
 
+// The attention between the products, of sequences of at most kSequenceRows rows, to rows in
+// bfloat16 that the next product reads.
+class Attention {
+ public:
+  Attention(const std::shared_ptr<Device>& device, const Shape& shape, int rows) : memory_(device) {
+    constexpr int kSequenceRows = 512, kMaxDistance = 128;
+    const int inner = shape.heads * shape.d_kv,
+              sequences = (rows + kSequenceRows - 1) / kSequenceRows;
+    std::vector<int32_t> row_sequence, offsets;
+    for (int s = 0; s <= sequences; ++s) offsets.push_back(std::min(s * kSequenceRows, rows));
+    for (int r = 0; r < rows; ++r) row_sequence.push_back(r / kSequenceRows);
+    const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(inner);
+    const size_t biases = static_cast<size_t>(shape.heads) * bias_columns(kMaxDistance);
+    args_.qkv = memory_.place(random_values(3 * area, 3, 0.3f));
+    args_.bias = memory_.place(random_values(biases, 4, 1.0f));
+    args_.out = memory_.reserve<float>(area);
+    args_.max_distance = kMaxDistance;
+    args_.heads = shape.heads;
+    args_.head_dim = shape.d_kv;
+    args_.num_rows = memory_.place(std::vector<int32_t>{rows});
+    args_.row_sequence = memory_.place(row_sequence);
+    args_.offsets = memory_.place(offsets);
+    args_.max_keys = rows;
+    args_.max_sequences = sequences;
+    args_.parts = 1;
+    leaves_.stride = static_cast<int64_t>(steps_of(inner, DType::kBF16)) * kStepBytes;
+    leaves_.rows = memory_.reserve<char>(static_cast<size_t>(rows * leaves_.stride));
+    leaves_.width = inner;
+    leaves_.alone = 1;
+  }
+
+  // Of the second of two.
+  double milliseconds() const {
+    DeviceStream& stream = memory_.stream();
+    encoder_attention_cuda(args_, leaves_, stream.handle());
+    stream.mark(0);
+    encoder_attention_cuda(args_, leaves_, stream.handle());
+    stream.mark(1);
+    stream.synchronize();
+    return stream.milliseconds(0, 1);
+  }
+
+ private:
+  Uploads memory_;
+  EncoderAttentionArgs args_ = {};
+  LeftRows leaves_;
+};
+
+double attention_milliseconds(const std::shared_ptr<Device>& device, const Shape& shape,
+                              const Options& options) {
+  const Attention attention(device, shape, options.rows);
+  std::vector<double> times;
+  for (int i = 0; i < options.repeats + 2; ++i) {
+    const double ms = attention.milliseconds();
+    if (i >= 2) times.push_back(ms);
+  }
+  return times_of(times).median;
+}
+
 void measure(const Shape& shape, const Options& options, CublasLt* library,
              const std::string& note) {
   const auto device = open_cuda_device(0);
@@ -218,10 +279,11 @@ void measure(const Shape& shape, const Options& options, CublasLt* library,
   }
   std::printf(
       "{\"shape\": \"%s\", \"rows\": %d, \"flops\": %.0f, \"ms\": %.6f, \"leastMs\": %.6f, "
-      "\"cublasLtMs\": %s, "
+      "\"cublasLtMs\": %s, \"attentionMs\": %.6f, "
       "\"note\": \"%s\", \"products\": [%s]}\n",
       shape.name, options.rows, flops, ours_ms, least_ms,
-      library == nullptr ? "null" : std::to_string(theirs_ms).c_str(), note.c_str(), list.c_str());
+      library == nullptr ? "null" : std::to_string(theirs_ms).c_str(),
+      attention_milliseconds(device, shape, options), note.c_str(), list.c_str());
   std::fflush(stdout);
 }
 

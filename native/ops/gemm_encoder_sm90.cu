@@ -51,23 +51,28 @@ EncoderGrid grid_of(const GemmArgs& args) {
   return {row_groups, output_groups, row_groups < band ? row_groups : band};
 }
 
-// About how many cycles a product takes in such blocks.
+// About how many cycles a product takes in such blocks, in waves of as many as run together. The
+// last wave is smaller, and its blocks have more of L2 each.
 template <typename Shape>
 double cycles_of(const GemmArgs& args) {
   constexpr int kBytesACycle = 32;   // that a multiprocessor has of L2 while all of them read
   constexpr int kLeastCycles = 300;  // of a stage: what its barrier and instructions wait for
   constexpr int kAround = 3000;      // before the first stage and behind the last
-  constexpr int kFinished = 16;      // to finish 64 outputs of a row
+  constexpr int kFinished = 8;       // to finish 64 outputs of a row
+  constexpr int kBytes =
+      (Shape::kRows + Shape::kGroups * Shape::kGroupOutputs) * kEncoderStageBytes;
   const EncoderGrid grid = grid_of<Shape>(args);
   const int blocks = grid.row_groups * grid.output_groups, all = current_multiprocessors();
   const int together = Shape::kThreads > kWarpgroupThreads || blocks <= all ? 1 : 2;
-  const int waves = (blocks + together * all - 1) / (together * all);
   const int stages = steps_of(args.weight.k, DType::kBF16) / kEncoderSteps + 1;
-  const int computing = together * Shape::kGroups * 2 * Shape::kRows;
-  const int bytes = (Shape::kRows + Shape::kGroups * Shape::kGroupOutputs) * kEncoderStageBytes;
-  const int stage = std::max({computing, together * bytes / kBytesACycle, kLeastCycles});
-  return static_cast<double>(waves) *
-         (stages * stage + kAround + Shape::kGroups * Shape::kRows * kFinished);
+  const auto wave_of = [&](int count) {
+    const double reading = static_cast<double>(count) / all * kBytes / kBytesACycle;
+    const int computing = (count + all - 1) / all * Shape::kGroups * 2 * Shape::kRows;
+    return stages * std::max({reading, 1.0 * computing, 1.0 * kLeastCycles}) + kAround +
+           Shape::kGroups * Shape::kRows * kFinished;
+  };
+  const int wave = together * all, rest = blocks % wave;
+  return blocks / wave * wave_of(wave) + (rest > 0 ? wave_of(rest) : 0.0);
 }
 
 template <typename Shape>

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "base/cuda_intrinsics_sm90.h"
-#include "ops/gemm_quads_cuda.cuh"
+#include "ops/gemm_whole_cuda.cuh"
 
 namespace speccascade {
 
@@ -29,7 +29,8 @@ struct EncoderShape {
   static constexpr bool kFew = kRows < 128;  // little to compute: weights are what takes time
   static constexpr int kQuads = kOutputs / kQuadOutputs;
   static constexpr int kPasses = kRows * kQuads / kThreads;
-  static constexpr int kAtOnce = kPasses < 8 ? kPasses : 8;
+  static constexpr int kAtOnce = kPasses < 4 ? kPasses : 4;
+  static constexpr int kSumming = kPasses < 16 ? kPasses : 16;
 };
 
 constexpr int kEncoderSteps = 4;  // of a stage
@@ -253,6 +254,17 @@ SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>
   hold(sums);
 }
 
+// What a block adds to comes into L2 while it multiplies.
+template <typename Shape>
+SC_DEVICE void prefetch_sums(const GemmArgs& args, int row, int rows, int n) {
+  if (args.epilogue != Epilogue::kAdd || args.out_rows != nullptr) return;
+  if (n + Shape::kOutputs > args.weight.n || !takes_quads(args.out, args.ldo)) return;
+  for (int r = row + thread_index(); r < row + Shape::kRows && r < rows; r += Shape::kThreads) {
+    prefetch_range(args.out + static_cast<int64_t>(r) * args.ldo + n,
+                   Shape::kOutputs * static_cast<int>(sizeof(float)));
+  }
+}
+
 template <typename Shape>
 SC_KERNEL(SC_WARPGROUP_THREADS(Shape::kThreads))
 encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, EncoderGrid grid) {
@@ -270,18 +282,21 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   for (int h = 0; h < Shape::kHeld; ++h) weights.load(h, fragments.held[h]);
 
   wait_for_previous();
-  const int rows = *args.num_rows;
-  if (row >= rows) return;
   EncoderShared<Shape>& memory = dynamic_shared<EncoderShared<Shape>>();
-  // Stages beyond the last are zero.
-  const EncoderRows<Shape> block_rows(inputs, row, rows, steps);
+  // Stages beyond the last are zero. Rows beyond their number stand there too, up to the bound, and
+  // nothing is made of them: neither copies nor factors that are given wait for the number.
+  const EncoderRows<Shape> block_rows(inputs, row, args.max_rows, steps);
   const auto fetch = [&](int stage) {
     block_rows.fetch(stage, memory.rows[stage % Shape::kStages]);
     commit_copies();
   };
   SC_UNROLL
   for (int stage = 0; stage < Shape::kAhead; ++stage) fetch(stage);
-  find_row_factors<Shape>(inputs, row, rows, memory.factor);
+  const int rows = *args.num_rows;
+  if (!Shape::kFew) find_row_factors<Shape>(inputs, row, args.max_rows, memory.factor);
+  if (row >= rows) return wait_copies<0>();
+  if (Shape::kFew) find_row_factors<Shape>(inputs, row, rows, memory.factor);
+  prefetch_sums<Shape>(args, row, rows, n);
 
   float sums[Shape::kRows / 2] = {};
   const int stages = (steps + kEncoderSteps - 1) / kEncoderSteps;
@@ -290,12 +305,18 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   sync_block();  // nobody reads the inputs, and none are on their way
   stage_sums<Shape>(sums, memory.sums[group]);
   sync_block();
+  const auto sums_at = [&](int matrix, int quad, int r) {
+    constexpr int kGroupQuads = Shape::kGroupOutputs / kQuadOutputs;
+    const int from = Shape::kGated ? matrix : quad / kGroupQuads;
+    return whole_quad(&memory.sums[from][r][quad % kGroupQuads * kQuadOutputs]);
+  };
+  if (whole_block(args, leaves, n + Shape::kOutputs)) {
+    return finish_whole<Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads,
+                        Shape::kSumming, Shape::kAtOnce>(args, leaves, memory.factor, row,
+                                                         rows - row, n, sums_at);
+  }
   finish_quads<Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads, Shape::kAtOnce>(
-      args, leaves, memory.factor, row, n, [&](int matrix, int quad, int r) {
-        constexpr int kGroupQuads = Shape::kGroupOutputs / kQuadOutputs;
-        const int from = Shape::kGated ? matrix : quad / kGroupQuads;
-        return whole_quad(&memory.sums[from][r][quad % kGroupQuads * kQuadOutputs]);
-      });
+      args, leaves, memory.factor, row, n, sums_at);
 }
 
 }  // namespace speccascade

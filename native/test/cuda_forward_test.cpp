@@ -1,5 +1,6 @@
 // Whole passes by the CUDA kernels and their executor under the emulation: against the forward pass
 // in double precision, and the same bits for a row alone, in a chain and in a tree.
+#include "ops/ops_cuda.h"
 #include "test/check.h"
 #include "test/support/decoder_rig.h"
 #include "test/support/emulated_models.h"
@@ -50,10 +51,31 @@ void passes_in_every_schedule() {
   }
 }
 
+// Products that leave rows, read factors and fill whole blocks, as in models of a usual size.
+void an_encoder_by_all_that_makes_its_products() {
+  NamedConfig wide = tiny_configs()[1];
+  wide.config.d_model = 192;
+  wide.config.d_kv = 32;
+  wide.config.num_heads = 4;
+  wide.config.d_ff = 136;
+  wide.config.num_layers = 1;
+  for (const ChainForm form : {ChainForm::kPortable, ChainForm::kWarpgroups}) {
+    if (form == ChainForm::kWarpgroups && !has_warpgroup_chains()) continue;
+    for (const int rows_of_block : {0, 128, 256}) {
+      choose_chains(form, rows_of_block);
+      wide.name = "in blocks of " + std::to_string(rows_of_block);
+      check_encoder(wide, DType::kBF16, 150);
+      if (form == ChainForm::kPortable) break;
+    }
+  }
+  choose_chains(ChainForm::kByDevice);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::vector<Case> cases = forward_cases(&cuda_backend(), true);
+  cases.push_back(CASE(an_encoder_by_all_that_makes_its_products));
   cases.push_back(CASE(a_tree_has_the_bits_of_its_paths));
   cases.push_back(CASE(passes_in_every_schedule));
   return run_cases(argc, argv, cases);

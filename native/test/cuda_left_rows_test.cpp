@@ -13,7 +13,7 @@ namespace {
 using namespace speccascade;
 using namespace speccascade::test;
 
-constexpr int kWidth = 72, kInner = 88, kOutputs = 21, kTokens = 9;
+constexpr int kWidth = 136, kInner = 152, kOutputs = 21, kTokens = 9;
 
 // hidden = embedding; hidden += W2 gate(W1 norm(hidden)); out = W3 norm(hidden)
 struct Block {

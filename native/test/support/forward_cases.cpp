@@ -5,7 +5,6 @@
 #include "model/teacher_forced.h"
 #include "test/support/reference_model.h"
 #include "test/support/test_random.h"
-#include "test/support/tiny_models.h"
 #include "test/support/tolerances.h"
 
 namespace speccascade::test {
@@ -111,6 +110,13 @@ std::vector<Case> forward_cases(const Backend* tested, bool few_lengths) {
   backend = tested;
   brief = few_lengths;
   return {CASE(encoder_states), CASE(decoder_logits)};
+}
+
+void check_encoder(const NamedConfig& named, DType dtype, int length) {
+  const Pair pair = load_pair(named, dtype, 7);
+  TestRandom random(1);
+  const std::vector<int32_t> ids = random_ids(random, pair.config, length);
+  compare(encode_states(*pair.model, {ids}), pair.twin.encode(ids), pair, pair.name);
 }
 
 }  // namespace speccascade::test
