@@ -1,7 +1,7 @@
 // What a decoder step costs on a GPU at batch 1: passes over 1 and 8 positions of random models of
 // published shapes, by the device's clock, each one launch of a graph, in turns.
 //
-//   gpu_passes [SHAPE...] [--dtype bf16|f16|int8] [--executor by-shape|kernels|persistent]
+//   gpu_passes [SHAPE...] [--dtype bf16|f16|int8] [--executor kernels|persistent]
 //              [--overlap yes|no] [--cached N] [--source N] [--repeats N]
 //
 // `--overlap`: whether a kernel may start while the one before ends. Prints a line of JSON per
@@ -21,7 +21,7 @@ using namespace speccascade;
 using namespace speccascade::bench;
 
 struct Options {
-  std::string dtype = "bf16", executor = "by-shape", overlap = "yes";
+  std::string dtype = "bf16", executor = "kernels", overlap = "yes";
   int cached = 32, source = 64, repeats = 51;
 };
 

@@ -1,8 +1,7 @@
 // Speculative decoding of one sequence on a GPU, from end to end: a chain of a small model's drafts
 // against the target alone, by the wall clock, and what the steps cost by the device's.
 //
-//   gpu_speculation [TARGET DRAFTER] [--dtype bf16|f16|int8] [--executor
-//   by-shape|kernels|persistent]
+//   gpu_speculation [TARGET DRAFTER] [--dtype bf16|f16|int8] [--executor kernels|persistent]
 //                   [--gamma N] [--tokens N] [--source N]
 //
 // Weights are random (XXL: 22 GB in bf16), so acceptance is set by construction: at a temperature
@@ -27,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 constexpr float kTemperature = 1e4f;
 
 struct Options {
-  std::string dtype = "bf16", executor = "by-shape";
+  std::string dtype = "bf16", executor = "kernels";
   int gamma = 8, tokens = 256, source = 64;
 };
 

@@ -30,10 +30,9 @@ inline const Shape& shape_named(const std::string& name) {
 }
 
 inline Executor executor_named(const std::string& name) {
-  if (name == "by-shape") return Executor::kByShape;
   if (name == "kernels") return Executor::kKernels;
   if (name == "persistent") return Executor::kPersistent;
-  fail(ErrorCode::kInput, "executor: expected by-shape, kernels or persistent, got \"", name, "\"");
+  fail(ErrorCode::kInput, "executor: expected kernels or persistent, got \"", name, "\"");
 }
 
 inline std::shared_ptr<const Model> random_model(const Shape& shape, const std::string& dtype,

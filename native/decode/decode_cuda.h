@@ -50,7 +50,7 @@ struct DraftLoop {
 };
 void draft_loop_cuda(const DraftLoop& loop, void* stream);
 // Whether the current device has room for it.
-bool draft_loop_fits_cuda(int vocabulary);
+bool draft_loop_fits_cuda();
 // AdaptiveLength::learn() of every active slot.
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream);
 

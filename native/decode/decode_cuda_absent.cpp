@@ -46,7 +46,7 @@ void commit_trees_cuda(const SequenceState&, const DynamicTree&, const CacheTabl
 
 void draft_loop_cuda(const DraftLoop&, void*) { absent(); }
 
-bool draft_loop_fits_cuda(int) { absent(); }
+bool draft_loop_fits_cuda() { absent(); }
 
 void learn_lengths_cuda(const SequenceState&, const AdaptiveLength&, void*) { absent(); }
 

@@ -9,9 +9,6 @@ namespace speccascade {
 
 namespace {
 
-constexpr int kThreads = kMaxRowThreads;
-static_assert(kThreads >= kPersistentThreads, "a block walks the pass");
-
 // By the first block.
 SC_DEVICE void append_rows(const DraftLoop& loop) {
   if (block_index() != 0) return;
@@ -37,12 +34,12 @@ SC_DEVICE void extend_slots(const DraftLoop& loop) {
   }
 }
 
-SC_KERNEL(kThreads, 1) draft_loop_kernel(SC_IN_PLACE DraftLoop loop) {
+SC_KERNEL(kPersistentThreads, 1) draft_loop_kernel(SC_IN_PLACE DraftLoop loop) {
   for (int round = 0; round < loop.rounds; ++round) {
     append_rows(loop);
     sync_grid(loop.pass.barrier);
     if (*loop.rows.num_rows == 0) return;
-    walk_pass<kThreads, PassTypes::kBf16>(loop.pass);
+    walk_pass<PassTypes::kBf16>(loop.pass);
     distribute_rows(loop);
     sync_grid(loop.pass.barrier);
     extend_slots(loop);
@@ -50,20 +47,14 @@ SC_KERNEL(kThreads, 1) draft_loop_kernel(SC_IN_PLACE DraftLoop loop) {
   }
 }
 
-int threads_for(int vocabulary) {
-  const int for_rows = row_threads(vocabulary);
-  return for_rows > kPersistentThreads ? for_rows : kPersistentThreads;
-}
-
 }  // namespace
 
 void draft_loop_cuda(const DraftLoop& loop, void* stream) {
-  launch({loop.pass.blocks, threads_for(loop.drafts.vocabulary), true}, stream, draft_loop_kernel,
-         loop);
+  launch({loop.pass.blocks, kPersistentThreads, true}, stream, draft_loop_kernel, loop);
 }
 
-bool draft_loop_fits_cuda(int vocabulary) {
-  return fits_multiprocessor(draft_loop_kernel, threads_for(vocabulary));
+bool draft_loop_fits_cuda() {
+  return fits_multiprocessor(draft_loop_kernel, kPersistentThreads);
 }
 
 }  // namespace speccascade

@@ -31,7 +31,7 @@ void DeviceLevelDrafter::fill() {
     reference_.to_device();
     widths_.to_device();
     memory_.stream()->activate();
-    loop_fits_ = draft_loop_fits_cuda(lane_.model.config.vocab_size);
+    loop_fits_ = draft_loop_fits_cuda();
   });
 }
 

@@ -11,9 +11,9 @@
 
 namespace speccascade {
 
-// What runs the decoder's passes on a device: kernels one by one, or, where there is code for it,
-// one that stays (ops/persistent.h).
-enum class Executor { kByShape, kKernels, kPersistent };
+// What runs the decoder's passes on a device: kernels one by one or, where it is wanted and there is
+// code for it, one that stays (ops/persistent.h; docs/cuda.md says which is faster).
+enum class Executor { kKernels, kPersistent };
 
 struct Model {
   T5Config config;
@@ -22,7 +22,7 @@ struct Model {
   const Backend* backend = &cpu_backend();  // what the weights are packed for
   std::shared_ptr<Device> device;           // where they lie; null: in the host's memory
   int threads = 1;                          // upper bound of pool threads one operation uses
-  Executor executor = Executor::kByShape;
+  Executor executor = Executor::kKernels;
   LoadReport report;
 
   size_t memory_bytes() const { return weights.bytes(); }
@@ -41,7 +41,7 @@ struct ModelOptions {
   std::string dtype = "auto";        // "auto", "f32", "bf16", "int8"; on CUDA "f16" too
   int threads = 0;                   // 0: all cores
   const Backend* backend = nullptr;  // null: that of the device
-  Executor executor = Executor::kByShape;
+  Executor executor = Executor::kKernels;
 };
 
 // Loads and converts once. Throws ERR_CONFIG, ERR_CHECKPOINT, ERR_DEVICE,

@@ -137,11 +137,9 @@ SC_DEVICE float product_of(const float (&query)[kEntries], const float (&key)[kE
 constexpr int kKeysTogether = 4;
 
 // Of them, those whose entries are asked for before the first of them is used: one alone would make
-// a row wait for memory once a key. Fewer where registers are, in kernels of the largest blocks.
-template <int kEntries, int kThreads>
-SC_HOST_DEVICE constexpr int keys_in_flight() {
-  return kThreads > 2 * kAttentionThreads ? 1 : kEntries == kNarrowHead ? kKeysTogether : 2;
-}
+// a row wait for memory once a key.
+template <int kEntries>
+constexpr int kKeysInFlight = kEntries == kNarrowHead ? kKeysTogether : 2;
 
 SC_DEVICE float exp_of(float x) { return exp2_flushed(x * 1.44269504088896341f); }
 
@@ -250,7 +248,7 @@ SC_DEVICE void attend(const Head& head, const Rows& rows, const To& to) {
   AttentionShared& memory = shared<AttentionShared>();
   Running<kEntries> running;
   start(head, running);
-  constexpr int kKeys = keys_in_flight<kEntries, kThreads>();
+  constexpr int kKeys = kKeysInFlight<kEntries>;
   for (int begin = 0; begin < head.num_keys; begin += kChunk) {
     const int count = head.num_keys - begin < kChunk ? head.num_keys - begin : kChunk;
     if constexpr (Rows::kListed) {

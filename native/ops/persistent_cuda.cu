@@ -10,7 +10,7 @@ namespace {
 template <PassTypes kTypes>
 SC_KERNEL(kPersistentThreads, 1)
 pass_kernel(PersistentPass pass) {
-  walk_pass<kPersistentThreads, kTypes>(pass);
+  walk_pass<kTypes>(pass);
 }
 
 }  // namespace

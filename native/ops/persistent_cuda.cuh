@@ -10,7 +10,7 @@
 
 namespace speccascade {
 
-constexpr int kPersistentThreads = kSkinnyThreads;  // at least
+constexpr int kPersistentThreads = kSkinnyThreads;
 static_assert(kPersistentThreads >= kNormThreads && kPersistentThreads >= kAttentionThreads);
 
 // The sums of whatever product is made: one at a time.
@@ -37,11 +37,9 @@ SC_DEVICE DeviceInputs inputs_of_piece(const PhaseOp& step) {
 }
 
 // A product's rows that were left, or prepared in the phase before. What their norm needs is read
-// behind the sums: it would take registers meanwhile, which are few in blocks of kThreads.
-template <int kThreads>
+// behind the sums: it would take registers meanwhile.
 struct PieceRows {
-  static constexpr int kStepsAhead =
-      kThreads > kPersistentThreads ? kPieceSteps / 2 : kPieceSteps;
+  static constexpr int kStepsAhead = kPieceSteps;
 
   const PhaseOp& step;
   const char* rows;
@@ -57,7 +55,7 @@ struct PieceRows {
   }
 };
 
-template <int kThreads, typename Type, bool kGated>
+template <typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   using Memory = PieceShared<Type, kGated, 1>;
   static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
@@ -73,7 +71,7 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   if (Type::kType == DType::kBF16 || step.prepared != 0) {
     const DeviceInputs inputs = inputs_of_piece(step);
     return multiply(
-        PieceRows<kThreads>{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
+        PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
   }
   if constexpr (Type::kType != DType::kBF16) {
     const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
@@ -82,11 +80,11 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   }
 }
 
-template <int kThreads, typename Type>
+template <typename Type>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   if (step.prepares != 0) return prepare_row<Type>(step.op.gemm, step.norm, piece);
-  if (step.op.gemm.weight.gated) return product_piece<kThreads, Type, true>(step, piece);
-  product_piece<kThreads, Type, false>(step, piece);
+  if (step.op.gemm.weight.gated) return product_piece<Type, true>(step, piece);
+  product_piece<Type, false>(step, piece);
 }
 
 // How many pieces an operation has this time.
@@ -111,8 +109,7 @@ SC_DEVICE int pieces_of(const PhaseOp& step) {
   return 0;
 }
 
-// kThreads: that a block has at most.
-template <int kThreads, PassTypes kTypes>
+template <PassTypes kTypes>
 SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
   const Op& op = step.op;
   switch (op.kind) {
@@ -120,11 +117,11 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
       return embed_row(op.embed, step.leaves, piece);
     case OpKind::kGemm:
       if (kTypes == PassTypes::kBf16 || op.gemm.weight.dtype == DType::kBF16) {
-        return product_piece<kThreads, Bf16>(step, piece);
+        return product_piece<Bf16>(step, piece);
       }
       if constexpr (kTypes == PassTypes::kAll) {
-        if (op.gemm.weight.dtype == DType::kF16) return product_piece<kThreads, F16>(step, piece);
-        product_piece<kThreads, Int8>(step, piece);
+        if (op.gemm.weight.dtype == DType::kF16) return product_piece<F16>(step, piece);
+        product_piece<Int8>(step, piece);
       }
       return;
     case OpKind::kResolveCacheRows: {
@@ -135,12 +132,12 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
     }
     case OpKind::kSelfAttention: {
       const int heads = op.self_attention.heads;
-      return attend_own<kNarrowHead, kThreads>(op.self_attention, step.leaves, piece / heads,
+      return attend_own<kNarrowHead, kPersistentThreads>(op.self_attention, step.leaves, piece / heads,
                                                piece % heads);
     }
     case OpKind::kCrossAttention: {
       const int heads = op.cross_attention.heads;
-      return attend_encoded<kNarrowHead, kThreads>(op.cross_attention, step.leaves, piece / heads,
+      return attend_encoded<kNarrowHead, kPersistentThreads>(op.cross_attention, step.leaves, piece / heads,
                                                    piece % heads);
     }
     case OpKind::kRmsNorm:
@@ -176,7 +173,7 @@ SC_DEVICE int first_piece(int index) {
 }
 
 // By all blocks; what was written before is seen by those that meet at pass.barrier first.
-template <int kThreads, PassTypes kTypes>
+template <PassTypes kTypes>
 SC_DEVICE void walk_pass(const PersistentPass& pass) {
   PhaseOps& memory = shared<PhaseOps>();
   fetch_op(pass, 0);
@@ -185,7 +182,7 @@ SC_DEVICE void walk_pass(const PersistentPass& pass) {
   for (int i = 0; i < pass.count; ++i) {
     const PhaseOp& step = fetched_op(i);
     for (int piece = first_piece(i); piece < pieces_of(step); piece += grid_blocks()) {
-      run_piece<kThreads, kTypes>(step, piece);
+      run_piece<kTypes>(step, piece);
       sync_block();
     }
     const bool last = step.last != 0, more = i + 1 < pass.count;

@@ -62,7 +62,7 @@ def passes(runner, counts):
         row["eightOverOne"] = round(eight["medianMs"] / one["medianMs"], 3)
 
     ways = (("bf16", "kernels", "yes"), ("bf16", "persistent", "yes"), ("bf16", "kernels", "no"),
-            ("int8", "by-shape", "yes"))
+            ("int8", "kernels", "yes"))
     rows = take_rows(runner, counts, [
         (f"passes-{shape}-{dtype}-{executor}-{overlap}", "gpu_passes", shape,
          "--dtype", dtype, "--executor", executor, "--overlap", overlap)
@@ -98,7 +98,7 @@ def speculation(runner, counts):
 
     rows = take_rows(runner, counts, [
         (f"speculation-{target}-{executor}", "gpu_speculation", target, "small", "--executor", executor)
-        for executor in ("by-shape", "kernels")
+        for executor in ("kernels", "persistent")
         for target in runner.options.shape or ["xl", "large", "xxl"]], finish)
     return ", ".join(f"{row['target']} {row['executor']} {row['speedup']:.2f} x" for row in rows)
 

@@ -11,7 +11,7 @@ namespace speccascade::test {
 // Like random_model of tiny_models.h.
 inline std::shared_ptr<const Model> emulated_model(const T5Config& config, uint64_t seed,
                                                    const char* dtype,
-                                                   Executor executor = Executor::kByShape) {
+                                                   Executor executor = Executor::kKernels) {
   ModelSource source;
   source.seed = seed;
   ModelOptions options;
