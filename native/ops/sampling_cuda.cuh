@@ -28,23 +28,29 @@ constexpr int kBinsPerLane = kBins / kWarpLanes;
 constexpr int kMostCandidates = 512;
 constexpr float kMasked = -INFINITY;
 
+struct Selected {
+  Selection kept;
+  Count weight;  // of what is kept
+};
+
 struct SelectionShared {
   uint32_t low[kBins], high[kBins];  // of the bins' weights
   uint32_t bits[kMostCandidates];
   int index[kMostCandidates];
   int equals[kMaxRowParts];
   Count above;  // weight of larger bins than the chosen one
+  Count left;   // of the target, for that one
   int chosen;
   int last;  // of equals, the one that is kept
   uint32_t candidates;
+  Selected found;
 };
 
 // Of a probability's bits, by shifts: conversions to and from 64 bits are slow.
 SC_DEVICE Count mass_of(uint32_t bits) {
-  const int shift = static_cast<int>(bits >> 23) - (127 + 23 - kUnitBits);
-  const uint32_t digits = (bits & 0x7fffffu) | 0x800000u;
-  const uint32_t below = shift < -31 ? 0 : digits >> (shift < 0 ? -shift : 0);
-  return static_cast<Count>(below) << (shift > 0 ? shift : 0);
+  const Count digits = Count{(bits & 0x7fffffu) | 0x800000u} << (kUnitBits - 23);
+  const int below = 127 - static_cast<int>(bits >> 23);  // binary places below 1's, or next to it
+  return digits >> (below < 63 ? below : 63);
 }
 
 // The softmax, whose largest entry is `max`.
@@ -62,14 +68,13 @@ SC_DEVICE ProbabilityRow one_hot_row(const float* logits, int token) {
 }
 
 // By atomics of the hardware's, from which nothing comes back that would be waited for: there is
-// none for 64 bits of shared memory, but a loop of comparisons.
-SC_DEVICE void add_to_bin(SelectionShared& memory, int bin, Count weight) {
+// none for 64 bits of shared memory, but a loop of comparisons. Without a look at what is added:
+// branches would take longer.
+SC_DEVICE void add_to_bin(SelectionShared& memory, uint32_t bin, Count weight) {
   // So that a lane's consecutive bins lie in different banks.
-  const int at = bin ^ bin / kWarpLanes;
-  const uint32_t low = static_cast<uint32_t>(weight) & ((1u << kLowBits) - 1);
-  if (low != 0) atomic_add(&memory.low[at], low);
-  const auto high = static_cast<uint32_t>(weight >> kLowBits);
-  if (high != 0) atomic_add(&memory.high[at], high);
+  const uint32_t at = bin ^ bin / kWarpLanes;
+  atomic_add(&memory.low[at], static_cast<uint32_t>(weight) & ((1u << kLowBits) - 1));
+  atomic_add(&memory.high[at], static_cast<uint32_t>(weight >> kLowBits));
 }
 
 SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
@@ -77,52 +82,28 @@ SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
   return (static_cast<Count>(memory.high[at]) << kLowBits) + memory.low[at];
 }
 
-// Adds a thread's entries to bins, those that fall into one in a row at once: in rows of few
-// values, threads would else wait for each other.
-struct BinWriter {
-  SelectionShared& memory;
-  int bin = -1;
-  Count weight = 0;
-
-  SC_DEVICE void add(int next, Count own) {
-    if (next != bin) {
-      flush();
-      bin = next;
-    }
-    weight += own;
-  }
-  SC_DEVICE void flush() {
-    if (weight > 0) add_to_bin(memory, bin, weight);
-    weight = 0;
-  }
-};
-
-// By the first warp: the largest bin at which the weight of it and of larger ones reaches `target`,
-// which all of them together do.
-SC_DEVICE void choose_bin(SelectionShared& memory, Count target) {
+// By the first warp: the largest bin at which the weight of it and of larger ones reaches
+// wanted(all), where `all` is the weight of all of them, and not less than that.
+template <typename Wanted>
+SC_DEVICE void choose_bin(SelectionShared& memory, const Wanted& wanted) {
   // A lane has consecutive bins, the first lane the largest ones.
   const int largest = kBins - 1 - lane_index() * kBinsPerLane;
   Count own = 0;
   SC_UNROLL_BY(8)
   for (int i = 0; i < kBinsPerLane; ++i) own += weight_of_bin(memory, largest - i);
-  Count above = warp_running_sum(own) - own;
-  const uint32_t hits = ballot(kAllLanes, above < target && above + own >= target);
+  const Count reached = warp_running_sum(own);
+  const Count target = wanted(shuffle(kAllLanes, reached, kWarpLanes - 1));
+  const uint32_t hits = ballot(kAllLanes, reached - own < target && reached >= target);
   // Its bins, one a lane.
   const int lane = lowest_bit(hits);
   const int bin = kBins - 1 - lane * kBinsPerLane - lane_index();
-  above = shuffle(kAllLanes, above, lane);
+  Count above = shuffle(kAllLanes, reached - own, lane);
   own = weight_of_bin(memory, bin);
   above += warp_running_sum(own) - own;
   if (above >= target || above + own < target) return;
   memory.chosen = bin;
   memory.above = above;
-}
-
-// The sum over the bins, the same in all threads.
-SC_DEVICE Count sum_of_bins(SelectionShared& memory) {
-  Count own = 0;
-  for (int bin = lane_index(); bin < kBins; bin += kWarpLanes) own += weight_of_bin(memory, bin);
-  return sum_of_lanes(own);
+  memory.left = target - above;
 }
 
 // Of the candidates with such bits, the index of the one that has `rank` - 1 of them before it.
@@ -140,11 +121,6 @@ SC_DEVICE int candidate_of_rank(SelectionShared& memory, uint32_t bits, int rank
   return memory.last;
 }
 
-struct Selected {
-  Selection kept;
-  Count weight;  // of what is kept
-};
-
 // What a filter asks for: entries whose weight reaches a number of them, or a share of all mass.
 struct FilterTarget {
   bool by_mass;
@@ -152,7 +128,10 @@ struct FilterTarget {
   float top_p;
 
   // Of an entry; the same of equals.
-  SC_DEVICE Count weight(uint32_t bits) const { return by_mass ? mass_of(bits) : 1; }
+  SC_DEVICE Count weight(uint32_t bits) const {
+    const Count mass = mass_of(bits);  // without a branch
+    return by_mass ? mass : 1;
+  }
   bool of_softmax;  // whose mass is 1
 
   // Of those whose weights have this sum: at least 1, at most all.
@@ -164,6 +143,104 @@ struct FilterTarget {
   }
 };
 
+// So few that each may be compared with all.
+constexpr uint32_t kFewCandidates = 128;
+
+// Of few candidates, by a warp each: the one at which the weight of it and of those before it, by
+// falling bits and rising index, reaches `left`.
+SC_DEVICE Selected candidate_of_weight(SelectionShared& memory, Count left,
+                                       const FilterTarget& target) {
+  const int count = static_cast<int>(memory.candidates);
+  for (int i = warp_index(); i < count; i += block_warps()) {
+    const uint32_t bits = memory.bits[i];
+    const int index = memory.index[i];
+    Count before = 0;
+    for (int j = lane_index(); j < count; j += kWarpLanes) {
+      const uint32_t other = memory.bits[j];
+      const bool ahead = (other > bits) | ((other == bits) & (memory.index[j] < index));
+      before += ahead ? target.weight(other) : 0;
+    }
+    before = sum_of_lanes(before);
+    const Count with = before + target.weight(bits);
+    if (lane_index() != 0 || before >= left || with < left) continue;
+    memory.found = {{bits, 0, index}, with};
+  }
+  sync_block();
+  return memory.found;
+}
+
+// use(bits, v) of a row's entries that take part.
+template <typename Use>
+SC_DEVICE void for_kept(const ProbabilityRow& row, int count, const Selection& kept,
+                        const Use& use) {
+  for_parts(count, [&](int, const RowPart& part) {
+    const auto value = [=](int v) { return row.unfiltered(v); };
+    for_batches<kBatch / 2>(part, value, [&](const auto& values, int first, const auto& there) {
+      int v = first;
+      SC_UNROLL
+      for (const float one : values) {
+        const uint32_t bits = bits_of(one);
+        const bool takes_part = (bits > kept.bits) | ((bits == kept.bits) & (v <= kept.last));
+        use(bits, v, there(v) & takes_part);
+        v += kWarpLanes;
+      }
+    });
+  });
+}
+
+// Entries with bits from `least` to `least` + `span`.
+SC_DEVICE void collect_candidates(SelectionShared& memory, const ProbabilityRow& row, int count,
+                                  const Selection& kept, uint32_t least, uint32_t span) {
+  for_kept(row, count, kept, [&](uint32_t bits, int v, bool takes_part) {
+    if (!takes_part | (bits - least > span)) return;
+    const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
+    if (at >= kMostCandidates) return;
+    memory.bits[at] = bits;
+    memory.index[at] = v;
+  });
+  sync_block();
+}
+
+// Adds what takes part, candidates once they are collected, to bins of 2^shift bits each.
+SC_DEVICE void fill_bins(SelectionShared& memory, const ProbabilityRow& row, int count,
+                         const Selection& kept, uint32_t least, uint32_t span, int shift,
+                         bool collected, const FilterTarget& target) {
+  for (int bin = thread_index(); bin < kBins; bin += block_threads()) {
+    memory.low[bin] = memory.high[bin] = 0;
+  }
+  sync_block();
+  const auto add = [&](uint32_t bits, int, bool takes_part) {
+    const uint32_t above = bits - least;
+    if (takes_part & (above <= span)) add_to_bin(memory, above >> shift, target.weight(bits));
+  };
+  if (collected) {
+    const int candidates = static_cast<int>(memory.candidates);
+    for (int i = thread_index(); i < candidates; i += block_threads()) add(memory.bits[i], 0, true);
+  } else {
+    for_kept(row, count, kept, add);
+  }
+  sync_block();
+}
+
+// What is left of the target falls to equals, by lowest index.
+SC_DEVICE Selected select_equals(SelectionShared& memory, const ProbabilityRow& row, int count,
+                                 const Selection& kept, uint32_t bits, Count left, bool collected,
+                                 const FilterTarget& target) {
+  const Count one = target.weight(bits);
+  const int equals = static_cast<int>((left + one - 1) / one);
+  int last;
+  if (collected) {
+    last = candidate_of_rank(memory, bits, equals);
+  } else {
+    const auto equal = [=](int v) {
+      const uint32_t own = bits_of(row.unfiltered(v));
+      return (own == bits) & kept.keeps(own, v) ? 1 : 0;
+    };
+    last = find_in_order<kBatch / 4>(count, equals - 1, equal, memory.equals);
+  }
+  return {{bits, 0, last}, static_cast<Count>(equals) * one};
+}
+
 // The first entries of a row, by falling probability and rising index, whose weight together
 // reaches the target.
 //   kept         entries that take part
@@ -171,80 +248,36 @@ struct FilterTarget {
 SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection& kept,
                           uint32_t least, uint32_t most, const FilterTarget& target) {
   SelectionShared& memory = shared<SelectionShared>();
+  uint32_t span = most - least;
   int shift = 0;
-  while ((most - least) >> shift >= kBins) ++shift;
+  while (span >> shift >= kBins) ++shift;
   Count left = 0, above = 0;  // of the target; of larger entries than the range's
   bool collected = false;
-  // use(bits, v) of entries that take part
-  const auto for_entries = [&](const auto& use) {
-    for_parts(count, [&](int, const RowPart& part) {
-      const auto value = [=](int v) { return row.unfiltered(v); };
-      for_batches<kBatch / 2>(part, value, [&](const auto& values, int first, const auto& there) {
-        int v = first;
-        SC_UNROLL
-        for (const float one : values) {
-          const uint32_t bits = bits_of(one);
-          if (there(v) && kept.keeps(bits, v)) use(bits, v);
-          v += kWarpLanes;
-        }
-      });
-    });
-  };
   for (bool first_round = true;; first_round = false) {
-    for (int bin = thread_index(); bin < kBins; bin += block_threads()) {
-      memory.low[bin] = memory.high[bin] = 0;
+    fill_bins(memory, row, count, kept, least, span, shift, collected, target);
+    if (warp_index() == 0) {
+      choose_bin(memory, [&](Count all) { return first_round ? target.of(all) : left; });
     }
-    sync_block();
-    BinWriter bins = {memory};
-    const auto add = [&](uint32_t bits) {
-      if (bits - least > most - least) return;
-      bins.add(static_cast<int>((bits - least) >> shift), target.weight(bits));
-    };
-    if (collected) {
-      const int candidates = static_cast<int>(memory.candidates);
-      for (int i = thread_index(); i < candidates; i += block_threads()) add(memory.bits[i]);
-    } else {
-      for_entries([&](uint32_t bits, int) { add(bits); });
-    }
-    bins.flush();
-    sync_block();
-    if (first_round) left = target.of(sum_of_bins(memory));
-    if (warp_index() == 0) choose_bin(memory, left);
     if (thread_index() == 0 && !collected) memory.candidates = 0;
     sync_block();
-    left -= memory.above;
+    left = memory.left;
     above += memory.above;
     least += static_cast<uint32_t>(memory.chosen) << shift;
-    most = least + ((1u << shift) - 1u);
+    span = (1u << shift) - 1u;
     if (shift == 0) break;
     if (!collected) {
-      for_entries([&](uint32_t bits, int v) {
-        if (bits < least || bits > most) return;
-        const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
-        if (at >= kMostCandidates) return;
-        memory.bits[at] = bits;
-        memory.index[at] = v;
-      });
-      sync_block();
+      collect_candidates(memory, row, count, kept, least, span);
       collected = memory.candidates <= kMostCandidates;
+      if (memory.candidates <= kFewCandidates) break;
     }
     shift = shift > kBinBits ? shift - kBinBits : 0;
   }
-  // What is left of the target falls to equals, by lowest index.
-  const Count one = target.weight(least);
-  const int equals = static_cast<int>((left + one - 1) / one);
-  int last;
-  if (collected) {
-    last = candidate_of_rank(memory, least, equals);
-  } else {
-    const auto equal = [=](int v) {
-      const uint32_t bits = bits_of(row.unfiltered(v));
-      return (bits == least) & kept.keeps(bits, v) ? 1 : 0;
-    };
-    last = find_in_order<kBatch / 4>(count, equals - 1, equal, memory.equals);
-  }
+  const bool few = collected && memory.candidates <= kFewCandidates;
+  Selected selected = few ? candidate_of_weight(memory, left, target)
+                          : select_equals(memory, row, count, kept, least, left, collected, target);
+  selected.weight += above;
   sync_block();
-  return {{least, 0, last}, above + static_cast<Count>(equals) * one};
+  return selected;
 }
 
 // filter_top of sampling.h, of a softmax.
@@ -324,8 +357,12 @@ SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
   const SlotSampling& slots = args.slots;
   const int slot = args.row_slot[r], output = args.row_output[r];
   const bool early = output < slots.min_new[slot], suppresses = slots.suppresses[slot] != 0;
-  return {slots.temperature[slot],    slots.top_p[slot], slots.top_k[slot],
-          slots.wants_logprobs[slot], output,            early || suppresses};
+  return {slots.temperature[slot],
+          slots.top_p[slot],
+          slots.top_k[slot],
+          slots.wants_logprobs[slot],
+          output,
+          early || suppresses};
 }
 
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
