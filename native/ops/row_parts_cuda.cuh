@@ -201,16 +201,59 @@ SC_DEVICE SumPair<double> row_sums(int count, const Value& value) {
   return total;
 }
 
+// What a pass makes of an entry, and another row's entry that it reads beside.
+struct TermBeside {
+  float term, other;
+};
+template <int kCount>
+struct Terms {
+  float term[kCount];
+
+  SC_DEVICE Terms(const TermBeside (&values)[kCount], float& largest) {
+    SC_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      term[i] = values[i].term;
+      largest = values[i].other > largest ? values[i].other : largest;
+    }
+  }
+};
+
+// row_sum, with the bits that it has, and the largest entry of the other row.
+template <typename Value>
+SC_DEVICE double row_sum_beside(int count, const Value& value, float& largest) {
+  RowPartials& partials = shared<RowPartials>();
+  float own_largest = -INFINITY;
+  for_parts(count, [&](int p, const RowPart& part) {
+    double own = 0.0;
+    for_batches(part, value, [&](const auto& values, int first, const auto& there) {
+      Terms terms(values, own_largest);
+      own += static_cast<double>(batch_sum(terms.term, first, there));
+    });
+    own = sum_of_lanes(own);
+    if (lane_index() == 0) partials.sum[p] = own;
+  });
+  own_largest = warp_max(own_largest);
+  if (lane_index() == 0) partials.value[warp_index()] = own_largest;
+  sync_block();
+  largest = -INFINITY;
+  for (int w = 0; w < block_warps(); ++w) {
+    largest = partials.value[w] > largest ? partials.value[w] : largest;
+  }
+  return sum_of_parts(count, partials.sum);
+}
+
 // The largest value; minus infinity where none is a number.
 SC_DEVICE float block_largest(const float* row, int count) {
   RowPartials& partials = shared<RowPartials>();
   float largest = -INFINITY;
   const auto take = [&](float value) { largest = value > largest ? value : largest; };
   for_parts(count, [&](int, const RowPart& part) {
-    for_batches(part, [=](int v) { return row[v]; }, [&](auto& values, int, const auto&) {
-      SC_UNROLL
-      for (const float value : values) take(value);
-    });
+    for_batches(
+        part, [=](int v) { return row[v]; },
+        [&](auto& values, int, const auto&) {
+          SC_UNROLL
+          for (const float value : values) take(value);
+        });
   });
   largest = warp_max(largest);
   if (lane_index() == 0) partials.value[warp_index()] = largest;

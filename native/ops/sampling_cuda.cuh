@@ -53,7 +53,22 @@ SC_DEVICE Count mass_of(uint32_t bits) {
   return digits >> (below < 63 ? below : 63);
 }
 
-// The softmax, whose largest entry is `max`.
+// The softmax, whose largest entry is `max`. `beside`: null, or a row whose largest entry is found
+// in the same pass.
+SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature,
+                                     const float* beside, float& largest) {
+  const float scale = BlockMath::inverse_of(temperature) * kLog2E;
+  ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
+  const double sum = beside == nullptr ? row_sum(count, [=](int v) { return row.unfiltered(v); })
+                                       : row_sum_beside(
+                                             count,
+                                             [=](int v) {
+                                               return TermBeside{row.unfiltered(v), beside[v]};
+                                             },
+                                             largest);
+  row.factor = 1.0f / static_cast<float>(sum);
+  return row;
+}
 SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
   const float scale = BlockMath::inverse_of(temperature) * kLog2E;
   ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
@@ -349,8 +364,14 @@ struct RowSettings {
   bool edits;
 };
 
+// What a rule asks of a row's passes.
 struct RowConfidence {
-  bool unscaled;
+  bool unscaled;        // the factor of the softmax at temperature 1
+  const float* beside;  // a row whose largest entry a pass may find that reads another, or null
+  bool found;
+  float largest;
+
+  SC_DEVICE bool knows_largest_of(const float* row) const { return found && row == beside; }
 };
 
 SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
@@ -366,7 +387,7 @@ SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
 }
 
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
-// of its softmax at temperature 1, where unscaled(), called by one thread, says so.
+// of its softmax at temperature 1, where asks(), called by one thread, says so.
 struct MadeRow {
   RowStatus status;
   int best;
@@ -374,9 +395,10 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor.
-template <typename Unscaled>
-SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& unscaled,
+// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor; only
+// then a row may be read beside.
+template <bool kLeavesSums, typename Asks>
+SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks,
                            double* part_sums = nullptr) {
   const int count = args.vocabulary;
   float* row = args.logits + static_cast<int64_t>(r) * count;
@@ -390,7 +412,7 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   const int last = block_threads() - 1;
   if (thread_index() == last) settings = settings_of(args, r);
   if (thread_index() == (last >= kWarpLanes ? last - kWarpLanes : last)) {
-    confidence.unscaled = unscaled();
+    confidence = asks();
   }
   const RowPeak peak = peak_of(args, r, row);
   made.best = peak.index;
@@ -414,12 +436,21 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   if (made.status != RowStatus::kOk) return made;
   const float temperature = settings.temperature;
   if (temperature > 0.0f) {
-    made.probs = softmax_row(row, count, max, temperature);
-    made.unscaled_factor = made.probs.factor;
-    if (part_sums != nullptr && thread_index() < row_parts(count)) {
-      part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+    if (kLeavesSums) {
+      float largest = 0.0f;
+      made.probs = softmax_row(row, count, max, temperature, confidence.beside, largest);
+      if (thread_index() < row_parts(count)) {
+        part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+      }
+      if (thread_index() == 0) {
+        confidence.largest = largest;
+        confidence.found = true;
+      }
+      sync_block();  // before the next pass
+    } else {
+      made.probs = softmax_row(row, count, max, temperature);
     }
-    if (part_sums != nullptr) sync_block();  // before the next pass
+    made.unscaled_factor = made.probs.factor;
     filter_row(made.probs, count, settings.top_k, settings.top_p);
   } else {
     made.probs = one_hot_row(row, made.best);
@@ -438,7 +469,9 @@ SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& 
 // Row r of distribution_cpu's contract; what it leaves may be read when the block has met.
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
   const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
-  const MadeRow made = make_row(args, r, wants_rows);
+  const MadeRow made = make_row<false>(args, r, [&] {
+    return RowConfidence{wants_rows(), nullptr, false, 0.0f};
+  });
   if (thread_index() == 0) leave_result(args, r, made);
   const ProbabilityRow row = made.probs;
   const bool greedy = !(args.slots.temperature[args.row_slot[r]] > 0.0f);
