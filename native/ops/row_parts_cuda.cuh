@@ -76,10 +76,15 @@ SC_DEVICE void prefetch_row(const float* row, int count) {
 
 SC_DEVICE int block_warps() { return block_threads() / kWarpLanes; }
 
+// Which way a pass goes. One back finds near, in the multiprocessor's cache, what one forth left.
+enum class Way { kForth, kBack };
+
 // body(part, its entries) for the parts of this warp.
-template <typename Body>
+template <Way kWay = Way::kForth, typename Body>
 SC_DEVICE void for_parts(int count, const Body& body) {
-  for (int part = warp_index(); part < row_parts(count); part += block_warps()) {
+  const int parts = row_parts(count);
+  for (int turn = warp_index(); turn < parts; turn += block_warps()) {
+    const int part = kWay == Way::kForth ? turn : parts - 1 - turn;
     body(part, row_part(count, part));
   }
 }
@@ -96,18 +101,32 @@ SC_DEVICE void take_batch(int first, int end, const Value& value, const Take& ta
   }
   take(values, first, [=](int v) { return kWhole || v < end; });
 }
-template <int kCount = kBatch, typename Value, typename Take>
-SC_DEVICE void for_batches(const RowPart& part, const Value& value, const Take& take) {
-  constexpr int kFew = kBatch / 4, kEntries = kCount * kWarpLanes;
-  int base = part.begin;
+// Those behind the row's last whole batch.
+template <typename Value, typename Take>
+SC_DEVICE void for_last_batches(int base, int end, const Value& value, const Take& take) {
+  constexpr int kFew = kBatch / 4;
   SC_UNROLL_BY(1)
-  for (; base + kEntries <= part.end; base += kEntries) {
-    take_batch<kCount, true>(base + lane_index(), base + kEntries, value, take);
+  for (; base < end; base += kFew * kWarpLanes) {
+    take_batch<kFew, false>(base + lane_index(), end, value, take);
   }
-  // Behind the row's last whole batch.
-  SC_UNROLL_BY(1)
-  for (; base < part.end; base += kFew * kWarpLanes) {
-    take_batch<kFew, false>(base + lane_index(), part.end, value, take);
+}
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value, typename Take>
+SC_DEVICE void for_batches(const RowPart& part, const Value& value, const Take& take) {
+  constexpr int kEntries = kCount * kWarpLanes;
+  if (kWay == Way::kForth) {
+    int base = part.begin;
+    SC_UNROLL_BY(1)
+    for (; base + kEntries <= part.end; base += kEntries) {
+      take_batch<kCount, true>(base + lane_index(), base + kEntries, value, take);
+    }
+    for_last_batches(base, part.end, value, take);
+  } else {
+    int end = part.end - (part.end - part.begin) % kEntries;
+    for_last_batches(end, part.end, value, take);
+    SC_UNROLL_BY(1)
+    for (; end > part.begin; end -= kEntries) {
+      take_batch<kCount, true>(end - kEntries + lane_index(), end, value, take);
+    }
   }
 }
 
@@ -147,10 +166,10 @@ SC_DEVICE T warp_running_sum(T value) {
 }
 
 // By a warp: the sum of value(v) over a part, the same in all lanes.
-template <typename Real, int kCount = kBatch, typename Value>
+template <typename Real, int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE Real part_sum(const RowPart& part, const Value& value) {
   Real own = 0;
-  for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+  for_batches<kCount, kWay>(part, value, [&](auto& values, int first, const auto& there) {
     own += static_cast<Real>(batch_sum(values, first, there));
   });
   return sum_of_lanes(own);
@@ -167,23 +186,23 @@ SC_DEVICE Real sum_of_parts(int count, const Real (&sums)[kMaxRowParts]) {
 }
 
 // The parts' sums stay in RowPartials until the next pass.
-template <int kCount = kBatch, typename Value>
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE double row_sum(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();
-  for_parts(count, [&](int p, const RowPart& part) {
-    const double sum = part_sum<double, kCount>(part, value);
+  for_parts<kWay>(count, [&](int p, const RowPart& part) {
+    const double sum = part_sum<double, kCount, kWay>(part, value);
     if (lane_index() == 0) partials.sum[p] = sum;
   });
   return sum_of_parts(count, partials.sum);
 }
 
 // The sums of both of what value(v) gives.
-template <int kCount = kBatch, typename Value>
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE SumPair<double> row_sums(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();
-  for_parts(count, [&](int p, const RowPart& part) {
+  for_parts<kWay>(count, [&](int p, const RowPart& part) {
     SumPair<double> own;
-    for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+    for_batches<kCount, kWay>(part, value, [&](auto& values, int first, const auto& there) {
       const auto sums = batch_sum(values, first, there);
       own += {static_cast<double>(sums.first), static_cast<double>(sums.second)};
     });

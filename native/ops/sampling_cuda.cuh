@@ -184,13 +184,13 @@ SC_DEVICE Selected candidate_of_weight(SelectionShared& memory, Count left,
   return memory.found;
 }
 
-// use(bits, v) of a row's entries that take part.
+// use(bits, v, whether it takes part) of a row's entries.
 template <typename Use>
 SC_DEVICE void for_kept(const ProbabilityRow& row, int count, const Selection& kept,
                         const Use& use) {
-  for_parts(count, [&](int, const RowPart& part) {
+  for_parts<Way::kBack>(count, [&](int, const RowPart& part) {
     const auto value = [=](int v) { return row.unfiltered(v); };
-    for_batches<kBatch / 2>(part, value, [&](const auto& values, int first, const auto& there) {
+    const auto take = [&](const auto& values, int first, const auto& there) {
       int v = first;
       SC_UNROLL
       for (const float one : values) {
@@ -199,19 +199,34 @@ SC_DEVICE void for_kept(const ProbabilityRow& row, int count, const Selection& k
         use(bits, v, there(v) & takes_part);
         v += kWarpLanes;
       }
-    });
+    };
+    for_batches<kBatch / 2, Way::kBack>(part, value, take);
   });
 }
 
-// Entries with bits from `least` to `least` + `span`.
+// Entries with bits from `least` to `least` + `span`. Most batches have none.
 SC_DEVICE void collect_candidates(SelectionShared& memory, const ProbabilityRow& row, int count,
                                   const Selection& kept, uint32_t least, uint32_t span) {
-  for_kept(row, count, kept, [&](uint32_t bits, int v, bool takes_part) {
-    if (!takes_part | (bits - least > span)) return;
-    const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
-    if (at >= kMostCandidates) return;
-    memory.bits[at] = bits;
-    memory.index[at] = v;
+  for_parts(count, [&](int, const RowPart& part) {
+    const auto value = [=](int v) { return bits_of(row.unfiltered(v)) - least; };
+    for_batches<kBatch / 2>(part, value, [&](const auto& above, int first, const auto& there) {
+      bool any = false;
+      SC_UNROLL
+      for (const uint32_t one : above) any |= one <= span;
+      if (!any) return;
+      int v = first;
+      SC_UNROLL
+      for (const uint32_t one : above) {
+        if ((one <= span) & there(v) & kept.keeps(one + least, v)) {
+          const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
+          if (at < kMostCandidates) {
+            memory.bits[at] = one + least;
+            memory.index[at] = v;
+          }
+        }
+        v += kWarpLanes;
+      }
+    });
   });
   sync_block();
 }
