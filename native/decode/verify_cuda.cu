@@ -76,9 +76,10 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) row_kernel(DistributionArgs target, Veri
     question = question_of(args, target.row_slot[r], args.logits.node[r]);
     if (!question.asks) return RowConfidence{};
     const RuleKind kind = question.rule->kind;
-    return RowConfidence{reads_target_confidence(kind),
-                         reads_drafter_largest(kind) ? question.drafter_unscaled : nullptr, false,
-                         0.0f};
+    const float* beside = reads_drafter_largest(kind) ? question.drafter_unscaled : nullptr;
+    const bool unscaled = beside != nullptr || !reads_scaled(kind);
+    const float* later = unscaled ? question.drafter_unscaled : question.drafter;
+    return RowConfidence{reads_target_confidence(kind), beside, later, false, 0.0f};
   };
   const MadeTarget row = make_target(target, args, r, asks);
   RuleDecision<float> decision;

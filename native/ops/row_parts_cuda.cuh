@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "base/cuda_intrinsics.h"
+#include "base/cuda_intrinsics_sm90.h"
 #include "ops/probability_row.h"
 #include "ops/row_peak_cuda.cuh"
 
@@ -66,14 +67,6 @@ SC_DEVICE RowPart row_part(int count, int part) {
   return {begin, count - begin < length ? count : begin + length};
 }
 
-// Has the memory send a row while something else is done.
-SC_DEVICE void prefetch_row(const float* row, int count) {
-  constexpr int kTogether = 8;  // 32 bytes
-  for (int v = thread_index() * kTogether; v < count; v += block_threads() * kTogether) {
-    prefetch(row + v);
-  }
-}
-
 SC_DEVICE int block_warps() { return block_threads() / kWarpLanes; }
 
 // Which way a pass goes. One back finds near, in the multiprocessor's cache, what one forth left.
@@ -86,6 +79,28 @@ SC_DEVICE void for_parts(int count, const Body& body) {
   for (int turn = warp_index(); turn < parts; turn += block_warps()) {
     const int part = kWay == Way::kForth ? turn : parts - 1 - turn;
     body(part, row_part(count, part));
+  }
+}
+
+// Has the memory send a row while something else is done: a part by an instruction, where there is
+// one for it.
+SC_DEVICE void prefetch_row(const float* row, int count) {
+  if constexpr (kHasWarpgroups) {
+    if (lane_index() != 0) return;
+    for_parts(count, [&](int, const RowPart& part) {
+      constexpr int kUnit = 16;
+      const float* begin = row + part.begin;
+      const auto behind = static_cast<int>(reinterpret_cast<uintptr_t>(begin) % kUnit);
+      const int skipped = (kUnit - behind) % kUnit;
+      const int bytes = (part.end - part.begin) * static_cast<int>(sizeof(float)) - skipped;
+      if (bytes < kUnit) return;
+      prefetch_range(reinterpret_cast<const char*>(begin) + skipped, bytes - bytes % kUnit);
+    });
+  } else {
+    constexpr int kTogether = 8;  // 32 bytes
+    for (int v = thread_index() * kTogether; v < count; v += block_threads() * kTogether) {
+      prefetch(row + v);
+    }
   }
 }
 

@@ -383,6 +383,7 @@ struct RowSettings {
 struct RowConfidence {
   bool unscaled;        // the factor of the softmax at temperature 1
   const float* beside;  // a row whose largest entry a pass may find that reads another, or null
+  const float* later;   // a row that is read then or after it, or null
   bool found;
   float largest;
 
@@ -430,6 +431,7 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks
     confidence = asks();
   }
   const RowPeak peak = peak_of(args, r, row);
+  if (kLeavesSums && confidence.later != nullptr) prefetch_row(confidence.later, count);
   made.best = peak.index;
   made.status = RowStatus::kNotFinite;
   if (!(peak.value < INFINITY)) {
@@ -485,7 +487,7 @@ SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& 
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
   const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
   const MadeRow made = make_row<false>(args, r, [&] {
-    return RowConfidence{wants_rows(), nullptr, false, 0.0f};
+    return RowConfidence{wants_rows(), nullptr, nullptr, false, 0.0f};
   });
   if (thread_index() == 0) leave_result(args, r, made);
   const ProbabilityRow row = made.probs;
