@@ -17,19 +17,21 @@ SC_FUNCTION RowPeak row_maximum(const float* row, int count) {
 }
 SC_FUNCTION float row_largest(const float* row, int count) { return block_largest(row, count); }
 
-// Which of consecutive sums has the target: the running sum exceeds it there, and nowhere before;
-// the last positive one where rounding runs past the end, -1 where there is none. `before` becomes
-// the sum of those before it.
+// Which of consecutive sums, at most one a lane, has the target: the running sum exceeds it there,
+// and nowhere before; the last positive one where rounding runs past the end, -1 where there is
+// none. `before` becomes the sum of those before it.
 template <typename Real>
 SC_DEVICE int find_part(int parts, const Real* sums, Real target, Real& before) {
-  int chosen = -1;
-  Real mass = before;
-  for (int p = 0; p < parts && (chosen < 0 || !(target < mass)); ++p) {
-    if (!(sums[p] > 0)) continue;
-    chosen = p;
-    before = mass;
-    mass += sums[p];
-  }
+  static_assert(kMaxRowParts <= kWarpLanes, "a lane has one");
+  const Real sum = lane_index() < parts ? sums[lane_index()] : Real{0};
+  const bool counts = sum > 0;
+  const Real running = before + warp_running_sum(counts ? sum : Real{0});
+  const uint32_t hits = ballot(kAllLanes, counts && target < running);
+  const uint32_t positive = ballot(kAllLanes, counts);
+  if (positive == 0) return -1;
+  const int chosen = hits != 0 ? lowest_bit(hits) : highest_bit(positive);
+  const Real others = shuffle(kAllLanes, running, chosen > 0 ? chosen - 1 : 0);
+  before = chosen > 0 ? others : before;
   return chosen;
 }
 

@@ -46,10 +46,17 @@ struct SelectionShared {
   Selected found;
 };
 
-// Of a probability's bits, by shifts: conversions to and from 64 bits are slow.
-SC_DEVICE Count mass_of(uint32_t bits) {
-  const Count digits = Count{(bits & 0x7fffffu) | 0x800000u} << (kUnitBits - 23);
-  const int below = 127 - static_cast<int>(bits >> 23);  // binary places below 1's, or next to it
+// Weights in smaller units, so that the upper word of them is a bin's upper one.
+constexpr int kFineBits = 32 - kLowBits;
+
+// A mass, of a probability's bits, by shifts: conversions to and from 64 bits are slow. To be cut
+// to whole units.
+SC_DEVICE Count fine_mass_of(uint32_t bits) {
+  // The digits from bit 63 on, which is 2.
+  const Count digits = static_cast<Count>(bits << 8 | 0x80000000u) << 32;
+  constexpr int kTop = 63 - kFineBits - kUnitBits;
+  static_assert(kTop == 1, "binary places above 1's");
+  const int below = 127 + kTop - static_cast<int>(bits >> 23);
   return digits >> (below < 63 ? below : 63);
 }
 
@@ -85,11 +92,11 @@ SC_DEVICE ProbabilityRow one_hot_row(const float* logits, int token) {
 // By atomics of the hardware's, from which nothing comes back that would be waited for: there is
 // none for 64 bits of shared memory, but a loop of comparisons. Without a look at what is added:
 // branches would take longer.
-SC_DEVICE void add_to_bin(SelectionShared& memory, uint32_t bin, Count weight) {
+SC_DEVICE void add_to_bin(SelectionShared& memory, uint32_t bin, Count fine_weight) {
   // So that a lane's consecutive bins lie in different banks.
   const uint32_t at = bin ^ bin / kWarpLanes;
-  atomic_add(&memory.low[at], static_cast<uint32_t>(weight) & ((1u << kLowBits) - 1));
-  atomic_add(&memory.high[at], static_cast<uint32_t>(weight >> kLowBits));
+  atomic_add(&memory.low[at], static_cast<uint32_t>(fine_weight) >> kFineBits);
+  atomic_add(&memory.high[at], static_cast<uint32_t>(fine_weight >> 32));
 }
 
 SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
@@ -143,10 +150,11 @@ struct FilterTarget {
   float top_p;
 
   // Of an entry; the same of equals.
-  SC_DEVICE Count weight(uint32_t bits) const {
-    const Count mass = mass_of(bits);  // without a branch
-    return by_mass ? mass : 1;
+  SC_DEVICE Count fine_weight(uint32_t bits) const {
+    const Count mass = fine_mass_of(bits);  // without a branch
+    return by_mass ? mass : Count{1} << kFineBits;
   }
+  SC_DEVICE Count weight(uint32_t bits) const { return fine_weight(bits) >> kFineBits; }
   bool of_softmax;  // whose mass is 1
 
   // Of those whose weights have this sum: at least 1, at most all.
@@ -241,7 +249,7 @@ SC_DEVICE void fill_bins(SelectionShared& memory, const ProbabilityRow& row, int
   sync_block();
   const auto add = [&](uint32_t bits, int, bool takes_part) {
     const uint32_t above = bits - least;
-    if (takes_part & (above <= span)) add_to_bin(memory, above >> shift, target.weight(bits));
+    if (takes_part & (above <= span)) add_to_bin(memory, above >> shift, target.fine_weight(bits));
   };
   if (collected) {
     const int candidates = static_cast<int>(memory.candidates);
