@@ -60,26 +60,25 @@ SC_DEVICE Count fine_mass_of(uint32_t bits) {
   return digits >> (below < 63 ? below : 63);
 }
 
-// The softmax, whose largest entry is `max`. `beside`: null, or a row whose largest entry is found
-// in the same pass.
-SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature,
-                                     const float* beside, float& largest) {
+SC_DEVICE ProbabilityRow powers_row(const float* logits, float max, float temperature) {
   const float scale = BlockMath::inverse_of(temperature) * kLog2E;
-  ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
-  const double sum = beside == nullptr ? row_sum(count, [=](int v) { return row.unfiltered(v); })
-                                       : row_sum_beside(
-                                             count,
-                                             [=](int v) {
-                                               return TermBeside{row.unfiltered(v), beside[v]};
-                                             },
-                                             largest);
-  row.factor = 1.0f / static_cast<float>(sum);
+  return {logits, max, scale, 1.0f, all_entries(), 1.0f};
+}
+
+// The softmax, whose largest entry is `max`.
+SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
+  ProbabilityRow row = powers_row(logits, max, temperature);
+  row.factor = 1.0f / static_cast<float>(row_sum(count, [=](int v) { return row.unfiltered(v); }));
   return row;
 }
-SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
-  const float scale = BlockMath::inverse_of(temperature) * kLog2E;
-  ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
-  row.factor = 1.0f / static_cast<float>(row_sum(count, [=](int v) { return row.unfiltered(v); }));
+
+// The same. `beside`: null, or a row whose largest entry is found in the same pass.
+SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature,
+                                     const float* beside, float& largest) {
+  if (beside == nullptr) return softmax_row(logits, count, max, temperature);
+  ProbabilityRow row = powers_row(logits, max, temperature);
+  const auto both = [=](int v) { return TermBeside{row.unfiltered(v), beside[v]}; };
+  row.factor = 1.0f / static_cast<float>(row_sum_beside(count, both, largest));
   return row;
 }
 
@@ -419,8 +418,25 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor; only
-// then a row may be read beside.
+// Leaves the sums of its parts, but for the factor, and what RowConfidence asks beside.
+SC_DEVICE ProbabilityRow softmax_with_sums(const float* row, int count, float max,
+                                           float temperature, double* part_sums) {
+  RowConfidence& confidence = shared<RowConfidence>();
+  float largest = 0.0f;
+  const ProbabilityRow probs =
+      softmax_row(row, count, max, temperature, confidence.beside, largest);
+  if (thread_index() < row_parts(count)) {
+    part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+  }
+  if (thread_index() == 0) {
+    confidence.largest = largest;
+    confidence.found = true;
+  }
+  sync_block();  // before the next pass
+  return probs;
+}
+
+// kLeavesSums: `part_sums` receives those of a softmax, and other rows may be asked for.
 template <bool kLeavesSums, typename Asks>
 SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks,
                            double* part_sums = nullptr) {
@@ -461,20 +477,8 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks
   if (made.status != RowStatus::kOk) return made;
   const float temperature = settings.temperature;
   if (temperature > 0.0f) {
-    if (kLeavesSums) {
-      float largest = 0.0f;
-      made.probs = softmax_row(row, count, max, temperature, confidence.beside, largest);
-      if (thread_index() < row_parts(count)) {
-        part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
-      }
-      if (thread_index() == 0) {
-        confidence.largest = largest;
-        confidence.found = true;
-      }
-      sync_block();  // before the next pass
-    } else {
-      made.probs = softmax_row(row, count, max, temperature);
-    }
+    made.probs = kLeavesSums ? softmax_with_sums(row, count, max, temperature, part_sums)
+                             : softmax_row(row, count, max, temperature);
     made.unscaled_factor = made.probs.factor;
     filter_row(made.probs, count, settings.top_k, settings.top_p);
   } else {
