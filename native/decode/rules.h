@@ -72,6 +72,18 @@ SC_HOST_DEVICE constexpr bool reads_target_confidence(RuleKind kind) {
   return reads_confidence(kind) && !decides_alone(kind);
 }
 
+// Whether the rule reads the scaled rows to decide.
+SC_HOST_DEVICE constexpr bool reads_scaled(RuleKind kind) {
+  return kind == RuleKind::kLossy || kind == RuleKind::kLossyMatched || kind == RuleKind::kOpt ||
+         kind == RuleKind::kOptLog || kind == RuleKind::kTokenV1 || kind == RuleKind::kTokenV2 ||
+         kind == RuleKind::kTokenV3;
+}
+
+// Whether the rule reads the largest entry of the drafter's unscaled row.
+SC_HOST_DEVICE constexpr bool reads_drafter_largest(RuleKind kind) {
+  return kind == RuleKind::kChow || kind == RuleKind::kDiff || kind == RuleKind::kOpt;
+}
+
 // The rows of one position. The unscaled ones may be null if the rule does not
 // read them. The target's are arrays, or made where they are read (ops/probability_row.h).
 template <typename RealType, typename TargetRow = const RealType*>

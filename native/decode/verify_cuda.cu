@@ -18,9 +18,15 @@ struct RowQuestion {
 // of the kernel would take its registers.
 SC_DEVICE RowQuestion question_of(const VerifyArgs& args, int slot, int node) {
   const BlockVerifier verifier(args, slot);
-  const RowQuestion question = {true, verifier.greedy(), &verifier.rule(),
-                                verifier.reference(args.drafts.reference, node),
-                                verifier.reference(args.drafts.reference_unscaled, node)};
+  RowQuestion question = {true, verifier.greedy(), &verifier.rule(),
+                          verifier.reference(args.drafts.reference, node),
+                          verifier.reference(args.drafts.reference_unscaled, node)};
+  const SlotSampling& sampling = args.sampling;
+  const int32_t top_k = sampling.top_k[slot];
+  const bool filters = ((top_k > 0) & (top_k < args.vocabulary)) | (sampling.top_p[slot] < 1.0f);
+  // Where they are the same, one of them is read, twice.
+  const bool scaled = filters | (sampling.temperature[slot] != 1.0f);
+  question.drafter_unscaled = scaled ? question.drafter_unscaled : question.drafter;
   // All that may be asked at once, instead of one after another.
   const int32_t seen = args.state.failure[slot] ^ args.state.draft_count[slot] ^
                        args.state.verifier[slot] ^ static_cast<int32_t>(question.rule->kind) ^
@@ -29,20 +35,28 @@ SC_DEVICE RowQuestion question_of(const VerifyArgs& args, int slot, int node) {
   return verifier.asks_rule(node) ? question : RowQuestion{};
 }
 
+// The drafter's largest entry may be known.
+struct RuleMath : BlockMath {
+  static SC_DEVICE float max(const float* row, int count) {
+    const RowConfidence& confidence = shared<RowConfidence>();
+    return confidence.knows_largest_of(row) ? confidence.largest : BlockMath::max(row, count);
+  }
+};
+
 template <typename Row>
 SC_DEVICE RuleDecision<float> decide_of(const MadeTarget& made, int vocabulary) {
   const RowQuestion& question = shared<RowQuestion>();
   RuleRows<float, Row> rows =
       made_rows<Row>(made, question.drafter, question.drafter_unscaled, vocabulary);
   rows.greedy = question.greedy;
-  return decide<BlockMath>(*question.rule, rows);
+  return decide<RuleMath>(*question.rule, rows);
 }
 
 // Leaves what does not depend on the rule.
-template <typename Unscaled>
+template <typename Asks>
 SC_DEVICE MadeTarget make_target(const DistributionArgs& target, const VerifyArgs& args, int r,
-                                 const Unscaled& unscaled) {
-  const MadeRow made = make_row(target, r, unscaled, args.target[r].part_sum);
+                                 const Asks& asks) {
+  const MadeRow made = make_row<true>(target, r, asks, args.target[r].part_sum);
   if (thread_index() == 0) {
     leave_result(target, r, made);
     args.target[r].probs = made.probs;
@@ -58,11 +72,16 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) row_kernel(DistributionArgs target, Veri
   const int r = block_index();
   if (r >= *target.num_rows) return;
   RowQuestion& question = shared<RowQuestion>();
-  const auto unscaled = [&] {
+  const auto asks = [&] {
     question = question_of(args, target.row_slot[r], args.logits.node[r]);
-    return question.asks && reads_target_confidence(question.rule->kind);
+    if (!question.asks) return RowConfidence{};
+    const RuleKind kind = question.rule->kind;
+    const float* beside = reads_drafter_largest(kind) ? question.drafter_unscaled : nullptr;
+    const bool unscaled = beside != nullptr || !reads_scaled(kind);
+    const float* later = unscaled ? question.drafter_unscaled : question.drafter;
+    return RowConfidence{reads_target_confidence(kind), beside, later, false, 0.0f};
   };
-  const MadeTarget row = make_target(target, args, r, unscaled);
+  const MadeTarget row = make_target(target, args, r, asks);
   RuleDecision<float> decision;
   if (row.probs.logits != nullptr && question.asks) {
     decision = row.probs.filtered() ? decide_of<ProbabilityRow>(row, args.vocabulary)

@@ -17,19 +17,21 @@ SC_FUNCTION RowPeak row_maximum(const float* row, int count) {
 }
 SC_FUNCTION float row_largest(const float* row, int count) { return block_largest(row, count); }
 
-// Which of consecutive sums has the target: the running sum exceeds it there, and nowhere before;
-// the last positive one where rounding runs past the end, -1 where there is none. `before` becomes
-// the sum of those before it.
+// Which of consecutive sums, at most one a lane, has the target: the running sum exceeds it there,
+// and nowhere before; the last positive one where rounding runs past the end, -1 where there is
+// none. `before` becomes the sum of those before it.
 template <typename Real>
 SC_DEVICE int find_part(int parts, const Real* sums, Real target, Real& before) {
-  int chosen = -1;
-  Real mass = before;
-  for (int p = 0; p < parts && (chosen < 0 || !(target < mass)); ++p) {
-    if (!(sums[p] > 0)) continue;
-    chosen = p;
-    before = mass;
-    mass += sums[p];
-  }
+  static_assert(kMaxRowParts <= kWarpLanes, "a lane has one");
+  const Real sum = lane_index() < parts ? sums[lane_index()] : Real{0};
+  const bool counts = sum > 0;
+  const Real running = before + warp_running_sum(counts ? sum : Real{0});
+  const uint32_t hits = ballot(kAllLanes, counts && target < running);
+  const uint32_t positive = ballot(kAllLanes, counts);
+  if (positive == 0) return -1;
+  const int chosen = hits != 0 ? lowest_bit(hits) : highest_bit(positive);
+  const Real others = shuffle(kAllLanes, running, chosen > 0 ? chosen - 1 : 0);
+  before = chosen > 0 ? others : before;
   return chosen;
 }
 
@@ -70,8 +72,8 @@ SC_DEVICE int find_in_warp(const RowPart& range, Real target, Real before, const
 // The first entry at which the running sum of weight(v) exceeds `target`, among entries of positive
 // weight; the last of those where rounding runs past the end, 0 where there is none. Real is
 // double, or an integer type for what must be exact. Of the row's parts the one that has it is cut
-// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the parts
-// already.
+// into parts again, until a warp has it at a glance. `summed`: whether `sums` are those of the
+// parts already.
 template <int kCount = kBatch, typename Real, typename Weight>
 SC_DEVICE int find_in_order(int count, Real target, const Weight& weight,
                             Real (&sums)[kMaxRowParts], bool summed = false) {
@@ -121,7 +123,7 @@ struct BlockMath {
                                 float* out) {
     const float inverse = inverse_of(temperature);
     const auto power = [=](int v) { return expf((logits[v] - max) * inverse); };
-    const float factor = 1.0f / sum_of(count, power);
+    const float factor = 1.0f / static_cast<float>(row_sum(count, power));
     // Made twice rather than written and read again.
     write(out, count, [=](int v) { return power(v) * factor; });
   }
@@ -133,14 +135,15 @@ struct BlockMath {
 
   static SC_DEVICE float sum(const float* row, int count) { return row_total(row, count); }
 
+  // These go back: a pass over the row was before them, as a rule.
   template <typename Term>
   static SC_DEVICE float sum_of(int count, const Term& term) {
-    return static_cast<float>(row_sum(count, term));
+    return static_cast<float>(row_sum<kBatch, Way::kBack>(count, term));
   }
 
   template <typename Term>
   static SC_DEVICE SumPair<float> sums_of(int count, const Term& term) {
-    const SumPair<double> sums = row_sums(count, term);
+    const SumPair<double> sums = row_sums<kBatch, Way::kBack>(count, term);
     return {static_cast<float>(sums.first), static_cast<float>(sums.second)};
   }
 

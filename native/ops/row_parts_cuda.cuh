@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "base/cuda_intrinsics.h"
+#include "base/cuda_intrinsics_sm90.h"
 #include "ops/probability_row.h"
 #include "ops/row_peak_cuda.cuh"
 
@@ -66,21 +67,40 @@ SC_DEVICE RowPart row_part(int count, int part) {
   return {begin, count - begin < length ? count : begin + length};
 }
 
-// Has the memory send a row while something else is done.
-SC_DEVICE void prefetch_row(const float* row, int count) {
-  constexpr int kTogether = 8;  // 32 bytes
-  for (int v = thread_index() * kTogether; v < count; v += block_threads() * kTogether) {
-    prefetch(row + v);
+SC_DEVICE int block_warps() { return block_threads() / kWarpLanes; }
+
+// Which way a pass goes. One back finds near, in the multiprocessor's cache, what one forth left.
+enum class Way { kForth, kBack };
+
+// body(part, its entries) for the parts of this warp.
+template <Way kWay = Way::kForth, typename Body>
+SC_DEVICE void for_parts(int count, const Body& body) {
+  const int parts = row_parts(count);
+  for (int turn = warp_index(); turn < parts; turn += block_warps()) {
+    const int part = kWay == Way::kForth ? turn : parts - 1 - turn;
+    body(part, row_part(count, part));
   }
 }
 
-SC_DEVICE int block_warps() { return block_threads() / kWarpLanes; }
-
-// body(part, its entries) for the parts of this warp.
-template <typename Body>
-SC_DEVICE void for_parts(int count, const Body& body) {
-  for (int part = warp_index(); part < row_parts(count); part += block_warps()) {
-    body(part, row_part(count, part));
+// Has the memory send a row while something else is done: a part by an instruction, where there is
+// one for it.
+SC_DEVICE void prefetch_row(const float* row, int count) {
+  if constexpr (kHasWarpgroups) {
+    if (lane_index() != 0) return;
+    for_parts(count, [&](int, const RowPart& part) {
+      constexpr int kUnit = 16;
+      const float* begin = row + part.begin;
+      const auto behind = static_cast<int>(reinterpret_cast<uintptr_t>(begin) % kUnit);
+      const int skipped = (kUnit - behind) % kUnit;
+      const int bytes = (part.end - part.begin) * static_cast<int>(sizeof(float)) - skipped;
+      if (bytes < kUnit) return;
+      prefetch_range(reinterpret_cast<const char*>(begin) + skipped, bytes - bytes % kUnit);
+    });
+  } else {
+    constexpr int kTogether = 8;  // 32 bytes
+    for (int v = thread_index() * kTogether; v < count; v += block_threads() * kTogether) {
+      prefetch(row + v);
+    }
   }
 }
 
@@ -96,18 +116,32 @@ SC_DEVICE void take_batch(int first, int end, const Value& value, const Take& ta
   }
   take(values, first, [=](int v) { return kWhole || v < end; });
 }
-template <int kCount = kBatch, typename Value, typename Take>
-SC_DEVICE void for_batches(const RowPart& part, const Value& value, const Take& take) {
-  constexpr int kFew = kBatch / 4, kEntries = kCount * kWarpLanes;
-  int base = part.begin;
+// Those behind the row's last whole batch.
+template <typename Value, typename Take>
+SC_DEVICE void for_last_batches(int base, int end, const Value& value, const Take& take) {
+  constexpr int kFew = kBatch / 4;
   SC_UNROLL_BY(1)
-  for (; base + kEntries <= part.end; base += kEntries) {
-    take_batch<kCount, true>(base + lane_index(), base + kEntries, value, take);
+  for (; base < end; base += kFew * kWarpLanes) {
+    take_batch<kFew, false>(base + lane_index(), end, value, take);
   }
-  // Behind the row's last whole batch.
-  SC_UNROLL_BY(1)
-  for (; base < part.end; base += kFew * kWarpLanes) {
-    take_batch<kFew, false>(base + lane_index(), part.end, value, take);
+}
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value, typename Take>
+SC_DEVICE void for_batches(const RowPart& part, const Value& value, const Take& take) {
+  constexpr int kEntries = kCount * kWarpLanes;
+  if (kWay == Way::kForth) {
+    int base = part.begin;
+    SC_UNROLL_BY(1)
+    for (; base + kEntries <= part.end; base += kEntries) {
+      take_batch<kCount, true>(base + lane_index(), base + kEntries, value, take);
+    }
+    for_last_batches(base, part.end, value, take);
+  } else {
+    int end = part.end - (part.end - part.begin) % kEntries;
+    for_last_batches(end, part.end, value, take);
+    SC_UNROLL_BY(1)
+    for (; end > part.begin; end -= kEntries) {
+      take_batch<kCount, true>(end - kEntries + lane_index(), end, value, take);
+    }
   }
 }
 
@@ -147,10 +181,10 @@ SC_DEVICE T warp_running_sum(T value) {
 }
 
 // By a warp: the sum of value(v) over a part, the same in all lanes.
-template <typename Real, int kCount = kBatch, typename Value>
+template <typename Real, int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE Real part_sum(const RowPart& part, const Value& value) {
   Real own = 0;
-  for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+  for_batches<kCount, kWay>(part, value, [&](auto& values, int first, const auto& there) {
     own += static_cast<Real>(batch_sum(values, first, there));
   });
   return sum_of_lanes(own);
@@ -167,23 +201,23 @@ SC_DEVICE Real sum_of_parts(int count, const Real (&sums)[kMaxRowParts]) {
 }
 
 // The parts' sums stay in RowPartials until the next pass.
-template <int kCount = kBatch, typename Value>
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE double row_sum(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();
-  for_parts(count, [&](int p, const RowPart& part) {
-    const double sum = part_sum<double, kCount>(part, value);
+  for_parts<kWay>(count, [&](int p, const RowPart& part) {
+    const double sum = part_sum<double, kCount, kWay>(part, value);
     if (lane_index() == 0) partials.sum[p] = sum;
   });
   return sum_of_parts(count, partials.sum);
 }
 
 // The sums of both of what value(v) gives.
-template <int kCount = kBatch, typename Value>
+template <int kCount = kBatch, Way kWay = Way::kForth, typename Value>
 SC_DEVICE SumPair<double> row_sums(int count, const Value& value) {
   RowPartials& partials = shared<RowPartials>();
-  for_parts(count, [&](int p, const RowPart& part) {
+  for_parts<kWay>(count, [&](int p, const RowPart& part) {
     SumPair<double> own;
-    for_batches<kCount>(part, value, [&](auto& values, int first, const auto& there) {
+    for_batches<kCount, kWay>(part, value, [&](auto& values, int first, const auto& there) {
       const auto sums = batch_sum(values, first, there);
       own += {static_cast<double>(sums.first), static_cast<double>(sums.second)};
     });
@@ -201,16 +235,59 @@ SC_DEVICE SumPair<double> row_sums(int count, const Value& value) {
   return total;
 }
 
+// What a pass makes of an entry, and another row's entry that it reads beside.
+struct TermBeside {
+  float term, other;
+};
+template <int kCount>
+struct Terms {
+  float term[kCount];
+
+  SC_DEVICE Terms(const TermBeside (&values)[kCount], float& largest) {
+    SC_UNROLL
+    for (int i = 0; i < kCount; ++i) {
+      term[i] = values[i].term;
+      largest = values[i].other > largest ? values[i].other : largest;
+    }
+  }
+};
+
+// row_sum, with the bits that it has, and the largest entry of the other row.
+template <typename Value>
+SC_DEVICE double row_sum_beside(int count, const Value& value, float& largest) {
+  RowPartials& partials = shared<RowPartials>();
+  float own_largest = -INFINITY;
+  for_parts(count, [&](int p, const RowPart& part) {
+    double own = 0.0;
+    for_batches(part, value, [&](const auto& values, int first, const auto& there) {
+      Terms terms(values, own_largest);
+      own += static_cast<double>(batch_sum(terms.term, first, there));
+    });
+    own = sum_of_lanes(own);
+    if (lane_index() == 0) partials.sum[p] = own;
+  });
+  own_largest = warp_max(own_largest);
+  if (lane_index() == 0) partials.value[warp_index()] = own_largest;
+  sync_block();
+  largest = -INFINITY;
+  for (int w = 0; w < block_warps(); ++w) {
+    largest = partials.value[w] > largest ? partials.value[w] : largest;
+  }
+  return sum_of_parts(count, partials.sum);
+}
+
 // The largest value; minus infinity where none is a number.
 SC_DEVICE float block_largest(const float* row, int count) {
   RowPartials& partials = shared<RowPartials>();
   float largest = -INFINITY;
   const auto take = [&](float value) { largest = value > largest ? value : largest; };
   for_parts(count, [&](int, const RowPart& part) {
-    for_batches(part, [=](int v) { return row[v]; }, [&](auto& values, int, const auto&) {
-      SC_UNROLL
-      for (const float value : values) take(value);
-    });
+    for_batches(
+        part, [=](int v) { return row[v]; },
+        [&](auto& values, int, const auto&) {
+          SC_UNROLL
+          for (const float value : values) take(value);
+        });
   });
   largest = warp_max(largest);
   if (lane_index() == 0) partials.value[warp_index()] = largest;

@@ -28,30 +28,57 @@ constexpr int kBinsPerLane = kBins / kWarpLanes;
 constexpr int kMostCandidates = 512;
 constexpr float kMasked = -INFINITY;
 
+struct Selected {
+  Selection kept;
+  Count weight;  // of what is kept
+};
+
 struct SelectionShared {
   uint32_t low[kBins], high[kBins];  // of the bins' weights
   uint32_t bits[kMostCandidates];
   int index[kMostCandidates];
   int equals[kMaxRowParts];
   Count above;  // weight of larger bins than the chosen one
+  Count left;   // of the target, for that one
   int chosen;
   int last;  // of equals, the one that is kept
   uint32_t candidates;
+  Selected found;
 };
 
-// Of a probability's bits, by shifts: conversions to and from 64 bits are slow.
-SC_DEVICE Count mass_of(uint32_t bits) {
-  const int shift = static_cast<int>(bits >> 23) - (127 + 23 - kUnitBits);
-  const uint32_t digits = (bits & 0x7fffffu) | 0x800000u;
-  const uint32_t below = shift < -31 ? 0 : digits >> (shift < 0 ? -shift : 0);
-  return static_cast<Count>(below) << (shift > 0 ? shift : 0);
+// Weights in smaller units, so that the upper word of them is a bin's upper one.
+constexpr int kFineBits = 32 - kLowBits;
+
+// A mass, of a probability's bits, by shifts: conversions to and from 64 bits are slow. To be cut
+// to whole units.
+SC_DEVICE Count fine_mass_of(uint32_t bits) {
+  // The digits from bit 63 on, which is 2.
+  const Count digits = static_cast<Count>(bits << 8 | 0x80000000u) << 32;
+  constexpr int kTop = 63 - kFineBits - kUnitBits;
+  static_assert(kTop == 1, "binary places above 1's");
+  const int below = 127 + kTop - static_cast<int>(bits >> 23);
+  return digits >> (below < 63 ? below : 63);
+}
+
+SC_DEVICE ProbabilityRow powers_row(const float* logits, float max, float temperature) {
+  const float scale = BlockMath::inverse_of(temperature) * kLog2E;
+  return {logits, max, scale, 1.0f, all_entries(), 1.0f};
 }
 
 // The softmax, whose largest entry is `max`.
 SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
-  const float scale = BlockMath::inverse_of(temperature) * kLog2E;
-  ProbabilityRow row = {logits, max, scale, 1.0f, all_entries(), 1.0f};
+  ProbabilityRow row = powers_row(logits, max, temperature);
   row.factor = 1.0f / static_cast<float>(row_sum(count, [=](int v) { return row.unfiltered(v); }));
+  return row;
+}
+
+// The same. `beside`: null, or a row whose largest entry is found in the same pass.
+SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature,
+                                     const float* beside, float& largest) {
+  if (beside == nullptr) return softmax_row(logits, count, max, temperature);
+  ProbabilityRow row = powers_row(logits, max, temperature);
+  const auto both = [=](int v) { return TermBeside{row.unfiltered(v), beside[v]}; };
+  row.factor = 1.0f / static_cast<float>(row_sum_beside(count, both, largest));
   return row;
 }
 
@@ -62,14 +89,13 @@ SC_DEVICE ProbabilityRow one_hot_row(const float* logits, int token) {
 }
 
 // By atomics of the hardware's, from which nothing comes back that would be waited for: there is
-// none for 64 bits of shared memory, but a loop of comparisons.
-SC_DEVICE void add_to_bin(SelectionShared& memory, int bin, Count weight) {
+// none for 64 bits of shared memory, but a loop of comparisons. Without a look at what is added:
+// branches would take longer.
+SC_DEVICE void add_to_bin(SelectionShared& memory, uint32_t bin, Count fine_weight) {
   // So that a lane's consecutive bins lie in different banks.
-  const int at = bin ^ bin / kWarpLanes;
-  const uint32_t low = static_cast<uint32_t>(weight) & ((1u << kLowBits) - 1);
-  if (low != 0) atomic_add(&memory.low[at], low);
-  const auto high = static_cast<uint32_t>(weight >> kLowBits);
-  if (high != 0) atomic_add(&memory.high[at], high);
+  const uint32_t at = bin ^ bin / kWarpLanes;
+  atomic_add(&memory.low[at], static_cast<uint32_t>(fine_weight) >> kFineBits);
+  atomic_add(&memory.high[at], static_cast<uint32_t>(fine_weight >> 32));
 }
 
 SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
@@ -77,52 +103,28 @@ SC_DEVICE Count weight_of_bin(const SelectionShared& memory, int bin) {
   return (static_cast<Count>(memory.high[at]) << kLowBits) + memory.low[at];
 }
 
-// Adds a thread's entries to bins, those that fall into one in a row at once: in rows of few
-// values, threads would else wait for each other.
-struct BinWriter {
-  SelectionShared& memory;
-  int bin = -1;
-  Count weight = 0;
-
-  SC_DEVICE void add(int next, Count own) {
-    if (next != bin) {
-      flush();
-      bin = next;
-    }
-    weight += own;
-  }
-  SC_DEVICE void flush() {
-    if (weight > 0) add_to_bin(memory, bin, weight);
-    weight = 0;
-  }
-};
-
-// By the first warp: the largest bin at which the weight of it and of larger ones reaches `target`,
-// which all of them together do.
-SC_DEVICE void choose_bin(SelectionShared& memory, Count target) {
+// By the first warp: the largest bin at which the weight of it and of larger ones reaches
+// wanted(all), where `all` is the weight of all of them, and not less than that.
+template <typename Wanted>
+SC_DEVICE void choose_bin(SelectionShared& memory, const Wanted& wanted) {
   // A lane has consecutive bins, the first lane the largest ones.
   const int largest = kBins - 1 - lane_index() * kBinsPerLane;
   Count own = 0;
   SC_UNROLL_BY(8)
   for (int i = 0; i < kBinsPerLane; ++i) own += weight_of_bin(memory, largest - i);
-  Count above = warp_running_sum(own) - own;
-  const uint32_t hits = ballot(kAllLanes, above < target && above + own >= target);
+  const Count reached = warp_running_sum(own);
+  const Count target = wanted(shuffle(kAllLanes, reached, kWarpLanes - 1));
+  const uint32_t hits = ballot(kAllLanes, reached - own < target && reached >= target);
   // Its bins, one a lane.
   const int lane = lowest_bit(hits);
   const int bin = kBins - 1 - lane * kBinsPerLane - lane_index();
-  above = shuffle(kAllLanes, above, lane);
+  Count above = shuffle(kAllLanes, reached - own, lane);
   own = weight_of_bin(memory, bin);
   above += warp_running_sum(own) - own;
   if (above >= target || above + own < target) return;
   memory.chosen = bin;
   memory.above = above;
-}
-
-// The sum over the bins, the same in all threads.
-SC_DEVICE Count sum_of_bins(SelectionShared& memory) {
-  Count own = 0;
-  for (int bin = lane_index(); bin < kBins; bin += kWarpLanes) own += weight_of_bin(memory, bin);
-  return sum_of_lanes(own);
+  memory.left = target - above;
 }
 
 // Of the candidates with such bits, the index of the one that has `rank` - 1 of them before it.
@@ -140,11 +142,6 @@ SC_DEVICE int candidate_of_rank(SelectionShared& memory, uint32_t bits, int rank
   return memory.last;
 }
 
-struct Selected {
-  Selection kept;
-  Count weight;  // of what is kept
-};
-
 // What a filter asks for: entries whose weight reaches a number of them, or a share of all mass.
 struct FilterTarget {
   bool by_mass;
@@ -152,7 +149,11 @@ struct FilterTarget {
   float top_p;
 
   // Of an entry; the same of equals.
-  SC_DEVICE Count weight(uint32_t bits) const { return by_mass ? mass_of(bits) : 1; }
+  SC_DEVICE Count fine_weight(uint32_t bits) const {
+    const Count mass = fine_mass_of(bits);  // without a branch
+    return by_mass ? mass : Count{1} << kFineBits;
+  }
+  SC_DEVICE Count weight(uint32_t bits) const { return fine_weight(bits) >> kFineBits; }
   bool of_softmax;  // whose mass is 1
 
   // Of those whose weights have this sum: at least 1, at most all.
@@ -164,6 +165,119 @@ struct FilterTarget {
   }
 };
 
+// So few that each may be compared with all.
+constexpr uint32_t kFewCandidates = 128;
+
+// Of few candidates, by a warp each: the one at which the weight of it and of those before it, by
+// falling bits and rising index, reaches `left`.
+SC_DEVICE Selected candidate_of_weight(SelectionShared& memory, Count left,
+                                       const FilterTarget& target) {
+  const int count = static_cast<int>(memory.candidates);
+  for (int i = warp_index(); i < count; i += block_warps()) {
+    const uint32_t bits = memory.bits[i];
+    const int index = memory.index[i];
+    Count before = 0;
+    for (int j = lane_index(); j < count; j += kWarpLanes) {
+      const uint32_t other = memory.bits[j];
+      const bool ahead = (other > bits) | ((other == bits) & (memory.index[j] < index));
+      before += ahead ? target.weight(other) : 0;
+    }
+    before = sum_of_lanes(before);
+    const Count with = before + target.weight(bits);
+    if (lane_index() != 0 || before >= left || with < left) continue;
+    memory.found = {{bits, 0, index}, with};
+  }
+  sync_block();
+  return memory.found;
+}
+
+// use(bits, v, whether it takes part) of a row's entries.
+template <typename Use>
+SC_DEVICE void for_kept(const ProbabilityRow& row, int count, const Selection& kept,
+                        const Use& use) {
+  for_parts<Way::kBack>(count, [&](int, const RowPart& part) {
+    const auto value = [=](int v) { return row.unfiltered(v); };
+    const auto take = [&](const auto& values, int first, const auto& there) {
+      int v = first;
+      SC_UNROLL
+      for (const float one : values) {
+        const uint32_t bits = bits_of(one);
+        const bool takes_part = (bits > kept.bits) | ((bits == kept.bits) & (v <= kept.last));
+        use(bits, v, there(v) & takes_part);
+        v += kWarpLanes;
+      }
+    };
+    for_batches<kBatch / 2, Way::kBack>(part, value, take);
+  });
+}
+
+// Entries with bits from `least` to `least` + `span`. Most batches have none.
+SC_DEVICE void collect_candidates(SelectionShared& memory, const ProbabilityRow& row, int count,
+                                  const Selection& kept, uint32_t least, uint32_t span) {
+  for_parts(count, [&](int, const RowPart& part) {
+    const auto value = [=](int v) { return bits_of(row.unfiltered(v)) - least; };
+    for_batches<kBatch / 2>(part, value, [&](const auto& above, int first, const auto& there) {
+      bool any = false;
+      SC_UNROLL
+      for (const uint32_t one : above) any |= one <= span;
+      if (!any) return;
+      int v = first;
+      SC_UNROLL
+      for (const uint32_t one : above) {
+        if ((one <= span) & there(v) & kept.keeps(one + least, v)) {
+          const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
+          if (at < kMostCandidates) {
+            memory.bits[at] = one + least;
+            memory.index[at] = v;
+          }
+        }
+        v += kWarpLanes;
+      }
+    });
+  });
+  sync_block();
+}
+
+// Adds what takes part, candidates once they are collected, to bins of 2^shift bits each.
+SC_DEVICE void fill_bins(SelectionShared& memory, const ProbabilityRow& row, int count,
+                         const Selection& kept, uint32_t least, uint32_t span, int shift,
+                         bool collected, const FilterTarget& target) {
+  for (int bin = thread_index(); bin < kBins; bin += block_threads()) {
+    memory.low[bin] = memory.high[bin] = 0;
+  }
+  sync_block();
+  const auto add = [&](uint32_t bits, int, bool takes_part) {
+    const uint32_t above = bits - least;
+    if (takes_part & (above <= span)) add_to_bin(memory, above >> shift, target.fine_weight(bits));
+  };
+  if (collected) {
+    const int candidates = static_cast<int>(memory.candidates);
+    for (int i = thread_index(); i < candidates; i += block_threads()) add(memory.bits[i], 0, true);
+  } else {
+    for_kept(row, count, kept, add);
+  }
+  sync_block();
+}
+
+// What is left of the target falls to equals, by lowest index.
+SC_DEVICE Selected select_equals(SelectionShared& memory, const ProbabilityRow& row, int count,
+                                 const Selection& kept, uint32_t bits, Count left, bool collected,
+                                 const FilterTarget& target) {
+  const Count one = target.weight(bits);
+  const int equals = static_cast<int>((left + one - 1) / one);
+  int last;
+  if (collected) {
+    last = candidate_of_rank(memory, bits, equals);
+  } else {
+    const auto equal = [=](int v) {
+      const uint32_t own = bits_of(row.unfiltered(v));
+      return (own == bits) & kept.keeps(own, v) ? 1 : 0;
+    };
+    last = find_in_order<kBatch / 4>(count, equals - 1, equal, memory.equals);
+  }
+  return {{bits, 0, last}, static_cast<Count>(equals) * one};
+}
+
 // The first entries of a row, by falling probability and rising index, whose weight together
 // reaches the target.
 //   kept         entries that take part
@@ -171,80 +285,36 @@ struct FilterTarget {
 SC_DEVICE Selected select(const ProbabilityRow& row, int count, const Selection& kept,
                           uint32_t least, uint32_t most, const FilterTarget& target) {
   SelectionShared& memory = shared<SelectionShared>();
+  uint32_t span = most - least;
   int shift = 0;
-  while ((most - least) >> shift >= kBins) ++shift;
+  while (span >> shift >= kBins) ++shift;
   Count left = 0, above = 0;  // of the target; of larger entries than the range's
   bool collected = false;
-  // use(bits, v) of entries that take part
-  const auto for_entries = [&](const auto& use) {
-    for_parts(count, [&](int, const RowPart& part) {
-      const auto value = [=](int v) { return row.unfiltered(v); };
-      for_batches<kBatch / 2>(part, value, [&](const auto& values, int first, const auto& there) {
-        int v = first;
-        SC_UNROLL
-        for (const float one : values) {
-          const uint32_t bits = bits_of(one);
-          if (there(v) && kept.keeps(bits, v)) use(bits, v);
-          v += kWarpLanes;
-        }
-      });
-    });
-  };
   for (bool first_round = true;; first_round = false) {
-    for (int bin = thread_index(); bin < kBins; bin += block_threads()) {
-      memory.low[bin] = memory.high[bin] = 0;
+    fill_bins(memory, row, count, kept, least, span, shift, collected, target);
+    if (warp_index() == 0) {
+      choose_bin(memory, [&](Count all) { return first_round ? target.of(all) : left; });
     }
-    sync_block();
-    BinWriter bins = {memory};
-    const auto add = [&](uint32_t bits) {
-      if (bits - least > most - least) return;
-      bins.add(static_cast<int>((bits - least) >> shift), target.weight(bits));
-    };
-    if (collected) {
-      const int candidates = static_cast<int>(memory.candidates);
-      for (int i = thread_index(); i < candidates; i += block_threads()) add(memory.bits[i]);
-    } else {
-      for_entries([&](uint32_t bits, int) { add(bits); });
-    }
-    bins.flush();
-    sync_block();
-    if (first_round) left = target.of(sum_of_bins(memory));
-    if (warp_index() == 0) choose_bin(memory, left);
     if (thread_index() == 0 && !collected) memory.candidates = 0;
     sync_block();
-    left -= memory.above;
+    left = memory.left;
     above += memory.above;
     least += static_cast<uint32_t>(memory.chosen) << shift;
-    most = least + ((1u << shift) - 1u);
+    span = (1u << shift) - 1u;
     if (shift == 0) break;
     if (!collected) {
-      for_entries([&](uint32_t bits, int v) {
-        if (bits < least || bits > most) return;
-        const uint32_t at = atomic_add(&memory.candidates, uint32_t{1});
-        if (at >= kMostCandidates) return;
-        memory.bits[at] = bits;
-        memory.index[at] = v;
-      });
-      sync_block();
+      collect_candidates(memory, row, count, kept, least, span);
       collected = memory.candidates <= kMostCandidates;
+      if (memory.candidates <= kFewCandidates) break;
     }
     shift = shift > kBinBits ? shift - kBinBits : 0;
   }
-  // What is left of the target falls to equals, by lowest index.
-  const Count one = target.weight(least);
-  const int equals = static_cast<int>((left + one - 1) / one);
-  int last;
-  if (collected) {
-    last = candidate_of_rank(memory, least, equals);
-  } else {
-    const auto equal = [=](int v) {
-      const uint32_t bits = bits_of(row.unfiltered(v));
-      return (bits == least) & kept.keeps(bits, v) ? 1 : 0;
-    };
-    last = find_in_order<kBatch / 4>(count, equals - 1, equal, memory.equals);
-  }
+  const bool few = collected && memory.candidates <= kFewCandidates;
+  Selected selected = few ? candidate_of_weight(memory, left, target)
+                          : select_equals(memory, row, count, kept, least, left, collected, target);
+  selected.weight += above;
   sync_block();
-  return {{least, 0, last}, above + static_cast<Count>(equals) * one};
+  return selected;
 }
 
 // filter_top of sampling.h, of a softmax.
@@ -316,20 +386,31 @@ struct RowSettings {
   bool edits;
 };
 
+// What a rule asks of a row's passes.
 struct RowConfidence {
-  bool unscaled;
+  bool unscaled;        // the factor of the softmax at temperature 1
+  const float* beside;  // a row whose largest entry a pass may find that reads another, or null
+  const float* later;   // a row that is read then or after it, or null
+  bool found;
+  float largest;
+
+  SC_DEVICE bool knows_largest_of(const float* row) const { return found && row == beside; }
 };
 
 SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
   const SlotSampling& slots = args.slots;
   const int slot = args.row_slot[r], output = args.row_output[r];
   const bool early = output < slots.min_new[slot], suppresses = slots.suppresses[slot] != 0;
-  return {slots.temperature[slot],    slots.top_p[slot], slots.top_k[slot],
-          slots.wants_logprobs[slot], output,            early || suppresses};
+  return {slots.temperature[slot],
+          slots.top_p[slot],
+          slots.top_k[slot],
+          slots.wants_logprobs[slot],
+          output,
+          early || suppresses};
 }
 
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
-// of its softmax at temperature 1, where unscaled(), called by one thread, says so.
+// of its softmax at temperature 1, where asks(), called by one thread, says so.
 struct MadeRow {
   RowStatus status;
   int best;
@@ -337,9 +418,27 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-// `part_sums`, if not null, receives the sums of the parts of a softmax, but for its factor.
-template <typename Unscaled>
-SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& unscaled,
+// Leaves the sums of its parts, but for the factor, and what RowConfidence asks beside.
+SC_DEVICE ProbabilityRow softmax_with_sums(const float* row, int count, float max,
+                                           float temperature, double* part_sums) {
+  RowConfidence& confidence = shared<RowConfidence>();
+  float largest = 0.0f;
+  const ProbabilityRow probs =
+      softmax_row(row, count, max, temperature, confidence.beside, largest);
+  if (thread_index() < row_parts(count)) {
+    part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
+  }
+  if (thread_index() == 0) {
+    confidence.largest = largest;
+    confidence.found = true;
+  }
+  sync_block();  // before the next pass
+  return probs;
+}
+
+// kLeavesSums: `part_sums` receives those of a softmax, and other rows may be asked for.
+template <bool kLeavesSums, typename Asks>
+SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks,
                            double* part_sums = nullptr) {
   const int count = args.vocabulary;
   float* row = args.logits + static_cast<int64_t>(r) * count;
@@ -353,9 +452,10 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   const int last = block_threads() - 1;
   if (thread_index() == last) settings = settings_of(args, r);
   if (thread_index() == (last >= kWarpLanes ? last - kWarpLanes : last)) {
-    confidence.unscaled = unscaled();
+    confidence = asks();
   }
   const RowPeak peak = peak_of(args, r, row);
+  if (kLeavesSums && confidence.later != nullptr) prefetch_row(confidence.later, count);
   made.best = peak.index;
   made.status = RowStatus::kNotFinite;
   if (!(peak.value < INFINITY)) {
@@ -377,12 +477,9 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Unscaled& 
   if (made.status != RowStatus::kOk) return made;
   const float temperature = settings.temperature;
   if (temperature > 0.0f) {
-    made.probs = softmax_row(row, count, max, temperature);
+    made.probs = kLeavesSums ? softmax_with_sums(row, count, max, temperature, part_sums)
+                             : softmax_row(row, count, max, temperature);
     made.unscaled_factor = made.probs.factor;
-    if (part_sums != nullptr && thread_index() < row_parts(count)) {
-      part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
-    }
-    if (part_sums != nullptr) sync_block();  // before the next pass
     filter_row(made.probs, count, settings.top_k, settings.top_p);
   } else {
     made.probs = one_hot_row(row, made.best);
@@ -401,7 +498,9 @@ SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& 
 // Row r of distribution_cpu's contract; what it leaves may be read when the block has met.
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
   const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
-  const MadeRow made = make_row(args, r, wants_rows);
+  const MadeRow made = make_row<false>(args, r, [&] {
+    return RowConfidence{wants_rows(), nullptr, nullptr, false, 0.0f};
+  });
   if (thread_index() == 0) leave_result(args, r, made);
   const ProbabilityRow row = made.probs;
   const bool greedy = !(args.slots.temperature[args.row_slot[r]] > 0.0f);
