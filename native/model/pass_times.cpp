@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "base/error.h"
@@ -182,11 +183,15 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
                        int repeats) {
   check_sizes(rows, cached, source, repeats);
   const T5Config& config = model.config;
-  TimedDecoder decoder(model, *std::max_element(rows.begin(), rows.end()), cached, source);
+  // Each in a pass of its own: kernels are chosen by the rows that one is planned for.
+  std::vector<std::unique_ptr<TimedDecoder>> decoders;
+  for (const int count : rows) {
+    decoders.push_back(std::make_unique<TimedDecoder>(model, count, cached, source));
+  }
   PassTimes times;
   time_in_turns(
-      rows.size(), repeats, [&](size_t i) { return decoder.timed_run(rows[i]); }, times);
-  times.phases = decoder.phases();
+      rows.size(), repeats, [&](size_t i) { return decoders[i]->timed_run(rows[i]); }, times);
+  times.phases = decoders[0]->phases();
   const Work work = decoder_work(model);
   const double per_key = 2.0 * config.inner() * config.num_decoder_layers;
   for (const int count : rows) {

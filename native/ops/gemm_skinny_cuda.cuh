@@ -17,7 +17,7 @@ constexpr int kSkinnyThreads = kMaxSplits * kWarpLanes;
 constexpr int kLeastSkinnyThreads = 128;
 // So many blocks fit a multiprocessor: those of this kernel, and of those that wait behind it.
 template <int kColumns>
-constexpr int kSkinnyBlocks = kColumns == 1 ? 3 : 2;
+constexpr int kSkinnyBlocks = kColumns <= 2 ? 3 : 2;
 
 // Sums by run, matrix and part, row, output; and what those of a row are multiplied by.
 template <typename Type, bool kGated, int kColumns>
@@ -39,7 +39,8 @@ class Run {
   using Sums = typename Type::Sum[kMatrices][kParts][kColumns][4];
 
   // Asks for the first weights; without steps, for none.
-  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps) : left_(steps) {
+  SC_DEVICE Run(const char* fragments, int64_t matrix, int steps, const DeviceInputs& inputs)
+      : left_(steps), from_(inputs) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] = fragments + m * matrix + lane_index() * 16;
     SC_UNROLL
@@ -50,15 +51,13 @@ class Run {
   // Inputs that were prepared (gemm_inputs_cuda.cuh) or left. A row that is not among the `rows`
   // that there is memory for has the last one's: products of rows do not touch each other, and this
   // one is not written.
-  SC_DEVICE void place_inputs(const DeviceInputs& inputs, int row, int rows, int begin) {
+  SC_DEVICE void place_inputs(int row, int rows, int begin) {
     SC_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       const int own = row + 8 * c + lane_index() / 4;
       const int64_t place = own < rows ? own : rows - 1;
-      inputs_[c] =
-          inputs.rows + place * inputs.stride + begin * kStepBytes + lane_index() % 4 * 8;
+      inputs_[c] = from_.rows + place * from_.stride + begin * kStepBytes + lane_index() % 4 * 8;
     }
-    part_ = inputs.part;
   }
   SC_DEVICE void ask_inputs() {
     SC_UNROLL
@@ -87,11 +86,11 @@ class Run {
   // Steps under way: as many as there are registers for.
   static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
   static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns * kMatrices > 4  ? 48
-                                    : kColumns > 1 ? 64
-                                    : kOthers > 2  ? 24
-                                    : kInputs > 1  ? 36
-                                                   : 48;
+  static constexpr int kRegisters = kColumns * kMatrices > 4     ? 48
+                                    : kColumns > 2               ? 64
+                                    : kColumns * kOthers > 2     ? 24
+                                    : kInputs > 1 || kColumns > 1 ? 36
+                                                                 : 48;
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
@@ -108,7 +107,7 @@ class Run {
     for (int p = 0; p < kInputs; ++p) {
       SC_UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        load_words(inputs_[c] + p * part_ + step * kStepBytes, b_[to][p][c]);
+        load_words(inputs_[c] + p * from_.part + step * kStepBytes, b_[to][p][c]);
       }
     }
   }
@@ -128,8 +127,8 @@ class Run {
 
   int left_;
   const char* weights_[kMatrices];
+  const DeviceInputs& from_;
   const char* inputs_[kColumns];
-  int64_t part_;
   uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][2];
 };
 
@@ -154,8 +153,8 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
   const char* fragments = static_cast<const char*>(args.weight.data) +
                           tile * ((kGated ? 2 : 1) * matrix) + begin * kFragmentBytes;
-  TileRun run(fragments, matrix, steps);
-  run.place_inputs(inputs, row, args.max_rows, begin);
+  TileRun run(fragments, matrix, steps, inputs);
+  run.place_inputs(row, args.max_rows, begin);
   wait_for_previous();
   run.ask_inputs();
   const int num_rows = *args.num_rows;
@@ -224,18 +223,16 @@ skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan pl
 // the tiles of both.
 template <typename Type, int kColumns>
 SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns>)
-skinny_pair_kernel(GemmArgs args, GemmArgs other, DeviceInputs inputs, SkinnyPlan plan) {
+skinny_pair_kernel(SC_IN_PLACE GemmArgs args, SC_IN_PLACE GemmArgs other, DeviceInputs inputs,
+                   SkinnyPlan plan) {
   SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
   const int tiles = tiles_of(args.weight.n);
-  if (place.tile >= tiles) {
-    place.tile -= tiles;
-    args.weight.data = other.weight.data;
-    args.weight.n = other.weight.n;
-    args.out = other.out;
-    args.ldo = other.ldo;
-    args.out_rows = other.out_rows;
-  }
-  skinny_tile<Type, false, kColumns, 1>(args, inputs, LeftRows{}, plan, place.tile, place.row);
+  const bool first = place.tile < tiles;
+  if (!first) place.tile -= tiles;
+  GemmArgs own = first ? args : other;
+  own.epilogue = Epilogue::kStore;  // as it is (is_plain()): code for others would take registers
+  own.peaks = nullptr;
+  skinny_tile<Type, false, kColumns, 1>(own, inputs, LeftRows{}, plan, place.tile, place.row);
 }
 
 }  // namespace speccascade
