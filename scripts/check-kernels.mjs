@@ -36,7 +36,7 @@ const bounds = [
   {
     name: /^skinny_kernel<\w+, \w+, [12], |^skinny_pair_kernel<\w+, [12]>/,
     registers: 80,
-    shared: 41472,
+    shared: 20992,
     reason: '3 blocks of 256 threads',
   },
   {

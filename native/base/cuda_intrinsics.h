@@ -12,10 +12,12 @@
 //   wait_for_previous()          the kernel before has ended and its writes are there; of kernels
 //                                launched to wait, by every thread, before it reads what others
 //                                write
+//   settle(offset)               it is worked out here, before a wait
+//   read_now(at)                 an integer that is asked for here, not behind the next condition
 //   prefetch(at)                 the 32 bytes around come closer; what never changes, before that
 //                                wait
 //   fast_log(x)                  to 2^-21, of it or where it is below 1 absolutely
-//   inverse_root(x)              1 / sqrt(x), to 2^-22 of it
+//   inverse_root(x)              1 / sqrt(x), to 2^-22 of it; of x below 2^-126 infinity
 //   keep(value)                  it is computed, though nothing uses it
 //   shared<T>()                  the block's one T in shared memory, not initialised; T is plain
 //   dynamic_shared<T>()          the same, the first of as many as the launch asks for bytes of, at a

@@ -93,9 +93,22 @@ SC_DEVICE void wait_for_previous() {
 #endif
 }
 
+// The compiler would rather work it out where it is used.
+SC_DEVICE void settle(int64_t& offset) { asm volatile("" : "+l"(offset)); }
+// A volatile load stays in front of a branch.
+SC_DEVICE int32_t read_now(const int32_t* at) {
+  int32_t value;
+  asm volatile("ld.volatile.global.s32 %0, [%1];" : "=r"(value) : "l"(at));
+  return value;
+}
+
 SC_DEVICE void prefetch(const void* at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
 
-SC_DEVICE float inverse_root(float x) { return rsqrtf(x); }
+SC_DEVICE float inverse_root(float x) {
+  float y;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 SC_DEVICE float fast_log(float x) { return __logf(x); }
 // A use that ptxas believes in, which drops loads whose values nothing reads.
 SC_DEVICE void keep(float value) {

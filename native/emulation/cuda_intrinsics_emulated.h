@@ -147,6 +147,8 @@ SC_DEVICE void prefetch(const void* at) {
   [[maybe_unused]] const char byte = *static_cast<const volatile char*>(at);
 }
 
+SC_DEVICE void settle(int64_t&) {}
+SC_DEVICE int32_t read_now(const int32_t* at) { return *at; }
 SC_DEVICE float inverse_root(float x) { return 1.0f / std::sqrt(x); }
 SC_DEVICE float fast_log(float x) { return std::log(x); }
 SC_DEVICE void keep(float) {}

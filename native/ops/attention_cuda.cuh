@@ -364,7 +364,7 @@ struct OwnKeys {
     }
     SC_UNROLL_BY(1)
     for (int e = thread_index(); e < count; e += kAttentionThreads) {
-      const int32_t committed = order[position - begin - e];  // read before `open` is known
+      const int32_t committed = read_now(order + position - begin - e);
       if (begin + e >= open) rows[e] = base + committed;
     }
   }
@@ -375,10 +375,10 @@ struct OwnKeys {
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
   // All asked for together; a row that is not there has room, too.
-  const bool there = row < *args.rows.num_rows;
-  const int slot = args.rows.slot[row], position = args.rows.position[row];
-  int node = args.rows.node[row];
-  if (!there) return;
+  const int slot = read_now(args.rows.slot + row);
+  const int position = read_now(args.rows.position + row);
+  int node = read_now(args.rows.node + row);
+  if (row >= *args.rows.num_rows) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int32_t base = slot * args.table.rows_per_slot;
@@ -402,9 +402,8 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
 template <int kEntries, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
                               int h) {
-  const bool there = row < *args.rows.num_rows;
-  const int slot = args.rows.slot[row];
-  if (!there) return;
+  const int slot = read_now(args.rows.slot + row);
+  if (row >= *args.rows.num_rows) return;
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int source = args.slot_source[slot];

@@ -16,8 +16,8 @@ constexpr int kSkinnyThreads = kMaxSplits * kWarpLanes;
 // Of a block, which has a thread for each output of eight rows.
 constexpr int kLeastSkinnyThreads = 128;
 // So many blocks fit a multiprocessor: those of this kernel, and of those that wait behind it.
-template <int kColumns>
-constexpr int kSkinnyBlocks = kColumns <= 2 ? 3 : 2;
+template <int kColumns, int kInputs>
+constexpr int kSkinnyBlocks = kColumns * kInputs <= 2 ? 3 : 2;
 
 // Sums by run, matrix and part, row, output; and what those of a row are multiplied by.
 template <typename Type, bool kGated, int kColumns>
@@ -43,6 +43,11 @@ class Run {
       : left_(steps), from_(inputs) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] = fragments + m * matrix + lane_index() * 16;
+    if (left_ >= kAhead) {
+      SC_UNROLL
+      for (int s = 0; s < kAhead; ++s) ask_weights(s, s);
+      return;
+    }
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
       if (s < left_) ask_weights(s, s);
@@ -56,17 +61,32 @@ class Run {
     for (int c = 0; c < kColumns; ++c) {
       const int own = row + 8 * c + lane_index() / 4;
       const int64_t place = own < rows ? own : rows - 1;
-      inputs_[c] = from_.rows + place * from_.stride + begin * kStepBytes + lane_index() % 4 * 8;
+      int64_t offset = place * from_.stride + begin * kStepBytes + lane_index() % 4 * 8;
+      settle(offset);
+      inputs_[c] = from_.rows + offset;
     }
   }
   SC_DEVICE void ask_inputs() {
+    if (left_ >= kAhead) {  // without conditions, as nearly always
+      SC_UNROLL
+      for (int s = 0; s < kAhead; ++s) ask_inputs(s, s);
+      return;
+    }
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
       if (s < left_) ask_inputs(s, s);
     }
   }
   SC_DEVICE void multiply(Sums& sums) {
-    for (; left_ > 0; left_ -= kAhead) {
+    for (; left_ >= 2 * kAhead; advance()) {
+      SC_UNROLL
+      for (int s = 0; s < kAhead; ++s) {
+        multiply_step(s, sums);
+        ask_weights(s, s + kAhead);
+        ask_inputs(s, s + kAhead);
+      }
+    }
+    for (; left_ > 0; advance()) {
       SC_UNROLL
       for (int s = 0; s < kAhead; ++s) {
         if (s < left_) multiply_step(s, sums);
@@ -75,10 +95,6 @@ class Run {
           ask_inputs(s, s + kAhead);
         }
       }
-      SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) weights_[m] += kAhead * kFragmentBytes;
-      SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kStepBytes;
     }
   }
 
@@ -86,7 +102,7 @@ class Run {
   // Steps under way: as many as there are registers for.
   static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
   static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns * kMatrices > 4     ? 48
+  static constexpr int kRegisters = kColumns * kMatrices > 4     ? 40
                                     : kColumns > 2               ? 64
                                     : kColumns * kOthers > 2     ? 24
                                     : kInputs > 1 || kColumns > 1 ? 36
@@ -94,6 +110,13 @@ class Run {
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
+  SC_DEVICE void advance() {
+    left_ -= kAhead;
+    SC_UNROLL
+    for (int m = 0; m < kMatrices; ++m) weights_[m] += kAhead * kFragmentBytes;
+    SC_UNROLL
+    for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kStepBytes;
+  }
   SC_DEVICE void ask_weights(int to, int step) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) {
@@ -156,10 +179,15 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   TileRun run(fragments, matrix, steps, inputs);
   run.place_inputs(row, args.max_rows, begin);
   wait_for_previous();
+  // One group of rows has always some: it need not wait for their number.
+  if (plan.row_groups > 1) {
+    if (row >= *args.num_rows) return;
+  }
   run.ask_inputs();
   const int num_rows = *args.num_rows;
-  if (row > 0 && row >= num_rows) return;
 
+  // First: products with a norm before them add to nothing, others have hardly a factor.
+  find_factors(inputs, row, args.max_rows, memory.factor);
   // This thread's outputs.
   constexpr int kTile = kTileOutputs * 8 * kColumns;
   constexpr int kOwn = kColumns == 1 ? 1 : kColumns / 2;  // of a block of kSkinnyThreads
@@ -171,7 +199,6 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
                                          row + i / kTileOutputs,
                                          tile * kTileOutputs + i % kTileOutputs);
   }
-  find_factors(inputs, row, args.max_rows, memory.factor);
 
   typename TileRun::Sums sums = {};
   run.multiply(sums);
@@ -213,7 +240,7 @@ SC_DEVICE SkinnyPlace place_of_block(int row_groups) {
 
 // Blocks: tiles x groups of 8 kColumns rows.
 template <typename Type, bool kGated, int kColumns, int kInputs>
-SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns>)
+SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns, kInputs>)
 skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan plan) {
   const SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
   skinny_tile<Type, kGated, kColumns, kInputs>(args, inputs, leaves, plan, place.tile, place.row);
@@ -222,14 +249,19 @@ skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan pl
 // Two products of the same inputs, which differ in their weights and places: blocks as for one with
 // the tiles of both.
 template <typename Type, int kColumns>
-SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns>)
+SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns, 1>)
 skinny_pair_kernel(SC_IN_PLACE GemmArgs args, SC_IN_PLACE GemmArgs other, DeviceInputs inputs,
                    SkinnyPlan plan) {
   SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
   const int tiles = tiles_of(args.weight.n);
   const bool first = place.tile < tiles;
   if (!first) place.tile -= tiles;
-  GemmArgs own = first ? args : other;
+  GemmArgs own = args;
+  own.weight.data = first ? args.weight.data : other.weight.data;
+  own.weight.n = first ? args.weight.n : other.weight.n;
+  own.out = first ? args.out : other.out;
+  own.ldo = first ? args.ldo : other.ldo;
+  own.out_rows = first ? args.out_rows : other.out_rows;
   own.epilogue = Epilogue::kStore;  // as it is (is_plain()): code for others would take registers
   own.peaks = nullptr;
   skinny_tile<Type, false, kColumns, 1>(own, inputs, LeftRows{}, plan, place.tile, place.row);

@@ -75,7 +75,9 @@ SC_DEVICE void bucket_squares(const RmsNormArgs& args, const float* x,
 }
 
 SC_DEVICE float factor_of_squares(float total, int width, float epsilon) {
-  return inverse_root(total / static_cast<float>(width) + epsilon);
+  // 1 / sqrt(total / width + epsilon), without a division.
+  const auto count = static_cast<float>(width);
+  return inverse_root(total + epsilon * count) * sqrtf(count);
 }
 
 // Of a row with those buckets.

@@ -111,7 +111,8 @@ def transformers(runner, counts):
         names.insert(0, "trained")
     problems = []
     for at, name in enumerate(names):
-        end = runner.left() * (1 - 1 / (len(names) - at))
+        # The larger pairs, which come first, take more than the same share.
+        end = runner.left() * (1 - 1 / (len(names) - at)) * 0.7
         try:
             compare(runner, counts, end, name)
         except Failed as reason:
