@@ -53,8 +53,6 @@ void draft_loop_cuda(const DraftLoop& loop, void* stream) {
   launch({loop.pass.blocks, kPersistentThreads, true}, stream, draft_loop_kernel, loop);
 }
 
-bool draft_loop_fits_cuda() {
-  return fits_multiprocessor(draft_loop_kernel, kPersistentThreads);
-}
+bool draft_loop_fits_cuda() { return fits_multiprocessor(draft_loop_kernel, kPersistentThreads); }
 
 }  // namespace speccascade

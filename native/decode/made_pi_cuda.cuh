@@ -9,8 +9,9 @@ namespace speccascade {
 template <typename Row = ProbabilityRow>
 SC_DEVICE RuleRows<float, Row> made_rows(const MadeTarget& made, const float* drafter,
                                          const float* drafter_unscaled, int vocabulary) {
-  return {drafter,    Row{made.probs}, drafter_unscaled,
-          Row{made.probs.unscaled(made.unscaled_factor)}, vocabulary, false};
+  return {drafter,          Row{made.probs},
+          drafter_unscaled, Row{made.probs.unscaled(made.unscaled_factor)},
+          vocabulary,       false};
 }
 
 // A function of its own: verification writes rows in many places, by a loop for each form of pi.
@@ -82,10 +83,9 @@ SC_DEVICE auto with_rest(const MadePiRow& row, const DrawnRow& drawn, bool softm
 SC_FUNCTION float sum_of_rest(const TargetRow* made, const Rule* rule, const float* drafter,
                               const float* drafter_unscaled, const float* drawn, int32_t token,
                               int vocabulary) {
-  return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, false,
-                   [=](const auto& entry) {
-                     return static_cast<float>(row_sum(vocabulary, entry));
-                   });
+  return with_rest(
+      {made, rule, drafter, drafter_unscaled}, {drawn, token}, false,
+      [=](const auto& entry) { return static_cast<float>(row_sum(vocabulary, entry)); });
 }
 
 // After that.
@@ -112,8 +112,8 @@ struct RestEntries {
 };
 
 SC_DEVICE auto MadePiRow::weights_without(const DrawnRow& without, int vocabulary) const {
-  const float total = sum_of_rest(made, rule, drafter, drafter_unscaled, without.row,
-                                  without.token, vocabulary);
+  const float total =
+      sum_of_rest(made, rule, drafter, drafter_unscaled, without.row, without.token, vocabulary);
   return Weights<float, RestEntries>{{*this, without, false}, total};
 }
 

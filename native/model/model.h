@@ -11,8 +11,8 @@
 
 namespace speccascade {
 
-// What runs the decoder's passes on a device: kernels one by one or, where it is wanted and there is
-// code for it, one that stays (ops/persistent.h; docs/cuda.md says which is faster).
+// What runs the decoder's passes on a device: kernels one by one or, where it is wanted and there
+// is code for it, one that stays (ops/persistent.h; docs/cuda.md says which is faster).
 enum class Executor { kKernels, kPersistent };
 
 struct Model {

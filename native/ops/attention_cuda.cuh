@@ -267,9 +267,7 @@ SC_DEVICE void attend(const Head& head, const Rows& rows, const To& to) {
           return head.keys + head.stride * rows.row(begin + e);
         }
       };
-      const auto bias_at = [&](int k) {
-        return bias_of(head, rows.distance(begin + key_of(k)));
-      };
+      const auto bias_at = [&](int k) { return bias_of(head, rows.distance(begin + key_of(k))); };
       float scores[kKeysTogether], values[kKeys][kEntries], bias[kKeys];
       SC_UNROLL
       for (int k = 0; k < kKeys; ++k) bias[k] = bias_at(k);

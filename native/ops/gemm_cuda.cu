@@ -43,9 +43,9 @@ void launch_skinny(const Product& product, void* stream) {
   static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
-  launch(skinny_shape<kColumns>(args.weight, tiles_of(args.weight.n) * row_groups),
-         stream, skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs,
-         product.leaves, plan);
+  launch(skinny_shape<kColumns>(args.weight, tiles_of(args.weight.n) * row_groups), stream,
+         skinny_kernel<Type, kGated, kColumns, kInputs>, args, product.inputs, product.leaves,
+         plan);
 }
 
 template <typename Type, bool kGated, int kColumns>

@@ -196,7 +196,8 @@ struct Output {
 };
 
 template <typename Type, bool kGated>
-SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, const LeftRows& leaves, int num_rows, int row, int n) {
+SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, const LeftRows& leaves, int num_rows,
+                                         int row, int n) {
   Output<Type, kGated> output = {row, n, row < num_rows, false, nullptr, 0.0f, 1.0f, {}};
   output.there = output.row_there && n < args.weight.n;
   output.weight = weight_of_entry(leaves, n);

@@ -89,7 +89,7 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
 // run of K.
 template <typename Type, bool kGated, int kColumns, typename Rows>
 SC_DEVICE void piece_tile(const GemmArgs& args, const Rows& rows, const LeftRows& leaves, int tile,
-                           int row, int parts, PieceShared<Type, kGated, kColumns>& memory) {
+                          int row, int parts, PieceShared<Type, kGated, kColumns>& memory) {
   const Split split = split_of(args.weight.k, Type::kType);
   if (warp_index() < split.runs) {
     const auto multiply = [&](auto inputs) {

@@ -17,7 +17,7 @@ constexpr int kSkinnyThreads = kMaxSplits * kWarpLanes;
 constexpr int kLeastSkinnyThreads = 128;
 // So many blocks fit a multiprocessor: those of this kernel, and of those that wait behind it.
 template <int kColumns, int kInputs>
-constexpr int kSkinnyBlocks = kColumns * kInputs <= 2 ? 3 : 2;
+constexpr int kSkinnyBlocks = kColumns* kInputs <= 2 ? 3 : 2;
 
 // Sums by run, matrix and part, row, output; and what those of a row are multiplied by.
 template <typename Type, bool kGated, int kColumns>
@@ -29,9 +29,9 @@ struct SkinnyShared {
   float factor[kRows];
 };
 
-// A warp's run: weights and inputs in registers, a few steps under way, each of which makes room for
-// one behind them. The loop over steps has hardly an instruction beside loads and products: with a
-// few warps a multiprocessor every one of them shows.
+// A warp's run: weights and inputs in registers, a few steps under way, each of which makes room
+// for one behind them. The loop over steps has hardly an instruction beside loads and products:
+// with a few warps a multiprocessor every one of them shows.
 template <typename Type, bool kGated, int kColumns, int kInputs>
 class Run {
  public:
@@ -102,11 +102,11 @@ class Run {
   // Steps under way: as many as there are registers for.
   static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
   static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns * kMatrices > 4     ? 40
-                                    : kColumns > 2               ? 64
-                                    : kColumns * kOthers > 2     ? 24
+  static constexpr int kRegisters = kColumns * kMatrices > 4      ? 40
+                                    : kColumns > 2                ? 64
+                                    : kColumns* kOthers > 2       ? 24
                                     : kInputs > 1 || kColumns > 1 ? 36
-                                                                 : 48;
+                                                                  : 48;
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
@@ -195,9 +195,9 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   SC_UNROLL
   for (int e = 0; e < kOwn; ++e) {
     const int i = thread_index() + e * block_threads();
-    outputs[e] = output_at<Type, kGated>(args, leaves, i < kTile ? num_rows : 0,
-                                         row + i / kTileOutputs,
-                                         tile * kTileOutputs + i % kTileOutputs);
+    outputs[e] =
+        output_at<Type, kGated>(args, leaves, i < kTile ? num_rows : 0, row + i / kTileOutputs,
+                                tile * kTileOutputs + i % kTileOutputs);
   }
 
   typename TileRun::Sums sums = {};

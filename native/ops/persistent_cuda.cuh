@@ -70,8 +70,7 @@ SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
   };
   if (Type::kType == DType::kBF16 || step.prepared != 0) {
     const DeviceInputs inputs = inputs_of_piece(step);
-    return multiply(
-        PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
+    return multiply(PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
   }
   if constexpr (Type::kType != DType::kBF16) {
     const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
@@ -132,13 +131,13 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
     }
     case OpKind::kSelfAttention: {
       const int heads = op.self_attention.heads;
-      return attend_own<kNarrowHead, kPersistentThreads>(op.self_attention, step.leaves, piece / heads,
-                                               piece % heads);
+      return attend_own<kNarrowHead, kPersistentThreads>(op.self_attention, step.leaves,
+                                                         piece / heads, piece % heads);
     }
     case OpKind::kCrossAttention: {
       const int heads = op.cross_attention.heads;
-      return attend_encoded<kNarrowHead, kPersistentThreads>(op.cross_attention, step.leaves, piece / heads,
-                                                   piece % heads);
+      return attend_encoded<kNarrowHead, kPersistentThreads>(op.cross_attention, step.leaves,
+                                                             piece / heads, piece % heads);
     }
     case OpKind::kRmsNorm:
     case OpKind::kEncoderAttention:

@@ -38,7 +38,8 @@ SC_DEVICE void embed_row(const EmbedArgs& args, const LeftRows& leaves, int row)
     const int i = begin + thread_index();
     const float value = i < width ? table_element(args.table, token, i) : 0.0f;
     if (i < width) out[i] = value;
-    if (leaves.rows != nullptr) leave_tile(leaves, row, i, i < tiles, value, weight_of_entry(leaves, i));
+    if (leaves.rows != nullptr)
+      leave_tile(leaves, row, i, i < tiles, value, weight_of_entry(leaves, i));
   }
 }
 

@@ -80,8 +80,8 @@ int run_on_device(const std::function<int()>& body) {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
   const std::unique_ptr<char[]> early(new char[1]);
-  // Grown once, before CUDA maps memory behind it. A compiler may leave out a pair of calls that does
-  // nothing to memory.
+  // Grown once, before CUDA maps memory behind it. A compiler may leave out a pair of calls that
+  // does nothing to memory.
   void* volatile grown = std::malloc(kHeapBytes);
   std::free(grown);
   if (!waits_for_streams()) setenv("CUDA_LAUNCH_BLOCKING", "1", 1);  // read when CUDA starts, below
@@ -103,10 +103,9 @@ int run_on_device(const std::function<int()>& body) {
   // Vectors come from where this stack does.
   const Range range = mapping_of(at);
   if (range.end - range.begin < kHeapBytes || range.end < at + kStackBytes) {
-    return give_up("page-locked memory", "malloc's is not in one piece: " +
-                                             std::to_string(range.begin) + " to " +
-                                             std::to_string(range.end) + ", a stack at " +
-                                             std::to_string(at));
+    return give_up("page-locked memory",
+                   "malloc's is not in one piece: " + std::to_string(range.begin) + " to " +
+                       std::to_string(range.end) + ", a stack at " + std::to_string(at));
   }
   cudaError_t status = lock(range);
   // Where the heap did not grow in place, small vectors may still come from its beginning.
