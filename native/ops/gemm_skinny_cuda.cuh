@@ -155,6 +155,21 @@ class Run {
   uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][2];
 };
 
+// The sums of a row's output over the runs, in their order; by matrix, then part.
+template <typename Type, bool kGated, int kColumns>
+SC_DEVICE void add_runs(const SkinnyShared<Type, kGated, kColumns>& memory, int runs, int row,
+                        int output, typename Type::Sum (&sums)[kGated ? 2 : 1][Type::kSums]) {
+  SC_UNROLL
+  for (int s = 0; s < (kGated ? 2 : 1) * Type::kSums; ++s) {
+    typename Type::Sum sum = memory.sum[0][s][row][output];
+    SC_UNROLL
+    for (int run = 1; run < kMaxSplits; ++run) {
+      if (run < runs) sum += memory.sum[run][s][row][output];
+    }
+    sums[s / Type::kSums][s % Type::kSums] = sum;
+  }
+}
+
 // A product as blocks have it: what a tile's place follows from, without divisions.
 struct SkinnyPlan {
   Split split;
@@ -165,7 +180,6 @@ struct SkinnyPlan {
 template <typename Type, bool kGated, int kColumns, int kInputs>
 SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, const LeftRows& leaves,
                            const SkinnyPlan& plan, int tile, int row) {
-  using Sum = typename Type::Sum;
   using TileRun = Run<Type, kGated, kColumns, kInputs>;
   using Memory = SkinnyShared<Type, kGated, kColumns>;
   Memory& memory = shared<Memory>();
@@ -213,18 +227,10 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   for (int e = 0; e < kOwn; ++e) {
     const int i = thread_index() + e * block_threads();
     if (i >= kTile) break;
-    const int o = i % kTileOutputs, r = i / kTileOutputs;
-    Sum products[kGated ? 2 : 1][Type::kSums];
-    SC_UNROLL
-    for (int s = 0; s < Memory::kSums; ++s) {
-      Sum sum = memory.sum[0][s][r][o];
-      SC_UNROLL
-      for (int from = 1; from < kMaxSplits; ++from) {
-        if (from < split.runs) sum += memory.sum[from][s][r][o];
-      }
-      products[s / Type::kSums][s % Type::kSums] = sum;
-    }
-    finish_output<Type, kGated>(args, leaves, outputs[e], memory.factor[r], products);
+    const int r = i / kTileOutputs, o = i % kTileOutputs;
+    typename Type::Sum own[kGated ? 2 : 1][Type::kSums];
+    add_runs(memory, split.runs, r, o, own);
+    finish_output<Type, kGated>(args, leaves, outputs[e], memory.factor[r], own);
   }
 }
 
