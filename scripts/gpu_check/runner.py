@@ -12,7 +12,7 @@ from .machine import ROOT
 from .outcome import Failed, Skipped, Stopped
 
 # Programs whose speed does not matter. Each test page-locks a GiB.
-AT_ONCE = max(4, (os.cpu_count() or 1) * 3 // 4)
+AT_ONCE = min(12, max(4, (os.cpu_count() or 1) * 3 // 4))
 UNLIMITED = 86400
 
 
