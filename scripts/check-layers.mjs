@@ -12,7 +12,7 @@ const rooms = ['base', 'ops', 'model', 'decode', 'engine', 'addon'];
 /** These may include everything, and nothing else may include them. */
 const outside = ['test', 'bench', 'fuzz', 'emulation'];
 /** In builds for the emulation the wrappers of CUDA's intrinsics lead there. */
-const mayKnowEmulation = /^base\/cuda_intrinsics\.h$/;
+const mayKnowEmulation = /^base\/cuda_intrinsics(_sm90)?\.h$/;
 
 const nodeHeaders = /^(napi|node_api|js_native_api|node|uv|v8)([-_]\w+)?\.h$/;
 const cudaHeaders =

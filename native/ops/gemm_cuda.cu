@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "base/cuda_launch.h"
-#include "ops/gemm_encoder_cuda.h"
+#include "ops/gemm_encoder_cuda.cuh"
 #include "ops/gemm_f32_cuda.cuh"
 #include "ops/gemm_inputs_cuda.cuh"
 #include "ops/gemm_skinny_cuda.cuh"

@@ -1,4 +1,4 @@
-#include "ops/gemm_encoder_cuda.h"
+#include "ops/gemm_encoder_cuda.cuh"
 
 #include "base/cuda_launch.h"
 #include "ops/gemm_tiled_launch.cuh"

@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "base/cuda_launch.h"
-#include "ops/gemm_encoder_cuda.h"
+#include "ops/gemm_encoder_cuda.cuh"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {

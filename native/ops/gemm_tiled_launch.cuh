@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/cuda_launch.h"
-#include "ops/gemm_encoder_cuda.h"
+#include "ops/gemm_encoder_cuda.cuh"
 #include "ops/gemm_tiled_cuda.cuh"
 
 namespace speccascade {
