@@ -185,6 +185,7 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
   const T5Config& config = model.config;
   // Each in a pass of its own: kernels are chosen by the rows that one is planned for.
   std::vector<std::unique_ptr<TimedDecoder>> decoders;
+  decoders.reserve(rows.size());
   for (const int count : rows) {
     decoders.push_back(std::make_unique<TimedDecoder>(model, count, cached, source));
   }
