@@ -35,12 +35,12 @@ void apply_rule(const VerifyArgs& args, const StoredVerifier& verifier, int node
   const int64_t at = verifier.logit_row(node), entry = at * args.vocabulary;
   const bool ok = args.target_status[at] == static_cast<int32_t>(RowStatus::kOk);
   if (!ok || args.drafts.reference == nullptr) return;  // no rule asks without
-  const RuleRows<float> rows = {verifier.reference(args.drafts.reference, node),
-                                args.target_probs + entry,
-                                verifier.reference(args.drafts.reference_unscaled, node),
-                                args.target_unscaled + entry,
-                                args.vocabulary,
-                                verifier.greedy()};
+  const float* drafter = verifier.reference(args.drafts.reference, node);
+  const float* unscaled = verifier.reference(args.drafts.reference_unscaled, node);
+  if (unscaled == nullptr) unscaled = drafter;  // no rule reads it then
+  const RuleRows<float> rows = {drafter,         args.target_probs + entry,
+                                unscaled,        args.target_unscaled + entry,
+                                args.vocabulary, verifier.greedy()};
   args.deferral[at] = rule_target<RowMath<float>>(verifier.rule(), rows, args.pi + entry).deferral;
 }
 
