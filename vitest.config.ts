@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const alone = ['lifetime', 'lowlevel-bench', 'session', 'tokenizer'].map(
   (name) => `test/${name}.test.ts`,
 );
-const device = 'test/device/**'; // vitest.device.config.ts
+const device = 'test/device/**'; // test/device/vitest.config.ts
 
 /** test/law.test.ts takes about as long as everything that can run beside it. */
 class LongestFirst extends BaseSequencer {

@@ -269,7 +269,7 @@ export const stages = [
   {
     name: 'device',
     needs: 'build-native',
-    run: () => vitest({ config: 'vitest.device.config.ts' }),
+    run: () => vitest({ config: 'test/device/vitest.config.ts' }),
   },
   { name: 'examples', all: true, needs: 'build-native', run: examples },
   { name: 'sanitize', all: true, run: sanitize },

@@ -268,6 +268,24 @@ SC_DEVICE void for_each_sum(const Body& body) {
   }
 }
 
+// A step: the fragments of every matrix times the parts of every group of eight rows.
+template <typename Type, int kMatrices, int kInputs, int kColumns>
+SC_DEVICE void multiply_step(const uint32_t (&a)[kMatrices][4],
+                             const uint32_t (&b)[kInputs][kColumns][2],
+                             typename Type::Sum (&sums)[kMatrices][Type::kSums][kColumns][4]) {
+  SC_UNROLL
+  for (int c = 0; c < kColumns; ++c) {
+    SC_UNROLL
+    for (int p = 0; p < kInputs; ++p) {
+      SC_UNROLL
+      for (int m = 0; m < kMatrices; ++m) {
+        // Floating-point parts go into one sum, those of integers stay apart.
+        Type::multiply(sums[m][Type::kSums == 1 ? 0 : p][c], a[m], b[p][c]);
+      }
+    }
+  }
+}
+
 // The output and the row that a lane's sum i of a tile belongs to.
 SC_DEVICE int output_of_sum(int i) { return lane_index() / 4 + i / 2 * 8; }
 SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }

@@ -67,17 +67,7 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
       if (first + s >= end) break;
-      SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
-        SC_UNROLL
-        for (int p = 0; p < kInputs; ++p) {
-          SC_UNROLL
-          for (int m = 0; m < kMatrices; ++m) {
-            // Floating-point parts go into one sum, those of integers stay apart.
-            Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a[s][m], b[s][p][c]);
-          }
-        }
-      }
+      multiply_step<Type>(a[s], b[s], sums);
     }
   }
   for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {

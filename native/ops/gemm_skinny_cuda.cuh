@@ -43,15 +43,7 @@ class Run {
       : left_(steps), from_(inputs) {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] = fragments + m * matrix + lane_index() * 16;
-    if (left_ >= kAhead) {
-      SC_UNROLL
-      for (int s = 0; s < kAhead; ++s) ask_weights(s, s);
-      return;
-    }
-    SC_UNROLL
-    for (int s = 0; s < kAhead; ++s) {
-      if (s < left_) ask_weights(s, s);
-    }
+    for_first([&](int s) { ask_weights(s, s); });
   }
   // Inputs that were prepared (gemm_inputs_cuda.cuh) or left. A row that is not among the `rows`
   // that there is memory for has the last one's: products of rows do not touch each other, and this
@@ -67,21 +59,13 @@ class Run {
     }
   }
   SC_DEVICE void ask_inputs() {
-    if (left_ >= kAhead) {  // without conditions, as nearly always
-      SC_UNROLL
-      for (int s = 0; s < kAhead; ++s) ask_inputs(s, s);
-      return;
-    }
-    SC_UNROLL
-    for (int s = 0; s < kAhead; ++s) {
-      if (s < left_) ask_inputs(s, s);
-    }
+    for_first([&](int s) { ask_inputs(s, s); });
   }
   SC_DEVICE void multiply(Sums& sums) {
     for (; left_ >= 2 * kAhead; advance()) {
       SC_UNROLL
       for (int s = 0; s < kAhead; ++s) {
-        multiply_step(s, sums);
+        multiply_step<Type>(a_[s], b_[s], sums);
         ask_weights(s, s + kAhead);
         ask_inputs(s, s + kAhead);
       }
@@ -89,7 +73,7 @@ class Run {
     for (; left_ > 0; advance()) {
       SC_UNROLL
       for (int s = 0; s < kAhead; ++s) {
-        if (s < left_) multiply_step(s, sums);
+        if (s < left_) multiply_step<Type>(a_[s], b_[s], sums);
         if (s + kAhead < left_) {
           ask_weights(s, s + kAhead);
           ask_inputs(s, s + kAhead);
@@ -110,6 +94,19 @@ class Run {
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
+  // Of the steps that may be under way; without conditions where all are there, as nearly always.
+  template <typename Body>
+  SC_DEVICE void for_first(const Body& body) {
+    if (left_ >= kAhead) {
+      SC_UNROLL
+      for (int s = 0; s < kAhead; ++s) body(s);
+      return;
+    }
+    SC_UNROLL
+    for (int s = 0; s < kAhead; ++s) {
+      if (s < left_) body(s);
+    }
+  }
   SC_DEVICE void advance() {
     left_ -= kAhead;
     SC_UNROLL
@@ -134,20 +131,6 @@ class Run {
       }
     }
   }
-  SC_DEVICE void multiply_step(int at, Sums& sums) {
-    SC_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      SC_UNROLL
-      for (int p = 0; p < kInputs; ++p) {
-        SC_UNROLL
-        for (int m = 0; m < kMatrices; ++m) {
-          // Floating-point parts go into one sum, those of integers stay apart.
-          Type::multiply(sums[m][kParts == 1 ? 0 : p][c], a_[at][m], b_[at][p][c]);
-        }
-      }
-    }
-  }
-
   int left_;
   const char* weights_[kMatrices];
   const DeviceInputs& from_;

@@ -140,7 +140,7 @@ def sessions(runner, counts):
     report = runner.logs / "sessions.json"
     report.unlink(missing_ok=True)
     status, text = runner.run("sessions", [
-        node, str(vitest / "vitest.mjs"), "run", "--config", "vitest.device.config.ts",
+        node, str(vitest / "vitest.mjs"), "run", "--config", "test/device/vitest.config.ts",
         "--reporter=default", "--reporter=json", f"--outputFile={report}",
     ], 600, {"SPECCASCADE_REAL_DEVICE": "1"})
     if not report.exists():

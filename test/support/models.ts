@@ -12,7 +12,7 @@ export const goldenNames = ['relu-tied', 'gated-untied', 'umt5', 'odd-sizes'] as
 export const bundledNames = ['large', 'base', 'small'] as const;
 export const prefix = 'translate English to German: ';
 
-/** What the tests' models compute on; vitest.device.config.ts says 'cuda'. */
+/** What the tests' models compute on; test/device/vitest.config.ts says 'cuda'. */
 export const device = (process.env.SPECCASCADE_TEST_DEVICE ?? 'cpu') as Device;
 /** Whether a GPU that they compute on is the emulated one. */
 export const emulated = process.env.SPECCASCADE_REAL_DEVICE !== '1';

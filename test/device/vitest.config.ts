@@ -6,13 +6,15 @@ import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 // Laid out as node-gyp-build expects a package; scripts/build-native.mjs --emulated-device fills it.
-const addon = path.join(import.meta.dirname, 'build-cmake', 'Release', 'emulated-device');
+const root = path.join(import.meta.dirname, '..', '..');
+const addon = path.join(root, 'build-cmake', 'Release', 'emulated-device');
 const real = process.env.SPECCASCADE_REAL_DEVICE === '1';
 if (!real && !existsSync(addon)) {
   throw new Error('no emulated device: run node scripts/build-native.mjs --emulated-device');
 }
 
 export default defineConfig({
+  root,
   test: {
     pool: 'forks',
     maxWorkers: 2, // an emulated kernel runs on one core
