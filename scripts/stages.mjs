@@ -76,7 +76,7 @@ function ctest(dir, env) {
 }
 
 function vitest({ node = process.execPath, files = [], config = 'vitest.config.ts' } = {}) {
-  const name = path.basename(config, '.config.ts').replace('.', '-');
+  const name = config.replace('.config.ts', '').replaceAll('/', '-');
   const report = freshReport(files.length > 0 ? `${name}-some.json` : `${name}.json`);
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const program = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
