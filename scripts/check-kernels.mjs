@@ -25,7 +25,7 @@ const bounds = [
     reason: '1 block of 256 threads',
   },
   {
-    name: /^tiled_kernel<(\w+, true,|Int8,|\w+, false, false, 2)/,
+    name: /^tiled_kernel<(\w+, true,|\w+, false, false, 2)/,
     registers: 240,
     shared: 49152,
     reason: '2 blocks of 128',

@@ -30,10 +30,13 @@
 //   copy_async(to, from, used)   16 aligned bytes into shared memory, of which the first `used`
 //                                come from `from` and the rest are zero
 //   commit_copies() wait_copies<N>()   closes a group; all but the last N groups have landed
-//   mma_bf16 mma_f16 (m16n8k16) mma_int8 (m16n8k32)   sums += A B, over a whole warp
+//   mma_bf16 mma_f16 (m16n8k16)  sums += A B, over a whole warp
 //   load_matrices(row, out)      ldmatrix.x4: lane l gives row l % 8 of matrix l / 8
 //   load_transposed(row, out)    the same, each matrix transposed
 //   bf16_pair(first, second)     rounded, the first in the lower half
+//   subtract_bf16(x, y)          of pairs, rounded
+//   masked_onto(bits, mask, base)   bits & mask | base, by one instruction
+//   pick_bytes(x, y, picks)      byte i is the one that the digit i of 4 bits names, of y's above x's
 //   exp2_flushed(x)              2^x to 2^-22 of it; below 2^-126 zero
 // clang-format on
 //

@@ -176,13 +176,6 @@ SC_DEVICE void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t 
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-SC_DEVICE void mma_int8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
 
 SC_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -202,6 +195,25 @@ SC_DEVICE uint32_t bf16_pair(float first, float second) {
   uint32_t pair;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
   return pair;
+}
+
+// x - 1 y: compute capability 8.0 has no subtraction.
+SC_DEVICE uint32_t subtract_bf16(uint32_t x, uint32_t y) {
+  constexpr uint32_t kMinusOnes = 0xbf80bf80u;
+  uint32_t difference;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(y), "r"(kMinusOnes), "r"(x));
+  return difference;
+}
+
+// Compilers would take two, since an instruction has one constant.
+SC_DEVICE uint32_t masked_onto(uint32_t bits, uint32_t mask, uint32_t base) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(bits), "r"(mask), "r"(base));
+  return result;
+}
+
+SC_DEVICE uint32_t pick_bytes(uint32_t x, uint32_t y, uint32_t picks) {
+  return __byte_perm(x, y, picks);
 }
 
 SC_DEVICE float exp2_flushed(float x) {

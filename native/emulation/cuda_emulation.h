@@ -176,11 +176,10 @@ void wait_copies(int groups_left);
 
 // --- Collectives over fragments (matrix_model.cpp): PTX ISA, "Matrix multiply-accumulate" ------
 
-enum class Element { kBF16, kF16, kInt8 };
+enum class Element { kBF16, kF16 };
 
 struct MmaOffer {
-  float* sums;        // [4], of floating point
-  int32_t* counts;    // [4], of int8
+  float* sums;        // [4]
   const uint32_t* a;  // [4]
   const uint32_t* b;  // [2]
 };

@@ -186,13 +186,10 @@ SC_DEVICE void wait_copies() {
 }
 
 SC_DEVICE void mma_bf16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulation::mma(emulation::Element::kBF16, {sums, nullptr, a, b});
+  emulation::mma(emulation::Element::kBF16, {sums, a, b});
 }
 SC_DEVICE void mma_f16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulation::mma(emulation::Element::kF16, {sums, nullptr, a, b});
-}
-SC_DEVICE void mma_int8(int32_t (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  emulation::mma(emulation::Element::kInt8, {nullptr, sums, a, b});
+  emulation::mma(emulation::Element::kF16, {sums, a, b});
 }
 SC_DEVICE void load_matrices(const void* row, uint32_t (&out)[4]) {
   emulation::load_matrices(row, out, false);
@@ -203,6 +200,25 @@ SC_DEVICE void load_transposed(const void* row, uint32_t (&out)[4]) {
 
 SC_DEVICE uint32_t bf16_pair(float first, float second) {
   return float_to_bf16(first) | static_cast<uint32_t>(float_to_bf16(second)) << 16;
+}
+
+SC_DEVICE uint32_t subtract_bf16(uint32_t x, uint32_t y) {
+  const auto lower = [](uint32_t pair) { return bf16_to_float(static_cast<uint16_t>(pair)); };
+  return bf16_pair(lower(x) - lower(y), lower(x >> 16) - lower(y >> 16));
+}
+
+SC_DEVICE uint32_t masked_onto(uint32_t bits, uint32_t mask, uint32_t base) {
+  return (bits & mask) | base;
+}
+
+SC_DEVICE uint32_t pick_bytes(uint32_t x, uint32_t y, uint32_t picks) {
+  const uint64_t both = static_cast<uint64_t>(y) << 32 | x;
+  uint32_t picked = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t from = picks >> (4 * i) & 7u;
+    picked |= static_cast<uint32_t>(both >> (8 * from) & 0xffu) << (8 * i);
+  }
+  return picked;
 }
 
 SC_DEVICE float exp2_flushed(float x) { return x < -126.0f ? 0.0f : exp2f(x); }

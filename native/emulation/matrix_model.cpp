@@ -1,5 +1,5 @@
-// Which lane holds which element of a matrix, as the PTX ISA lays the fragments of m16n8k16 (2-byte
-// elements) and m16n8k32 (bytes) out. In both a lane's word covers 32 / bits consecutive k:
+// Which lane holds which element of a matrix, as the PTX ISA lays the fragments of m16n8k16 out. A
+// lane's word covers two consecutive k:
 //
 //   A  words 0 .. 3: row group or group + 8, k half 0 or 1     (group = lane / 4)
 //   B  words 0, 1: column group, k half 0 or 1
@@ -13,13 +13,10 @@ namespace speccascade::emulation {
 
 namespace {
 
-constexpr int kRows = 16, kColumns = 8, kMaxDepth = 32;
+constexpr int kRows = 16, kColumns = 8, kDepth = 16;
 
 template <Element kElement>
 double element_of(uint32_t word, int index) {
-  if constexpr (kElement == Element::kInt8) {
-    return static_cast<int8_t>(word >> (8 * index) & 0xffu);
-  }
   const auto bits = static_cast<uint16_t>(word >> (16 * index));
   return kElement == Element::kBF16 ? bf16_to_float(bits) : f16_to_float(bits);
 }
@@ -28,15 +25,12 @@ double element_of(uint32_t word, int index) {
 // the last bits.
 template <Element kElement>
 void multiply(void* const* offers, uint32_t) {
-  constexpr int kPerWord = kElement == Element::kInt8 ? 4 : 2;
-  constexpr int kDepth = 8 * kPerWord;
-  static_assert(kDepth <= kMaxDepth);
-  double a[kRows][kMaxDepth], b[kMaxDepth][kColumns];
+  double a[kRows][kDepth], b[kDepth][kColumns];
   for (int lane = 0; lane < kWarp; ++lane) {
     const auto& offer = *static_cast<const MmaOffer*>(offers[lane]);
     const int group = lane / 4;
-    for (int i = 0; i < kPerWord; ++i) {
-      const int k = lane % 4 * kPerWord + i;
+    for (int i = 0; i < 2; ++i) {
+      const int k = lane % 4 * 2 + i;
       for (int word = 0; word < 4; ++word) {
         a[group + word % 2 * 8][k + word / 2 * (kDepth / 2)] =
             element_of<kElement>(offer.a[word], i);
@@ -52,11 +46,7 @@ void multiply(void* const* offers, uint32_t) {
       const int row = lane / 4 + c / 2 * 8, column = lane % 4 * 2 + c % 2;
       double sum = 0.0;
       for (int k = 0; k < kDepth; ++k) sum += a[row][k] * b[k][column];
-      if constexpr (kElement == Element::kInt8) {
-        offer.counts[c] += static_cast<int32_t>(sum);
-      } else {
-        offer.sums[c] = static_cast<float>(static_cast<double>(offer.sums[c]) + sum);
-      }
+      offer.sums[c] = static_cast<float>(static_cast<double>(offer.sums[c]) + sum);
     }
   }
 }
@@ -77,7 +67,7 @@ double swizzled_element(const char* rows, int row, int k) {
 // the next, 8 on in words 2 and 3; of D entry 4 j + i: row l / 4 + 8 (i / 2), column 8 j + 2 (l %
 // 4) + i % 2 (PTX ISA, wgmma.mma_async, register fragments).
 void multiply_warpgroup(void* const* offers, uint32_t) {
-  constexpr int kDepth = 16, kMostColumns = 256;
+  constexpr int kMostColumns = 256;
   const int columns = static_cast<const WarpgroupOffer*>(offers[0])->rows;
   const char* rows = static_cast<const WarpgroupOffer*>(offers[0])->b;
   double a[kRows][kDepth], b[kMostColumns][kDepth];
@@ -128,11 +118,9 @@ void spread(void* const* offers, uint32_t) {
 }  // namespace
 
 void mma(Element element, const MmaOffer& offer) {
-  const Combine combine = element == Element::kBF16  ? multiply<Element::kBF16>
-                          : element == Element::kF16 ? multiply<Element::kF16>
-                                                     : multiply<Element::kInt8>;
   MmaOffer own = offer;
-  meet(0xffffffffu, combine, &own);
+  meet(0xffffffffu, element == Element::kBF16 ? multiply<Element::kBF16> : multiply<Element::kF16>,
+       &own);
 }
 
 void warpgroup_mma(const WarpgroupOffer& offer) {

@@ -73,8 +73,8 @@ void EncoderPass::emit_layer(const EncoderLayerWeights& layer) {
   const RowCount rows = {num_rows_.device(), max_rows_, scratch_.data(), true};
   program_.add(norm(hidden_.data(), layer.norm, normed_.data(), config, rows));
   program_.add(multiply(normed_.data(), layer.qkv, qkv_.data(), Epilogue::kStore, rows));
-  // What rounds its weights to bf16 rounds the softmax, too; f32 is for checking.
-  const int parts = model_.dtype == DType::kF32 ? 0 : model_.dtype == DType::kBF16 ? 1 : 2;
+  // What rounds the inputs of products to bf16 rounds the softmax, too; f32 is for checking.
+  const int parts = model_.dtype == DType::kF32 ? 0 : model_.dtype == DType::kF16 ? 2 : 1;
   program_.add(EncoderAttentionArgs{qkv_.data(), attended_.data(), layer.bias, config.max_distance,
                                     config.num_heads, config.d_kv, rows.count,
                                     row_sequence_.device(), offsets_.device(), max_rows_,

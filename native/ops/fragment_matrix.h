@@ -5,12 +5,15 @@
 // Other types: fragments of the matrix instructions, so that a warp reads 512 consecutive bytes a
 // step and needs neither shared memory nor shuffles. Weights are the 16-row operand: a tile is 16
 // outputs (of one of two matrices if gated), a step 32 bytes of k, so 16 consecutive k in bf16 and
-// f16, 32 in int8. Lane l = 4 g + t of a step holds 16 bytes; its word w is
+// f16, 32 in int8, which products widen to bf16 as they read them. Lane l = 4 g + t of a step holds
+// 16 bytes; its word w is
 //
 //   output g + 8 (w mod 2), bytes 8 t + 4 (w div 2) .. + 3 of the step
 //
 // The instructions do not care which k their slots mean, as long as both operands agree: with this
-// order lane l finds its part of a row of inputs in 8 consecutive bytes, 8 t of the step.
+// order lane l finds its part of a row of inputs in consecutive bytes: 8 from 8 t of the step on,
+// 16 from 16 t on in int8, whose steps have twice the inputs. There the second and third byte of a
+// word have changed places, so that pairs to be widened are two bytes apart.
 //
 //   order    tile, matrix of the pair, step; then for int8 one f32 scale per output of every tile
 //   padding  k up to a whole step and outputs up to a whole tile are zero
@@ -29,11 +32,27 @@ constexpr int kTileOutputs = 16;
 constexpr int kStepBytes = 32;
 constexpr int kFragmentBytes = kTileOutputs * kStepBytes;
 
+// The type that products round their inputs to.
+SC_HOST_DEVICE constexpr DType input_dtype(DType weight) {
+  return weight == DType::kInt8 ? DType::kBF16 : weight;
+}
+
+// Bytes of a row of inputs, a step of the weight long.
+SC_HOST_DEVICE constexpr int input_step_bytes(DType weight) {
+  return kStepBytes / static_cast<int>(dtype_bytes(weight)) *
+         static_cast<int>(dtype_bytes(input_dtype(weight)));
+}
+
 SC_HOST_DEVICE constexpr int steps_of(int k, DType dtype) {
   return (k * static_cast<int>(dtype_bytes(dtype)) + kStepBytes - 1) / kStepBytes;
 }
 
 SC_HOST_DEVICE constexpr int tiles_of(int n) { return (n + kTileOutputs - 1) / kTileOutputs; }
+
+// Bytes of a row of inputs, whole steps long.
+SC_HOST_DEVICE constexpr int64_t input_bytes(int k, DType weight) {
+  return static_cast<int64_t>(steps_of(k, weight)) * input_step_bytes(weight);
+}
 
 // Bytes of the fragments of one matrix or of a gated pair, scales excluded.
 SC_HOST_DEVICE constexpr size_t fragments_bytes(int n, int k, DType dtype, bool gated) {
@@ -55,9 +74,10 @@ SC_HOST_DEVICE constexpr size_t element_offset(int n, int k_index, int which, in
   const int output = n % kTileOutputs;
   const int lane = output % 8 * 4 + in_step / 8;
   const int word = output / 8 + in_step % 8 / 4 * 2;
+  const int swapped = byte % 4 == 1 ? 2 : byte % 4 == 2 ? 1 : byte % 4;
   return tile_offset(n / kTileOutputs, which, k, dtype, gated) +
          static_cast<size_t>(byte / kStepBytes) * kFragmentBytes +
-         static_cast<size_t>(lane * 16 + word * 4 + byte % 4);
+         static_cast<size_t>(lane * 16 + word * 4 + (dtype == DType::kInt8 ? swapped : byte % 4));
 }
 
 // Of int8: where the scale of output n stands.

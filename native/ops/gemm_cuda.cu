@@ -17,10 +17,7 @@ namespace {
 constexpr int kSkinnyRows = 256;
 // Groups of eight rows that a block of a skinny product makes where there are several: as many as
 // it has registers for.
-template <typename Type, bool kGated>
-constexpr int kMostColumns = Type::kSums == 1 ? 4
-                             : kGated         ? 1
-                                              : 2;
+constexpr int kMostColumns = 4;
 
 // One block per row of the pass.
 template <typename Type>
@@ -40,7 +37,7 @@ LaunchShape skinny_shape(const Matrix& weight, int blocks) {
 template <typename Type, bool kGated, int kColumns, int kInputs>
 void launch_skinny(const Product& product, void* stream) {
   const GemmArgs& args = product.args;
-  static_assert(sizeof(SkinnyShared<Type, kGated, kColumns>) <= 48 * 1024, "static shared memory");
+  static_assert(sizeof(SkinnyShared<kGated, kColumns>) <= 48 * 1024, "static shared memory");
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
   launch(skinny_shape<kColumns>(args.weight, tiles_of(args.weight.n) * row_groups), stream,
@@ -50,23 +47,31 @@ void launch_skinny(const Product& product, void* stream) {
 
 template <typename Type, bool kGated, int kColumns>
 void launch_skinny(const Product& product, void* stream) {
-  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
-    if (parts_of(product.args.weight) == 1) {
-      return launch_skinny<Type, kGated, kColumns, Type::kLeastInputs>(product, stream);
+  if constexpr (Type::kMostInputs == 2) {
+    if (product.args.weight.parts == 2) {
+      return launch_skinny<Type, kGated, kColumns, 2>(product, stream);
     }
   }
-  launch_skinny<Type, kGated, kColumns, Type::kMostInputs>(product, stream);
+  launch_skinny<Type, kGated, kColumns, 1>(product, stream);
 }
 
-template <int kColumns>
+template <typename Type, int kColumns>
 void launch_skinny_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
   const GemmArgs& args = step.op.gemm;
   const int row_groups = groups_of_size(args.max_rows, 8 * kColumns);
   const int tiles = tiles_of(args.weight.n) + tiles_of(other.op.gemm.weight.n);
   const SkinnyPlan plan = {split_of(args.weight.k, args.weight.dtype), row_groups};
   launch(skinny_shape<kColumns>(args.weight, tiles * row_groups), stream,
-         skinny_pair_kernel<Bf16, kColumns>, args, other.op.gemm,
+         skinny_pair_kernel<Type, kColumns>, args, other.op.gemm,
          left_inputs(step.reads, step.norm), plan);
+}
+
+template <typename Type>
+void launch_pair(const FoldedOp& step, const FoldedOp& other, void* stream) {
+  const int rows = step.op.gemm.max_rows;
+  if (rows <= 8) return launch_skinny_pair<Type, 1>(step, other, stream);
+  if (rows <= 16) return launch_skinny_pair<Type, 2>(step, other, stream);
+  launch_skinny_pair<Type, kMostColumns>(step, other, stream);
 }
 
 bool is_plain(const FoldedOp& step) {
@@ -78,41 +83,22 @@ bool is_plain(const FoldedOp& step) {
 template <typename Type, bool kGated>
 void launch_product(const Product& product, void* stream) {
   const int rows = product.args.max_rows;
-  constexpr int kMost = kMostColumns<Type, kGated>;
   if (rows <= 8) return launch_skinny<Type, kGated, 1>(product, stream);
-  if (rows <= 16) return launch_skinny<Type, kGated, std::min(kMost, 2)>(product, stream);
-  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMost>(product, stream);
+  if (rows <= 16) return launch_skinny<Type, kGated, 2>(product, stream);
+  if (rows <= kSkinnyRows) return launch_skinny<Type, kGated, kMostColumns>(product, stream);
   launch_tiled<Type, kGated, false>(product, stream);
-}
-
-// Whether it was one of one chain. Sums of integers have no order.
-template <typename Type>
-bool launch_one_chain(const Product& product, void* stream) {
-  if constexpr (std::is_same_v<typename Type::Sum, float>) {
-    if (!product.args.one_chain) return false;
-    if (chains_take_warpgroups(product.args)) {
-      launch_warpgroup_chains(product, stream);
-    } else if constexpr (Type::kType == DType::kBF16) {
-      launch_chains_bf16(product, stream);
-    } else {
-      launch_chains_f16(product, stream);
-    }
-    return true;
-  }
-  return false;
 }
 
 template <typename Type>
 void launch_type(const FoldedOp& step, bool prepared, void* stream) {
   const GemmArgs& args = step.op.gemm;
-  const int parts = parts_of(args.weight);
   const bool left = step.reads.rows != nullptr;
   if (!left && !prepared) {
     launch(waiting(args.max_rows, kPrepareThreads), stream, prepare_kernel<Type>, args, step.norm);
   }
-  const Product product = {
-      args, left ? left_inputs(step.reads, step.norm) : prepared_inputs(args, parts), step.leaves};
-  if (launch_one_chain<Type>(product, stream)) return;
+  const Product product = {args, left ? left_inputs(step.reads, step.norm) : prepared_inputs(args),
+                           step.leaves};
+  if (args.one_chain) return launch_chains(product, stream);
   if (args.weight.gated) return launch_product<Type, true>(product, stream);
   launch_product<Type, false>(product, stream);
 }
@@ -121,22 +107,21 @@ void launch_type(const FoldedOp& step, bool prepared, void* stream) {
 
 size_t gemm_scratch_bytes_cuda(int max_rows, int k, int parts, DType dtype) {
   if (dtype == DType::kF32) return 0;
-  const int held = dtype == DType::kInt8 ? 2 : parts;
-  const size_t row = static_cast<size_t>(steps_of(k, dtype)) * kStepBytes;
-  const size_t squares = dtype == DType::kBF16 ? static_cast<size_t>(tiles_of(k)) : 0;
+  const auto row = static_cast<size_t>(input_bytes(k, dtype));
+  const size_t squares = leaves_rows(dtype) ? static_cast<size_t>(tiles_of(k)) : 0;
   return static_cast<size_t>(max_rows) *
-         (static_cast<size_t>(held) * row + (1 + squares) * sizeof(float));
+         (static_cast<size_t>(parts) * row + (1 + squares) * sizeof(float));
 }
 
 bool are_one_launch(const FoldedOp& step, const FoldedOp& other) {
   return is_plain(step) && is_plain(other) && step.reads.rows == other.reads.rows &&
+         step.op.gemm.weight.dtype == other.op.gemm.weight.dtype &&
          step.op.gemm.max_rows <= kSkinnyRows;
 }
 
 void gemm_pair_cuda(const FoldedOp& step, const FoldedOp& other, void* stream) {
-  if (step.op.gemm.max_rows <= 8) return launch_skinny_pair<1>(step, other, stream);
-  if (step.op.gemm.max_rows <= 16) return launch_skinny_pair<2>(step, other, stream);
-  launch_skinny_pair<kMostColumns<Bf16, false>>(step, other, stream);
+  if (step.op.gemm.weight.dtype == DType::kInt8) return launch_pair<Int8>(step, other, stream);
+  launch_pair<Bf16>(step, other, stream);
 }
 
 void gemm_cuda(const GemmArgs& args, void* stream) {

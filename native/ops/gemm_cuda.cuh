@@ -14,7 +14,7 @@
 namespace speccascade {
 
 constexpr int kMaxSplits = 8;
-constexpr int kStepsPerSplit = 8;  // at least; fewer are not worth a warp
+constexpr int kTermsPerSplit = 128;  // at least; fewer are not worth a warp
 
 // How K is divided: runs of `steps` steps, of which the last may be shorter. Fixed by the weight.
 struct Split {
@@ -25,14 +25,10 @@ struct Split {
 
 SC_HOST_DEVICE inline Split split_of(int k, DType dtype) {
   const int all = steps_of(k, dtype);
-  int wanted = all / kStepsPerSplit;
+  int wanted = all / (kTermsPerSplit * static_cast<int>(dtype_bytes(dtype)) / kStepBytes);
   wanted = wanted < 1 ? 1 : wanted > kMaxSplits ? kMaxSplits : wanted;
   const int steps = (all + wanted - 1) / wanted;
   return {all, (all + steps - 1) / steps, steps};
-}
-
-SC_HOST_DEVICE inline int parts_of(const Matrix& weight) {
-  return weight.dtype == DType::kInt8 ? 2 : weight.parts;
 }
 
 // A product's inputs, rows of whole steps for each part, and what the sums of a row are multiplied
@@ -49,12 +45,11 @@ struct DeviceInputs {
 
 // Inputs that the product has in GemmArgs::scratch. The bound of rows decides on places, not their
 // number.
-SC_HOST_DEVICE inline DeviceInputs prepared_inputs(const GemmArgs& args, int parts) {
+SC_HOST_DEVICE inline DeviceInputs prepared_inputs(const GemmArgs& args) {
   const char* scratch = static_cast<const char*>(args.scratch);
-  const int64_t stride =
-      static_cast<int64_t>(steps_of(args.weight.k, args.weight.dtype)) * kStepBytes;
+  const int64_t stride = input_bytes(args.weight.k, args.weight.dtype);
   const int64_t part = stride * args.max_rows;
-  const auto* factors = reinterpret_cast<const float*>(scratch + parts * part);
+  const auto* factors = reinterpret_cast<const float*>(scratch + args.weight.parts * part);
   return {scratch, stride, part, factors, nullptr, 0, 0.0f, 1.0f};
 }
 
@@ -104,38 +99,54 @@ SC_DEVICE void find_factors(const DeviceInputs& inputs, int row, int num_rows,
   }
 }
 
-// What a type of weight is multiplied with. kLeastInputs, kMostInputs: parts that inputs
-// come in; kSums: separate sums of a product (int8's two parts); kScaled: rows of inputs are scaled
-// before they are rounded.
+// Four integers of 8 bits (fragment_matrix.h), the first two and the others as pairs of bf16.
+// 128 + the lower seven bits and 128 or, if it is negative, 256 are exact in bf16, whose numbers
+// from 128 to 256 are 1 apart; their difference is the integer.
+SC_DEVICE uint32_t widen_pair(uint32_t bytes) {
+  constexpr uint32_t kLower = 0x007f007fu, kSigns = 0x00800080u, k128 = 0x43004300u;
+  return subtract_bf16(masked_onto(bytes, kLower, k128), masked_onto(bytes, kSigns, k128));
+}
+SC_DEVICE void widen_integers(uint32_t word, uint32_t& first, uint32_t& second) {
+  first = widen_pair(word);
+  second = widen_pair(word >> 8);
+}
+
+// What a type of weight is multiplied with. kMostInputs: parts that inputs come in, at least one;
+// kInstructions: of a step, each with a fragment that the lane's words are widened to; kScaled:
+// rows of inputs are scaled before they are rounded.
 struct Bf16 {
-  using Sum = float;
   static constexpr DType kType = DType::kBF16;
-  static constexpr int kLeastInputs = 1, kMostInputs = 2;
-  static constexpr int kSums = 1;
+  static constexpr int kMostInputs = 2;
+  static constexpr int kInstructions = 1;
   static constexpr bool kScaled = false;
+  static SC_DEVICE void widen(const uint32_t (&words)[4], uint32_t (&fragment)[1][4]) {
+    SC_UNROLL
+    for (int w = 0; w < 4; ++w) fragment[0][w] = words[w];
+  }
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     mma_bf16(sums, a, b);
   }
 };
-struct F16 {
-  using Sum = float;
+struct F16 : Bf16 {
   static constexpr DType kType = DType::kF16;
-  static constexpr int kLeastInputs = 1, kMostInputs = 2;
-  static constexpr int kSums = 1;
   static constexpr bool kScaled = true;
   static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     mma_f16(sums, a, b);
   }
 };
 struct Int8 {
-  using Sum = int32_t;
   static constexpr DType kType = DType::kInt8;
-  static constexpr int kLeastInputs = 2, kMostInputs = 2;
-  static constexpr int kSums = 2;
-  static constexpr bool kScaled = true;
-  static SC_DEVICE void multiply(int32_t (&sums)[4], const uint32_t (&a)[4],
-                                 const uint32_t (&b)[2]) {
-    mma_int8(sums, a, b);
+  static constexpr int kMostInputs = 1;
+  static constexpr int kInstructions = 2;
+  static constexpr bool kScaled = false;
+  static SC_DEVICE void widen(const uint32_t (&words)[4], uint32_t (&fragment)[2][4]) {
+    SC_UNROLL
+    for (int w = 0; w < 4; ++w) {
+      widen_integers(words[w], fragment[w / 2][w % 2], fragment[w / 2][2 + w % 2]);
+    }
+  }
+  static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    mma_bf16(sums, a, b);
   }
 };
 
@@ -172,11 +183,10 @@ SC_DEVICE float column_scale(const Matrix& w, int n, int which) {
                                          scale_offset(n, which, w.n, w.k, w.gated));
 }
 
-// The product that the sums of one output make; `factor`: that of the row of inputs.
-SC_DEVICE float product_of(float factor, float, const float (&sums)[1]) { return sums[0] * factor; }
-SC_DEVICE float product_of(float factor, float scale, const int32_t (&sums)[2]) {
-  const int64_t whole = 256 * static_cast<int64_t>(sums[0]) + sums[1];
-  return static_cast<float>(whole) * (factor * scale);
+// What a sum is multiplied by: its row of inputs' factor and, in int8, its column's scale.
+template <typename Type>
+SC_DEVICE float product_of(float sum, float factor, float scale) {
+  return Type::kType == DType::kInt8 ? sum * factor * scale : sum * factor;
 }
 
 SC_DEVICE float* output_place(const GemmArgs& args, int row, int n) {
@@ -227,17 +237,17 @@ SC_DEVICE float value_of(const GemmArgs& args, float before, float first, float 
 }
 
 // By whole warps, of which 16 lanes hold consecutive outputs of a row, from a multiple of 16 on.
-// sums: by matrix, then part.
+// sums: by matrix.
 template <typename Type, bool kGated>
 SC_DEVICE void finish_output(const GemmArgs& args, const LeftRows& leaves,
                              const Output<Type, kGated>& output, float factor,
-                             const typename Type::Sum (&sums)[kGated ? 2 : 1][Type::kSums]) {
+                             const float (&sums)[kGated ? 2 : 1]) {
   float value = 0.0f;
   if (output.there) {
     float products[2] = {};
     SC_UNROLL
     for (int m = 0; m < (kGated ? 2 : 1); ++m) {
-      products[m] = product_of(factor, output.scale[m], sums[m]);
+      products[m] = product_of<Type>(sums[m], factor, output.scale[m]);
     }
     value = value_of(args, output.before, products[0], products[1]);
     if (leaves.alone == 0) *output.at = value;
@@ -251,36 +261,48 @@ SC_DEVICE void finish_output(const GemmArgs& args, const LeftRows& leaves,
   }
 }
 
-// Calls body(matrix, part, column tile, i) for every sum that a lane holds, all known when
-// compiled.
-template <int kMatrices, int kParts, int kColumns, typename Body>
+// Calls body(matrix, column tile, i) for every sum that a lane holds, all known when compiled.
+template <int kMatrices, int kColumns, typename Body>
 SC_DEVICE void for_each_sum(const Body& body) {
   SC_UNROLL
   for (int m = 0; m < kMatrices; ++m) {
     SC_UNROLL
-    for (int p = 0; p < kParts; ++p) {
+    for (int c = 0; c < kColumns; ++c) {
       SC_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
-        SC_UNROLL
-        for (int i = 0; i < 4; ++i) body(m, p, c, i);
-      }
+      for (int i = 0; i < 4; ++i) body(m, c, i);
     }
   }
 }
 
-// A step: the fragments of every matrix times the parts of every group of eight rows.
+// A lane's part of a step of a row, which begins there.
+template <typename Type>
+SC_DEVICE int lane_input() {
+  return lane_index() % 4 * (input_step_bytes(Type::kType) / 4);
+}
+template <int kInstructions>
+SC_DEVICE void load_inputs(const void* at, uint32_t (&b)[kInstructions][2]) {
+  uint32_t words[2 * kInstructions];
+  load_words(at, words);
+  SC_UNROLL
+  for (int w = 0; w < 2 * kInstructions; ++w) b[w / 2][w % 2] = words[w];
+}
+
+// A step: the words of every matrix times the parts of every group of eight rows.
 template <typename Type, int kMatrices, int kInputs, int kColumns>
-SC_DEVICE void multiply_step(const uint32_t (&a)[kMatrices][4],
-                             const uint32_t (&b)[kInputs][kColumns][2],
-                             typename Type::Sum (&sums)[kMatrices][Type::kSums][kColumns][4]) {
+SC_DEVICE void multiply_step(const uint32_t (&words)[kMatrices][4],
+                             const uint32_t (&b)[kInputs][kColumns][Type::kInstructions][2],
+                             float (&sums)[kMatrices][kColumns][4]) {
+  uint32_t a[kMatrices][Type::kInstructions][4];
+  SC_UNROLL
+  for (int m = 0; m < kMatrices; ++m) Type::widen(words[m], a[m]);
   SC_UNROLL
   for (int c = 0; c < kColumns; ++c) {
     SC_UNROLL
     for (int p = 0; p < kInputs; ++p) {
       SC_UNROLL
-      for (int m = 0; m < kMatrices; ++m) {
-        // Floating-point parts go into one sum, those of integers stay apart.
-        Type::multiply(sums[m][Type::kSums == 1 ? 0 : p][c], a[m], b[p][c]);
+      for (int i = 0; i < Type::kInstructions; ++i) {
+        SC_UNROLL
+        for (int m = 0; m < kMatrices; ++m) Type::multiply(sums[m][c], a[m][i], b[p][c][i]);
       }
     }
   }
@@ -291,8 +313,8 @@ SC_DEVICE int output_of_sum(int i) { return lane_index() / 4 + i / 2 * 8; }
 SC_DEVICE int row_of_sum(int i) { return lane_index() % 4 * 2 + i % 2; }
 
 // Writes up to 16 x `tiles` outputs of `rows` rows, from `row` and `tile` on, by all threads of the
-// block. sum_at(s, output, r): sum s (by matrix, then part) of an output and row counted from
-// there; factors: of these rows.
+// block. sum_at(matrix, output, r): the sum of an output and row counted from there; factors: of
+// these rows.
 template <typename Type, bool kGated, typename SumAt>
 SC_DEVICE void finish_block(const GemmArgs& args, const LeftRows& leaves, const float* factors,
                             int row, int rows, int tile, int tiles, const SumAt& sum_at) {
@@ -301,13 +323,10 @@ SC_DEVICE void finish_block(const GemmArgs& args, const LeftRows& leaves, const 
     const int o = i % outputs, r = i / outputs;
     const auto output =
         output_at<Type, kGated>(args, leaves, num_rows, row + r, tile * kTileOutputs + o);
-    typename Type::Sum sums[kGated ? 2 : 1][Type::kSums] = {};
+    float sums[kGated ? 2 : 1] = {};
     if (output.there) {
       SC_UNROLL
-      for (int m = 0; m < (kGated ? 2 : 1); ++m) {
-        SC_UNROLL
-        for (int p = 0; p < Type::kSums; ++p) sums[m][p] = sum_at(m * Type::kSums + p, o, r);
-      }
+      for (int m = 0; m < (kGated ? 2 : 1); ++m) sums[m] = sum_at(m, o, r);
     }
     finish_output<Type, kGated>(args, leaves, output, output.there ? factors[r] : 0.0f, sums);
   }

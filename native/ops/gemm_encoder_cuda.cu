@@ -8,18 +8,19 @@ namespace speccascade {
 namespace {
 
 template <typename Type>
-void launch_chains(const Product& product, void* stream) {
+void launch_tiles(const Product& product, void* stream) {
   if (product.args.weight.gated) return launch_tiled<Type, true, true>(product, stream);
   launch_tiled<Type, false, true>(product, stream);
 }
 
 }  // namespace
 
-void launch_chains_bf16(const Product& product, void* stream) {
-  launch_chains<Bf16>(product, stream);
-}
-void launch_chains_f16(const Product& product, void* stream) {
-  launch_chains<F16>(product, stream);
+void launch_chains(const Product& product, void* stream) {
+  if (chains_take_warpgroups(product.args)) return launch_warpgroup_chains(product, stream);
+  const DType dtype = product.args.weight.dtype;
+  if (dtype == DType::kInt8) return launch_tiles<Int8>(product, stream);
+  if (dtype == DType::kF16) return launch_tiles<F16>(product, stream);
+  launch_tiles<Bf16>(product, stream);
 }
 
 }  // namespace speccascade

@@ -13,12 +13,11 @@ struct Product {
   const LeftRows& leaves;
 };
 
-// On any GPU: the tiles of other products (gemm_encoder_cuda.cu).
-void launch_chains_bf16(const Product& product, void* stream);
-void launch_chains_f16(const Product& product, void* stream);
+// On warpgroups or in the tiles of other products (gemm_encoder_cuda.cu).
+void launch_chains(const Product& product, void* stream);
 
-// In bf16 and one part on warpgroups (gemm_encoder_sm90.cu): whether the current device has code
-// for them, and does.
+// Of inputs in bf16 and one part on warpgroups (gemm_encoder_sm90.cu): whether the current device
+// has code for them, and does.
 bool chains_take_warpgroups(const GemmArgs& args);
 void launch_warpgroup_chains(const Product& product, void* stream);
 

@@ -59,12 +59,14 @@ double cycles_of(const GemmArgs& args) {
   constexpr int kLeastCycles = 300;  // of a stage: what its barrier and instructions wait for
   constexpr int kAround = 3000;      // before the first stage and behind the last
   constexpr int kFinished = 8;       // to finish 64 outputs of a row
+  constexpr int kTerms = kEncoderStageBytes / static_cast<int>(sizeof(uint16_t));
+  constexpr int kWeightBytes = kTerms * static_cast<int>(dtype_bytes(Shape::Type::kType));
   constexpr int kBytes =
-      (Shape::kRows + Shape::kGroups * Shape::kGroupOutputs) * kEncoderStageBytes;
+      Shape::kRows * kEncoderStageBytes + Shape::kGroups * Shape::kGroupOutputs * kWeightBytes;
   const EncoderGrid grid = grid_of<Shape>(args);
   const int blocks = grid.row_groups * grid.output_groups, all = current_multiprocessors();
   const int together = Shape::kThreads > kWarpgroupThreads || blocks <= all ? 1 : 2;
-  const int stages = steps_of(args.weight.k, DType::kBF16) / kEncoderSteps + 1;
+  const int stages = args.weight.k / kTerms + 1;
   const auto wave_of = [&](int count) {
     const double reading = static_cast<double>(count) / all * kBytes / kBytesACycle;
     const int computing = (count + all - 1) / all * Shape::kGroups * 2 * Shape::kRows;
@@ -103,11 +105,22 @@ struct Choice {
     cycles = own;
     start = Warpgroups<Shape>::start;
   }
+  template <typename Type>
+  void consider_all(const GemmArgs& args) {
+    consider<EncoderShape<Type, false, 2, 256>>(args);
+    consider<EncoderShape<Type, false, 2, 128>>(args);
+    consider<EncoderShape<Type, false, 1, 64>>(args);
+    consider<EncoderShape<Type, false, 1, 32>>(args);
+    consider<EncoderShape<Type, true, 2, 256>>(args);
+    consider<EncoderShape<Type, true, 2, 128>>(args);
+    consider<EncoderShape<Type, true, 2, 64>>(args);
+    consider<EncoderShape<Type, true, 2, 32>>(args);
+  }
 };
 
 bool device_has_code() {
 #if defined(__CUDACC__)
-  using Shape = EncoderShape<false, 2, 256>;
+  using Shape = EncoderShape<Bf16, false, 2, 256>;
   return takes_block(reinterpret_cast<const void*>(encoder_product_kernel<Shape>), Shape::kThreads);
 #else
   return true;
@@ -131,21 +144,18 @@ void choose_chains(ChainForm form, int rows_of_block) {
 bool has_warpgroup_chains() { return device_has_code(); }
 
 bool chains_take_warpgroups(const GemmArgs& args) {
-  if (args.weight.dtype != DType::kBF16 || args.weight.parts != 1) return false;
+  if (!leaves_rows(args.weight.dtype) || args.weight.parts != 1) return false;
   if (args.peaks != nullptr || chain_form == ChainForm::kPortable) return false;
   return (kChosenByItself || chain_form == ChainForm::kWarpgroups) && device_has_code();
 }
 
 void launch_warpgroup_chains(const Product& product, void* stream) {
   Choice choice;
-  choice.consider<EncoderShape<false, 2, 256>>(product.args);
-  choice.consider<EncoderShape<false, 2, 128>>(product.args);
-  choice.consider<EncoderShape<false, 1, 64>>(product.args);
-  choice.consider<EncoderShape<false, 1, 32>>(product.args);
-  choice.consider<EncoderShape<true, 2, 256>>(product.args);
-  choice.consider<EncoderShape<true, 2, 128>>(product.args);
-  choice.consider<EncoderShape<true, 2, 64>>(product.args);
-  choice.consider<EncoderShape<true, 2, 32>>(product.args);
+  if (product.args.weight.dtype == DType::kInt8) {
+    choice.consider_all<Int8>(product.args);
+  } else {
+    choice.consider_all<Bf16>(product.args);
+  }
   if (choice.start == nullptr) {
     fail(ErrorCode::kInput, "no blocks of warpgroups for ", rows_of_blocks.load(), " rows");
   }

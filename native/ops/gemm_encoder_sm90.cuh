@@ -1,10 +1,11 @@
-// Products of many rows in bf16 on the warpgroups' matrix instructions of compute capability 9.0a:
+// Products of many rows of bf16 on the warpgroups' matrix instructions of compute capability 9.0a:
 // every output is one chain of steps over all of K (GemmArgs::one_chain), with the same bits in
 // every shape of block.
 //
-// A warpgroup makes 64 outputs for kRows rows. Weights go straight to its registers, as fragments
-// (fragment_matrix.h). Inputs go through shared memory, kStages stages of four steps; all
-// warpgroups of a block multiply with them. Of a gated pair one warpgroup has each matrix.
+// A warpgroup makes 64 outputs for kRows rows. Weights in bf16 or int8 go straight to its
+// registers, as fragments (fragment_matrix.h). Inputs go through shared memory, kStages stages of
+// four instructions' depth; all warpgroups of a block multiply with them. Of a gated pair one
+// warpgroup has each matrix.
 //
 // While the instructions of a stage are at work, a warp waits for those of the stage before, turns
 // the next fragments into what the instructions take, where those of the stage before stood, and
@@ -16,8 +17,9 @@
 
 namespace speccascade {
 
-template <bool kGatedPair, int kWarpgroups, int kRowsOfBlock>
+template <typename WeightType, bool kGatedPair, int kWarpgroups, int kRowsOfBlock>
 struct EncoderShape {
+  using Type = WeightType;
   static_assert(!kGatedPair || kWarpgroups == 2, "a warpgroup has each matrix");
   static constexpr bool kGated = kGatedPair;
   static constexpr int kGroups = kWarpgroups, kRows = kRowsOfBlock;
@@ -33,9 +35,11 @@ struct EncoderShape {
   static constexpr int kSumming = kPasses < 16 ? kPasses : 16;
 };
 
-constexpr int kEncoderSteps = 4;  // of a stage
-constexpr int kEncoderStageBytes = kEncoderSteps * kStepBytes;
-constexpr int kPrefetchedStages = 16;  // of weights into L2
+constexpr int kEncoderInstructions = 4;  // of a stage
+constexpr int kEncoderStageBytes = 128;  // of a row of inputs
+template <typename Type>
+constexpr int kEncoderSteps = kEncoderInstructions / Type::kInstructions;  // of weights
+constexpr int kPrefetchedStages = 16;                                      // of weights into L2
 
 template <typename Shape>
 struct alignas(1024) EncoderShared {
@@ -62,36 +66,58 @@ SC_DEVICE EncoderPlace place_of(const EncoderGrid& grid, int block) {
   return {begin + block % whole % rows, block % whole / rows};
 }
 
-// A fragment as the instructions take it. Of the eight words of an output's step, a lane has words
-// 2 t and 2 t + 1, t = lane % 4, and needs t and t + 4; inputs lie in their own order here.
-SC_DEVICE void spread_fragment(uint32_t (&a)[4]) {
+// Instructions take inputs in the order that they lie in, so lane t = lane % 4 of four has to have
+// of an output's step the pairs of k t and t + 4 (of eight). What it has are those of
+// fragment_matrix.h: 2 t and 2 t + 1.
+SC_DEVICE void take_step(const uint32_t (&words)[4], uint32_t (&a)[1][4]) {
   const int t = lane_index() % 4, base = lane_index() - t;
   const bool inner = t == 1 || t == 2;
   const int first = base + (t == 0 ? 0 : t == 1 ? 2 : t == 2 ? 3 : 1);
   const int second = base + (t == 0 ? 2 : t == 1 ? 0 : t == 2 ? 1 : 3);
   SC_UNROLL
   for (int h = 0; h < 2; ++h) {  // outputs of the upper and of the lower half
-    const uint32_t even = a[h], odd = a[2 + h];
+    const uint32_t even = words[h], odd = words[2 + h];
     const uint32_t x = shuffle(kAllLanes, inner ? odd : even, first);
     const uint32_t y = shuffle(kAllLanes, inner ? even : odd, second);
-    a[h] = inner ? y : x;
-    a[2 + h] = inner ? x : y;
+    a[0][h] = inner ? y : x;
+    a[0][2 + h] = inner ? x : y;
+  }
+}
+// Of int8 two steps of the instructions: of their 16 pairs it has four, 4 t and on, and needs t of
+// every lane's. Words go to the lane two on, then pairs to the next one.
+SC_DEVICE void take_step(const uint32_t (&words)[4], uint32_t (&a)[2][4]) {
+  const bool upper = lane_index() % 4 >= 2, odd = lane_index() % 2 == 1;
+  // Of a word the first pair is bytes 0 and 2, the second 1 and 3. Sent: one pair of either word.
+  // Made of a word and what came: lane 0's pair (or lane 2's) as the first, lane 1's as the second.
+  const uint32_t sent = odd ? 0x6420 : 0x7531;
+  const uint32_t of_first = odd ? 0x3514 : 0x5240, of_second = odd ? 0x3716 : 0x7260;
+  SC_UNROLL
+  for (int h = 0; h < 2; ++h) {  // outputs of the upper and of the lower half
+    const uint32_t own = upper ? words[2 + h] : words[h];
+    const uint32_t other = shuffle_xor(kAllLanes, upper ? words[h] : words[2 + h], 2);
+    const uint32_t first = upper ? other : own, second = upper ? own : other;
+    const uint32_t came = shuffle_xor(kAllLanes, pick_bytes(first, second, sent), 1);
+    widen_integers(pick_bytes(first, came, of_first), a[0][h], a[0][2 + h]);
+    widen_integers(pick_bytes(second, came, of_second), a[1][h], a[1][2 + h]);
   }
 }
 
 // The weights of a warp, a stage at a time. Tiles beyond the matrix have those of the last one, and
 // steps beyond the end those of the last: they are finite, and their inputs are zero.
+template <typename Type>
 class EncoderWeights {
  public:
+  static constexpr int kSteps = kEncoderSteps<Type>;
+
   SC_DEVICE EncoderWeights(const Matrix& weight, int tile, int which, int steps)
       : last_(steps - 1), begin_(static_cast<const char*>(weight.data)) {
     const int last = tiles_of(weight.n) - 1;
     begin_ += tile_offset(tile < last ? tile : last, which, weight.k, weight.dtype, weight.gated);
   }
-  SC_DEVICE void load(int stage, uint32_t (&a)[kEncoderSteps][4]) const {
+  SC_DEVICE void load(int stage, uint32_t (&a)[kSteps][4]) const {
     SC_UNROLL
-    for (int s = 0; s < kEncoderSteps; ++s) {
-      const int step = stage * kEncoderSteps + s, known = step < last_ ? step : last_;
+    for (int s = 0; s < kSteps; ++s) {
+      const int step = stage * kSteps + s, known = step < last_ ? step : last_;
       const Words4 words = load_here(begin_ + known * kFragmentBytes + lane_index() * 16);
       SC_UNROLL
       for (int w = 0; w < 4; ++w) a[s][w] = words.word[w];
@@ -99,7 +125,7 @@ class EncoderWeights {
   }
   // By one lane: `count` stages from `stage` on.
   SC_DEVICE void prefetch(int stage, int count) const {
-    const int first = stage * kEncoderSteps, end = first + count * kEncoderSteps;
+    const int first = stage * kSteps, end = first + count * kSteps;
     const int steps = (end <= last_ ? end : last_ + 1) - first;
     if (steps > 0) prefetch_range(begin_ + first * kFragmentBytes, steps * kFragmentBytes);
   }
@@ -119,8 +145,8 @@ class EncoderRows {
                thread_index() % kPieces * kPieceBytes),
         jump_(kRowsAtOnce * inputs.stride),
         rows_(rows - row - thread_index() / kPieces),
-        stages_((steps - thread_index() % kPieces * kPieceBytes / kStepBytes + kEncoderSteps - 1) /
-                kEncoderSteps),
+        stages_((steps - thread_index() % kPieces * kPieceBytes / kInputBytes + kSteps - 1) /
+                kSteps),
         place_(swizzled(thread_index() / kPieces, thread_index() % kPieces)) {}
 
   // Starts copying the pieces of a stage.
@@ -135,6 +161,8 @@ class EncoderRows {
   }
 
  private:
+  static constexpr int kSteps = kEncoderSteps<typename Shape::Type>;
+  static constexpr int kInputBytes = kEncoderStageBytes / kSteps;  // of a step
   static constexpr int kPieceBytes = 16, kPieces = kEncoderStageBytes / kPieceBytes;
   static constexpr int kRowsAtOnce = Shape::kThreads / kPieces;
   static_assert(kRowsAtOnce % 8 == 0 && Shape::kRows % kRowsAtOnce == 0, "a piece has its place");
@@ -201,29 +229,33 @@ SC_DEVICE void stage_sums(const float (&sums)[Shape::kRows / 2],
 // The weights of the stages that are multiplied, and of kHeld on their way.
 template <typename Shape>
 struct EncoderFragments {
-  uint32_t used[2][kEncoderSteps][4];
-  uint32_t held[Shape::kHeld][kEncoderSteps][4];
+  using Type = typename Shape::Type;
+  static constexpr int kSteps = kEncoderSteps<Type>;
+  uint32_t used[2][kSteps][Type::kInstructions][4];
+  uint32_t held[Shape::kHeld][kSteps][4];
 };
 
 // What was loaded of a stage, as it is multiplied.
-SC_DEVICE void take_fragments(const uint32_t (&from)[kEncoderSteps][4],
-                              uint32_t (&to)[kEncoderSteps][4]) {
+template <int kSteps, int kInstructions>
+SC_DEVICE void take_fragments(const uint32_t (&from)[kSteps][4],
+                              uint32_t (&to)[kSteps][kInstructions][4]) {
   SC_UNROLL
-  for (int s = 0; s < kEncoderSteps; ++s) {
-    hold(to[s]);
+  for (int s = 0; s < kSteps; ++s) {
     SC_UNROLL
-    for (int w = 0; w < 4; ++w) to[s][w] = from[s][w];
-    spread_fragment(to[s]);
+    for (int i = 0; i < kInstructions; ++i) hold(to[s][i]);
+    take_step(from[s], to[s]);
   }
 }
 
 // The sums of a warpgroup over all stages. fetch(stage): starts copying the rows of a stage, those
 // of the first kAhead are on their way.
 template <typename Shape, typename Fetch>
-SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>& fragments,
+SC_DEVICE void sum_stages(const EncoderWeights<typename Shape::Type>& weights,
+                          EncoderFragments<Shape>& fragments,
                           const char (&rows)[Shape::kStages][Shape::kRows * kEncoderStageBytes],
                           int stages, bool prefetches, const Fetch& fetch,
                           float (&sums)[Shape::kRows / 2]) {
+  constexpr int kInstructions = Shape::Type::kInstructions;
   take_fragments(fragments.held[0], fragments.used[0]);
   weights.load(Shape::kHeld, fragments.held[0]);
   // A number of stages that is no multiple of kHeld ends with empty ones: where the loop ends must
@@ -238,13 +270,14 @@ SC_DEVICE void sum_stages(const EncoderWeights& weights, EncoderFragments<Shape>
       const SharedTile tile = shared_tile(rows[stage % Shape::kStages]);
       warpgroup_fence();
       SC_UNROLL
-      for (int s = 0; s < kEncoderSteps; ++s) {
-        warpgroup_multiply(sums, fragments.used[t % 2][s], tile_step(tile, s), stage + s > 0);
+      for (int i = 0; i < kEncoderInstructions; ++i) {
+        warpgroup_multiply(sums, fragments.used[t % 2][i / kInstructions][i % kInstructions],
+                           tile_step(tile, i), stage + i > 0);
       }
       warpgroup_commit();
       fetch(stage + Shape::kAhead);
       warpgroup_wait<1>();  // those of the stage before have ended, and read no registers
-      uint32_t(&next)[kEncoderSteps][4] = fragments.held[(t + 1) % Shape::kHeld];
+      auto& next = fragments.held[(t + 1) % Shape::kHeld];
       take_fragments(next, fragments.used[(t + 1) % 2]);
       weights.load(stage + 1 + Shape::kHeld, next);
       if (prefetches) weights.prefetch(stage + kPrefetchedStages, 1);
@@ -272,9 +305,10 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   constexpr int kGroupTiles = Shape::kGroupOutputs / kTileOutputs;
   const EncoderPlace place = place_of(grid, block_index());
   const int row = place.row_group * Shape::kRows, n = place.output_group * Shape::kOutputs;
-  const int group = warp_index() / 4, steps = steps_of(args.weight.k, DType::kBF16);
+  using Type = typename Shape::Type;
+  const int group = warp_index() / 4, steps = steps_of(args.weight.k, Type::kType);
   const int tile = n / kTileOutputs + (Shape::kGated ? 0 : group * kGroupTiles) + warp_index() % 4;
-  const EncoderWeights weights(args.weight, tile, Shape::kGated ? group : 0, steps);
+  const EncoderWeights<Type> weights(args.weight, tile, Shape::kGated ? group : 0, steps);
   const bool prefetches = Shape::kFew && place.row_group == 0 && lane_index() == 0;
   if (prefetches) weights.prefetch(0, kPrefetchedStages);
   EncoderFragments<Shape> fragments;
@@ -299,7 +333,7 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
   prefetch_sums<Shape>(args, row, rows, n);
 
   float sums[Shape::kRows / 2] = {};
-  const int stages = (steps + kEncoderSteps - 1) / kEncoderSteps;
+  const int stages = (steps + kEncoderSteps<Type> - 1) / kEncoderSteps<Type>;
   sum_stages<Shape>(weights, fragments, memory.rows, stages, prefetches, fetch, sums);
   wait_copies<0>();
   sync_block();  // nobody reads the inputs, and none are on their way
@@ -311,11 +345,11 @@ encoder_product_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, Enco
     return whole_quad(&memory.sums[from][r][quad % kGroupQuads * kQuadOutputs]);
   };
   if (whole_block(args, leaves, n + Shape::kOutputs)) {
-    return finish_whole<Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads,
+    return finish_whole<Type, Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads,
                         Shape::kSumming, Shape::kAtOnce>(args, leaves, memory.factor, row,
                                                          rows - row, n, sums_at);
   }
-  finish_quads<Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads, Shape::kAtOnce>(
+  finish_quads<Type, Shape::kGated, Shape::kThreads, Shape::kRows, Shape::kQuads, Shape::kAtOnce>(
       args, leaves, memory.factor, row, n, sums_at);
 }
 

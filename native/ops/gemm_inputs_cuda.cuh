@@ -7,7 +7,6 @@
 namespace speccascade {
 
 constexpr int kPrepareThreads = kNormThreads, kPrepareWarps = kPrepareThreads / kWarpLanes;
-constexpr float kInt8InputLimit = 32512.0f;  // 127 x 256: the upper part stays a signed byte
 
 struct PrepareShared {
   uint32_t magnitude[kPrepareWarps];
@@ -58,15 +57,9 @@ SC_DEVICE float power_of_two(int exponent) {
   return value;
 }
 
-// Of a row with that largest magnitude; not of bf16, which needs none.
-SC_DEVICE RowScale row_scale(DType dtype, uint32_t bits) {
+// Of a row of f16 with that largest magnitude; bf16 needs none.
+SC_DEVICE RowScale row_scale(uint32_t bits) {
   if (bits >= 0x7f800000u) return {0.0f, NAN};
-  float largest;
-  memcpy(&largest, &bits, sizeof(largest));
-  if (dtype == DType::kInt8) {
-    if (!(largest > 1e-30f)) return {0.0f, 0.0f};
-    return {kInt8InputLimit / largest, largest / kInt8InputLimit};
-  }
   // The largest magnitude comes to lie in [2^14, 2^15), or below if it is tiny.
   const int exponent = 14 - (static_cast<int>(bits >> 23) - 127);
   const int bounded = exponent > 100 ? 100 : exponent;
@@ -80,13 +73,6 @@ SC_DEVICE uint16_t part_of(DType dtype, int part, float value) {
   if (part == 0) return bits;
   const float rest = value - (bf16 ? bf16_to_float(bits) : f16_to_float(bits));
   return bf16 ? float_to_bf16(rest) : float_to_f16(rest);
-}
-
-// The upper part of a value in int8, or the lower.
-SC_DEVICE int8_t byte_of(int part, float value) {
-  const int whole = static_cast<int>(rintf(value));
-  const int upper = (whole + 128) >> 8;
-  return static_cast<int8_t>(part == 0 ? upper : whole - 256 * upper);
 }
 
 // What a row is multiplied by where it is normalised.
@@ -112,27 +98,22 @@ SC_DEVICE float sum_factor(const RmsNormArgs& norm, float factor) {
 // A row, by a block of kPrepareThreads or more.
 template <typename Type>
 SC_DEVICE void prepare_row(const GemmArgs& args, const RmsNormArgs& norm, int row) {
-  constexpr DType kType = Type::kType;
-  const int k = args.weight.k, parts = parts_of(args.weight);
+  constexpr DType kType = input_dtype(Type::kType);
+  const int k = args.weight.k;
   const int64_t source = args.in_rows ? args.in_rows[row] : row;
   const float* x = norm.x != nullptr ? norm_input(norm, row) : args.x + source * args.ldx;
   const float factor = norm.x != nullptr ? norm_factor(norm, x) : 0.0f;
   const auto entry = [&](int i) { return unscaled_entry(kType, norm, x[i], factor, i); };
-  const DeviceInputs inputs = prepared_inputs(args, parts);
+  const DeviceInputs inputs = prepared_inputs(args);
   RowScale scale = {1.0f, sum_factor(norm, factor)};
-  if constexpr (Type::kScaled) scale = row_scale(kType, magnitude_bits(k, entry));
+  if constexpr (Type::kScaled) scale = row_scale(magnitude_bits(k, entry));
   if (thread_index() == 0) const_cast<float*>(inputs.factors)[row] = scale.after;
   char* first = const_cast<char*>(inputs.rows) + row * inputs.stride;
-  const int padded = steps_of(k, kType) * (kStepBytes / static_cast<int>(dtype_bytes(kType)));
+  const int padded = static_cast<int>(input_bytes(k, Type::kType) / dtype_bytes(kType));
   for (int i = thread_index(); i < padded; i += block_threads()) {
     const float value = i < k ? entry(i) * scale.before : 0.0f;
-    for (int part = 0; part < parts; ++part) {
-      char* to = first + part * inputs.part;
-      if constexpr (kType == DType::kInt8) {
-        reinterpret_cast<int8_t*>(to)[i] = byte_of(part, value);
-      } else {
-        reinterpret_cast<uint16_t*>(to)[i] = part_of(kType, part, value);
-      }
+    for (int part = 0; part < args.weight.parts; ++part) {
+      reinterpret_cast<uint16_t*>(first + part * inputs.part)[i] = part_of(kType, part, value);
     }
   }
 }

@@ -1,5 +1,5 @@
-// Rows of x that a product rounds itself, as it reads them, with the norm before it: what is
-// prepared in launches of their own elsewhere (gemm_inputs_cuda.cuh), to the bit.
+// Rows of x that a product of f16 scales and rounds itself, as it reads them, with the norm before
+// it: what is prepared in launches of their own elsewhere (gemm_inputs_cuda.cuh), to the bit.
 #pragma once
 
 #include "ops/gemm_inputs_cuda.cuh"
@@ -17,11 +17,8 @@ struct OwnRowsShared {
   RowScale scale[kOwnRows];
 };
 
-template <typename Type>
 struct OwnRows {
   static constexpr int kStepsAhead = 4;
-  static constexpr int kValues =
-      8 / static_cast<int>(dtype_bytes(Type::kType));  // of a lane's step
 
   const GemmArgs& args;
   const RmsNormArgs& norm;
@@ -35,50 +32,41 @@ struct OwnRows {
   }
   // Entry i of row `row + r`, before it is scaled.
   SC_DEVICE float entry(float x, int r, int i) const {
-    return unscaled_entry(Type::kType, norm, x, memory.factor[r], i);
+    return unscaled_entry(DType::kF16, norm, x, memory.factor[r], i);
   }
 
   // By all threads, before the first load().
   SC_DEVICE void measure() const {
     if (norm.x != nullptr) measure_norms();
-    if constexpr (Type::kScaled) measure_scales();
+    measure_scales();
   }
 
-  // As PreparedRows'.
-  SC_DEVICE void load(int part, int, int step, uint32_t (&b)[2]) const {
-    b[0] = b[1] = 0;
+  // A lane's part of a step.
+  SC_DEVICE void load(int part, int, int step, uint32_t (&b)[1][2]) const {
+    b[0][0] = b[0][1] = 0;
     const int r = lane_index() / 4;
     if (row + r >= num_rows) return;
+    constexpr int kValues = 4;
     const int k = args.weight.k, first = (step * 4 + lane_index() % 4) * kValues;
     const float* x = input(row + r);
-    const float before = Type::kScaled ? memory.scale[r].before : 1.0f;
+    Values4 values = {};
+    if (first + kValues <= k && k % kValues == 0) {
+      values = *reinterpret_cast<const Values4*>(x + first);
+    } else {
+      for (int i = 0; i < kValues && first + i < k; ++i) values.value[i] = x[first + i];
+    }
     SC_UNROLL
-    for (int four = 0; four < kValues; four += 4) {
-      const int begin = first + four;
-      Values4 values = {};
-      if (begin + 4 <= k && k % 4 == 0) {
-        values = *reinterpret_cast<const Values4*>(x + begin);
-      } else {
-        for (int i = 0; i < 4 && begin + i < k; ++i) values.value[i] = x[begin + i];
-      }
-      SC_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        if (begin + i >= k) continue;
-        const float value = entry(values.value[i], r, begin + i) * before;
-        if (Type::kType == DType::kInt8) {
-          const uint32_t byte = static_cast<uint8_t>(byte_of(part, value));
-          b[four / 4] |= byte << (8 * i);
-        } else {
-          const uint32_t bits = part_of(Type::kType, part, value);
-          b[i / 2] |= bits << (16 * (i % 2));
-        }
-      }
+    for (int i = 0; i < kValues; ++i) {
+      if (first + i >= k) continue;
+      const float value = entry(values.value[i], r, first + i) * memory.scale[r].before;
+      const uint32_t bits = part_of(DType::kF16, part, value);
+      b[0][i / 2] |= bits << (16 * (i % 2));
     }
   }
   SC_DEVICE void find(float (&factor)[kOwnRows]) const {
     const int r = thread_index();
     if (r >= kOwnRows || row + r >= num_rows) return;
-    factor[r] = Type::kScaled ? memory.scale[r].after : sum_factor(norm, memory.factor[r]);
+    factor[r] = memory.scale[r].after;
   }
 
  private:
@@ -113,7 +101,7 @@ struct OwnRows {
     if (own < rows) {
       uint32_t largest = 0;
       for (const uint32_t one : memory.magnitude[own]) largest = one > largest ? one : largest;
-      memory.scale[own] = row_scale(Type::kType, largest);
+      memory.scale[own] = row_scale(largest);
     }
     sync_block();
   }

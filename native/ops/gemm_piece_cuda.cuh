@@ -9,29 +9,28 @@ namespace speccascade {
 // Of a run, that are asked for before the first is used.
 constexpr int kPieceSteps = 8;
 
-// Sums by run, matrix and part, output, row; and what those of a row are multiplied by.
-template <typename Type, bool kGated, int kColumns>
+// Sums by run, matrix, output, row; and what those of a row are multiplied by.
+template <bool kGated, int kColumns>
 struct PieceShared {
   static constexpr int kRows = 8 * kColumns;
-  static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
-  typename Type::Sum sum[kMaxSplits][kSums][kTileOutputs][kRows];
+  float sum[kMaxSplits][kGated ? 2 : 1][kTileOutputs][kRows];
   float factor[kRows];
 };
 
 // The lane's part of a step of eight rows from `row` on. A row that is not there has the last
 // one's: products of rows do not touch each other, and this one is not written.
+template <typename Type>
 SC_DEVICE void load_prepared(const char* rows, int64_t stride, int row, int num_rows, int step,
-                             uint32_t (&b)[2]) {
+                             uint32_t (&b)[Type::kInstructions][2]) {
   const int own = row + lane_index() / 4;
   const int64_t place = own < num_rows ? own : num_rows - 1;
-  load_words(rows + place * stride + step * kStepBytes + lane_index() % 4 * 8, b);
+  load_inputs(rows + place * stride + step * input_step_bytes(Type::kType) + lane_input<Type>(), b);
 }
 
 template <typename Type, bool kGated, int kColumns, int kInputs, typename Rows>
 SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, const Split& split,
-                            PieceShared<Type, kGated, kColumns>& memory) {
-  using Sum = typename Type::Sum;
-  constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
+                            PieceShared<kGated, kColumns>& memory) {
+  constexpr int kMatrices = kGated ? 2 : 1;
   const int run = warp_index();
   const int begin = run * split.steps;
   const int end =
@@ -39,12 +38,12 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
   const char* fragments = static_cast<const char*>(weight.data) +
                           tile_offset(tile, 0, weight.k, weight.dtype, kGated) + lane_index() * 16;
   const int64_t matrix = static_cast<int64_t>(split.steps_in_all) * kFragmentBytes;
-  Sum sums[kMatrices][kParts][kColumns][4] = {};
+  float sums[kMatrices][kColumns][4] = {};
   // Of several steps all is asked for before the first is used: a warp waits for memory once.
   constexpr int kAhead = Rows::kStepsAhead / (kColumns > 1 ? 2 : 1) / kMatrices;
   static_assert(kAhead > 0, "a step at a time");
   for (int first = begin; first < end; first += kAhead) {
-    uint32_t a[kAhead][kMatrices][4], b[kAhead][kInputs][kColumns][2];
+    uint32_t a[kAhead][kMatrices][4], b[kAhead][kInputs][kColumns][Type::kInstructions][2];
     const auto step_at = [=](int s) { return first + s < end ? first + s : end - 1; };
     SC_UNROLL
     for (int s = 0; s < kAhead; ++s) {
@@ -70,8 +69,8 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
       multiply_step<Type>(a[s], b[s], sums);
     }
   }
-  for_each_sum<kMatrices, kParts, kColumns>([&](int m, int p, int c, int i) {
-    memory.sum[run][m * kParts + p][output_of_sum(i)][8 * c + row_of_sum(i)] = sums[m][p][c][i];
+  for_each_sum<kMatrices, kColumns>([&](int m, int c, int i) {
+    memory.sum[run][m][output_of_sum(i)][8 * c + row_of_sum(i)] = sums[m][c][i];
   });
 }
 
@@ -79,28 +78,26 @@ SC_DEVICE void multiply_run(const Matrix& weight, const Rows& rows, int tile, co
 // run of K.
 template <typename Type, bool kGated, int kColumns, typename Rows>
 SC_DEVICE void piece_tile(const GemmArgs& args, const Rows& rows, const LeftRows& leaves, int tile,
-                          int row, int parts, PieceShared<Type, kGated, kColumns>& memory) {
+                          int row, PieceShared<kGated, kColumns>& memory) {
   const Split split = split_of(args.weight.k, Type::kType);
   if (warp_index() < split.runs) {
     const auto multiply = [&](auto inputs) {
       multiply_run<Type, kGated, kColumns, decltype(inputs)::value>(args.weight, rows, tile, split,
                                                                     memory);
     };
-    if constexpr (Type::kLeastInputs == Type::kMostInputs) {
-      multiply(std::integral_constant<int, Type::kMostInputs>{});
-    } else if (parts == 1) {
+    if (Type::kMostInputs == 1 || args.weight.parts == 1) {
       multiply(std::integral_constant<int, 1>{});
     } else {
-      multiply(std::integral_constant<int, 2>{});
+      multiply(std::integral_constant<int, Type::kMostInputs>{});
     }
   }
   rows.find(memory.factor);
   sync_block();
   finish_block<Type, kGated>(args, leaves, memory.factor, row, 8 * kColumns, tile, 1,
-                             [&](int s, int output, int r) {
-                               typename Type::Sum sum = memory.sum[0][s][output][r];
+                             [&](int m, int output, int r) {
+                               float sum = memory.sum[0][m][output][r];
                                for (int run = 1; run < split.runs; ++run)
-                                 sum += memory.sum[run][s][output][r];
+                                 sum += memory.sum[run][m][output][r];
                                return sum;
                              });
 }

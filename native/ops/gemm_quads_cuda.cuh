@@ -90,10 +90,24 @@ SC_DEVICE void leave_quad(const LeftRows& left, bool whole, int row, int n, bool
   store_words(left.rows + row * left.stride + n * static_cast<int>(sizeof(uint16_t)), words);
 }
 
-SC_DEVICE Quad product_of(const Quad& sums, float factor) {
+// Of the four outputs from n on, of which there are `count`.
+template <typename Type>
+SC_DEVICE Quad column_scales(const Matrix& w, int n, int count, int which) {
+  Quad scales = {};
+  SC_UNROLL
+  for (int i = 0; i < kQuadOutputs; ++i) {
+    if (i < count) scales.value[i] = column_scale<Type>(w, n + i, which);
+  }
+  return scales;
+}
+
+template <typename Type>
+SC_DEVICE Quad product_of(const Quad& sums, float factor, const Quad& scales) {
   Quad product;
   SC_UNROLL
-  for (int i = 0; i < kQuadOutputs; ++i) product.value[i] = sums.value[i] * factor;
+  for (int i = 0; i < kQuadOutputs; ++i) {
+    product.value[i] = product_of<Type>(sums.value[i], factor, scales.value[i]);
+  }
   return product;
 }
 
@@ -137,7 +151,8 @@ SC_DEVICE Quad finished_quad(const GemmArgs& args, const Quad& first, const Quad
 // Writes kQuads x 4 outputs of kRows rows, from `row` and n on, by all kThreads threads of the
 // block. sums_at(matrix, quad, r): four sums counted from there; factors: of these rows. kAtOnce:
 // quads that a thread reads before it uses the first.
-template <bool kGated, int kThreads, int kRows, int kQuads, int kAtOnce, typename SumsAt>
+template <typename Type, bool kGated, int kThreads, int kRows, int kQuads, int kAtOnce,
+          typename SumsAt>
 SC_DEVICE void finish_quads(const GemmArgs& args, const LeftRows& leaves, const float* factors,
                             int row, int n, const SumsAt& sums_at) {
   static_assert(kRows * kQuads % (kThreads * kAtOnce) == 0 && kQuads % kTileQuads == 0,
@@ -148,6 +163,8 @@ SC_DEVICE void finish_quads(const GemmArgs& args, const LeftRows& leaves, const 
   const int quad = thread_index() % kQuads, own_n = n + quad * kQuadOutputs;
   const int count = outputs - own_n;
   const bool held = own_n < tiles_of(outputs) * kTileOutputs;
+  const Quad scale = column_scales<Type>(args.weight, own_n, count, 0);
+  const Quad second_scale = kGated ? column_scales<Type>(args.weight, own_n, count, 1) : scale;
   for (int begin = thread_index() / kQuads; begin < kRows; begin += kThreads / kQuads * kAtOnce) {
     Quad before[kAtOnce];
     float* out[kAtOnce];
@@ -165,8 +182,9 @@ SC_DEVICE void finish_quads(const GemmArgs& args, const LeftRows& leaves, const 
       const bool row_there = r < rows;
       Quad value = {};
       if (row_there && count > 0) {
-        const Quad first = product_of(sums_at(0, quad, r), factors[r]);
-        const Quad second = kGated ? product_of(sums_at(1, quad, r), factors[r]) : first;
+        const Quad first = product_of<Type>(sums_at(0, quad, r), factors[r], scale);
+        const Quad second =
+            kGated ? product_of<Type>(sums_at(1, quad, r), factors[r], second_scale) : first;
         value = finished_quad<kGated>(args, first, second, before[i]);
         SC_UNROLL
         for (int o = 0; o < kQuadOutputs; ++o) value.value[o] = o < count ? value.value[o] : 0.0f;

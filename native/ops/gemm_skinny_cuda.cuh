@@ -19,13 +19,12 @@ constexpr int kLeastSkinnyThreads = 128;
 template <int kColumns, int kInputs>
 constexpr int kSkinnyBlocks = kColumns* kInputs <= 2 ? 3 : 2;
 
-// Sums by run, matrix and part, row, output; and what those of a row are multiplied by.
-template <typename Type, bool kGated, int kColumns>
+// Sums by run, matrix, row, output; and what those of a row are multiplied by.
+template <bool kGated, int kColumns>
 struct SkinnyShared {
   static constexpr int kRows = 8 * kColumns;
-  static constexpr int kSums = (kGated ? 2 : 1) * Type::kSums;
   static constexpr int kPitch = kTileOutputs + 4;  // a warp's sums go to different banks
-  typename Type::Sum sum[kMaxSplits][kSums][kRows][kPitch];
+  float sum[kMaxSplits][kGated ? 2 : 1][kRows][kPitch];
   float factor[kRows];
 };
 
@@ -35,8 +34,8 @@ struct SkinnyShared {
 template <typename Type, bool kGated, int kColumns, int kInputs>
 class Run {
  public:
-  static constexpr int kMatrices = kGated ? 2 : 1, kParts = Type::kSums;
-  using Sums = typename Type::Sum[kMatrices][kParts][kColumns][4];
+  static constexpr int kMatrices = kGated ? 2 : 1;
+  using Sums = float[kMatrices][kColumns][4];
 
   // Asks for the first weights; without steps, for none.
   SC_DEVICE Run(const char* fragments, int64_t matrix, int steps, const DeviceInputs& inputs)
@@ -53,7 +52,7 @@ class Run {
     for (int c = 0; c < kColumns; ++c) {
       const int own = row + 8 * c + lane_index() / 4;
       const int64_t place = own < rows ? own : rows - 1;
-      int64_t offset = place * from_.stride + begin * kStepBytes + lane_index() % 4 * 8;
+      int64_t offset = place * from_.stride + begin * kInputBytes + lane_input<Type>();
       settle(offset);
       inputs_[c] = from_.rows + offset;
     }
@@ -83,14 +82,17 @@ class Run {
   }
 
  private:
+  static constexpr int kInputBytes = input_step_bytes(Type::kType);
   // Steps under way: as many as there are registers for.
-  static constexpr int kStepRegisters = 4 * kMatrices + 2 * kColumns * kInputs;
-  static constexpr int kOthers = kMatrices * kParts * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns * kMatrices > 4      ? 40
-                                    : kColumns > 2                ? 64
-                                    : kColumns* kOthers > 2       ? 24
-                                    : kInputs > 1 || kColumns > 1 ? 36
-                                                                  : 48;
+  static constexpr int kStepRegisters =
+      4 * kMatrices + 2 * kColumns * kInputs * Type::kInstructions;
+  static constexpr int kOthers = kMatrices * kInputs;  // more of them, too
+  static constexpr int kRegisters = kColumns * kMatrices > 4             ? 40
+                                    : kColumns > 2                       ? 64
+                                    : kColumns* kOthers > 2              ? 24
+                                    : Type::kInstructions* kMatrices > 2 ? 36
+                                    : kInputs > 1 || kColumns > 1        ? 36
+                                                                         : 48;
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
@@ -112,7 +114,7 @@ class Run {
     SC_UNROLL
     for (int m = 0; m < kMatrices; ++m) weights_[m] += kAhead * kFragmentBytes;
     SC_UNROLL
-    for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kStepBytes;
+    for (int c = 0; c < kColumns; ++c) inputs_[c] += kAhead * kInputBytes;
   }
   SC_DEVICE void ask_weights(int to, int step) {
     SC_UNROLL
@@ -127,7 +129,7 @@ class Run {
     for (int p = 0; p < kInputs; ++p) {
       SC_UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        load_words(inputs_[c] + p * from_.part + step * kStepBytes, b_[to][p][c]);
+        load_inputs(inputs_[c] + p * from_.part + step * kInputBytes, b_[to][p][c]);
       }
     }
   }
@@ -135,21 +137,21 @@ class Run {
   const char* weights_[kMatrices];
   const DeviceInputs& from_;
   const char* inputs_[kColumns];
-  uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][2];
+  uint32_t a_[kAhead][kMatrices][4], b_[kAhead][kInputs][kColumns][Type::kInstructions][2];
 };
 
-// The sums of a row's output over the runs, in their order; by matrix, then part.
-template <typename Type, bool kGated, int kColumns>
-SC_DEVICE void add_runs(const SkinnyShared<Type, kGated, kColumns>& memory, int runs, int row,
-                        int output, typename Type::Sum (&sums)[kGated ? 2 : 1][Type::kSums]) {
+// The sums of a row's output over the runs, in their order; by matrix.
+template <bool kGated, int kColumns>
+SC_DEVICE void add_runs(const SkinnyShared<kGated, kColumns>& memory, int runs, int row, int output,
+                        float (&sums)[kGated ? 2 : 1]) {
   SC_UNROLL
-  for (int s = 0; s < (kGated ? 2 : 1) * Type::kSums; ++s) {
-    typename Type::Sum sum = memory.sum[0][s][row][output];
+  for (int m = 0; m < (kGated ? 2 : 1); ++m) {
+    float sum = memory.sum[0][m][row][output];
     SC_UNROLL
     for (int run = 1; run < kMaxSplits; ++run) {
-      if (run < runs) sum += memory.sum[run][s][row][output];
+      if (run < runs) sum += memory.sum[run][m][row][output];
     }
-    sums[s / Type::kSums][s % Type::kSums] = sum;
+    sums[m] = sum;
   }
 }
 
@@ -164,7 +166,7 @@ template <typename Type, bool kGated, int kColumns, int kInputs>
 SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, const LeftRows& leaves,
                            const SkinnyPlan& plan, int tile, int row) {
   using TileRun = Run<Type, kGated, kColumns, kInputs>;
-  using Memory = SkinnyShared<Type, kGated, kColumns>;
+  using Memory = SkinnyShared<kGated, kColumns>;
   Memory& memory = shared<Memory>();
   const Split& split = plan.split;
   const int begin = warp_index() * split.steps;
@@ -200,9 +202,8 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
   typename TileRun::Sums sums = {};
   run.multiply(sums);
   if (steps > 0) {
-    for_each_sum<TileRun::kMatrices, Type::kSums, kColumns>([&](int m, int p, int c, int i) {
-      memory.sum[warp_index()][m * Type::kSums + p][8 * c + row_of_sum(i)][output_of_sum(i)] =
-          sums[m][p][c][i];
+    for_each_sum<TileRun::kMatrices, kColumns>([&](int m, int c, int i) {
+      memory.sum[warp_index()][m][8 * c + row_of_sum(i)][output_of_sum(i)] = sums[m][c][i];
     });
   }
   sync_block();
@@ -211,7 +212,7 @@ SC_DEVICE void skinny_tile(const GemmArgs& args, const DeviceInputs& inputs, con
     const int i = thread_index() + e * block_threads();
     if (i >= kTile) break;
     const int r = i / kTileOutputs, o = i % kTileOutputs;
-    typename Type::Sum own[kGated ? 2 : 1][Type::kSums];
+    float own[kGated ? 2 : 1];
     add_runs(memory, split.runs, r, o, own);
     finish_output<Type, kGated>(args, leaves, outputs[e], memory.factor[r], own);
   }

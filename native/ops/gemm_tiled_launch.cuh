@@ -15,8 +15,8 @@ constexpr int groups_of_size(int count, int size) { return (count + size - 1) / 
 
 template <typename Type, bool kGated, bool kWide, int kInputs, bool kOneChain>
 struct Tiled {
-  using Shape = TiledShape<Type, kGated, kWide>;
-  static_assert(sizeof(TiledShared<Type, kGated, kWide, kInputs, kQuadOutputs>) <= 48 * 1024,
+  using Shape = TiledShape<kGated, kWide>;
+  static_assert(sizeof(TiledShared<kGated, kWide, kInputs, kQuadOutputs>) <= 48 * 1024,
                 "static shared memory");
 
   static int row_groups(const GemmArgs& args) {
@@ -35,15 +35,15 @@ struct Tiled {
 
 template <typename Type, bool kGated, bool kOneChain>
 void launch_tiled(const Product& product, void* stream) {
-  if constexpr (Type::kLeastInputs != Type::kMostInputs) {
+  if constexpr (Type::kMostInputs == 2) {
     // Few matrices, and those are narrow.
-    if (parts_of(product.args.weight) == 2) {
+    if (product.args.weight.parts == 2) {
       return Tiled<Type, kGated, false, 2, kOneChain>::start(product, stream);
     }
   }
-  using Wide = Tiled<Type, kGated, true, Type::kLeastInputs, kOneChain>;
+  using Wide = Tiled<Type, kGated, true, 1, kOneChain>;
   if (Wide::blocks(product.args) >= kWideBlocks) return Wide::start(product, stream);
-  Tiled<Type, kGated, false, Type::kLeastInputs, kOneChain>::start(product, stream);
+  Tiled<Type, kGated, false, 1, kOneChain>::start(product, stream);
 }
 
 }  // namespace speccascade

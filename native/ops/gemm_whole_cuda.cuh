@@ -104,14 +104,15 @@ struct WholeQuads {
 
 // finish_quads where whole_block() holds; sums_at and factors are read for rows beyond the last
 // too. kSumming: quads at once where what stands there is added to, kMaking: where it is not.
-template <bool kGated, int kThreads, int kRows, int kQuads, int kSumming, int kMaking,
-          typename SumsAt>
+template <typename Type, bool kGated, int kThreads, int kRows, int kQuads, int kSumming,
+          int kMaking, typename SumsAt>
 SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const float* factors,
                             int row, int rows, int n, const SumsAt& sums_at) {
   constexpr int kJump = kThreads / kQuads;
   static_assert(kRows % (kJump * kSumming) == 0 && kRows % (kJump * kMaking) == 0, "no rest");
   const int quad = thread_index() % kQuads, own_n = n + quad * kQuadOutputs;
   const int own = thread_index() / kQuads;
+  const Quad scale = column_scales<Type>(args.weight, own_n, kQuadOutputs, 0);
   const bool weighs = leaves.rows != nullptr && leaves.weight != nullptr;
   const WholeQuads<kJump> quads = {
       args, leaves, row, rows, own_n, weighs ? whole_quad(leaves.weight + own_n) : Quad{}};
@@ -127,7 +128,7 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
       SC_UNROLL
       for (int i = 0; i < kSumming; ++i) {
         const int r = begin + i * kJump;
-        const Quad first = product_of(sums_at(0, quad, r), factors[r]);
+        const Quad first = product_of<Type>(sums_at(0, quad, r), factors[r], scale);
         SC_UNROLL
         for (int o = 0; o < kQuadOutputs; ++o) values[i].value[o] += first.value[o];
       }
@@ -136,6 +137,8 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
     return;
   }
   const bool activates = args.epilogue != Epilogue::kStore;
+  const Quad second_scale =
+      kGated ? column_scales<Type>(args.weight, own_n, kQuadOutputs, 1) : scale;
   for (int begin = own; begin < kRows; begin += kJump * kMaking) {
     Quad values[kMaking];
     float* at[kMaking];
@@ -143,14 +146,14 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
     SC_UNROLL
     for (int i = 0; i < kMaking; ++i) {
       const int r = begin + i * kJump;
-      values[i] = product_of(sums_at(0, quad, r), factors[r]);
+      values[i] = product_of<Type>(sums_at(0, quad, r), factors[r], scale);
     }
     if (activates) activate_all(args.activation, values);
     SC_UNROLL
     for (int i = 0; kGated && i < kMaking; ++i) {
       if (!activates) break;
       const int r = begin + i * kJump;
-      const Quad second = product_of(sums_at(1, quad, r), factors[r]);
+      const Quad second = product_of<Type>(sums_at(1, quad, r), factors[r], second_scale);
       SC_UNROLL
       for (int o = 0; o < kQuadOutputs; ++o) values[i].value[o] *= second.value[o];
     }

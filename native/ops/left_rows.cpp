@@ -56,10 +56,20 @@ const void* source_of(const FoldedOp& product) {
   return product.norm.x != nullptr ? product.norm.x : product.op.gemm.x;
 }
 
+int64_t stride_of(const GemmArgs& product) {
+  return input_bytes(product.weight.k, product.weight.dtype);
+}
+
+// What operations leave of a row: whole tiles. A step of int8 has the inputs of two.
+int64_t left_bytes(const GemmArgs& product) {
+  return static_cast<int64_t>(tiles_of(product.weight.k)) * kTileOutputs *
+         static_cast<int64_t>(sizeof(uint16_t));
+}
+
 bool takes_left_rows(const FoldedOp& step) {
-  if (!is_product(step) || step.op.gemm.weight.dtype != DType::kBF16) return false;
+  if (!is_product(step) || !leaves_rows(step.op.gemm.weight.dtype)) return false;
   return step.op.gemm.weight.parts == 1 && step.op.gemm.in_rows == nullptr &&
-         step.norm.in_rows == nullptr;
+         step.norm.in_rows == nullptr && stride_of(step.op.gemm) == left_bytes(step.op.gemm);
 }
 
 // Whether what `from` makes is what `to` reads, row by row. Attention leaves no squares for a norm.
@@ -120,10 +130,6 @@ bool read_by_others(const std::vector<FoldedOp>& steps, const Passage& passage) 
     if (uses.wrote(out)) return false;
   }
   return false;
-}
-
-int64_t stride_of(const GemmArgs& product) {
-  return static_cast<int64_t>(steps_of(product.weight.k, product.weight.dtype)) * kStepBytes;
 }
 
 }  // namespace

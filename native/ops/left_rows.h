@@ -1,6 +1,6 @@
 // Rows of inputs in the type that a product multiplies them in, left there by the operation that
 // makes them: no launch has to prepare them, and what only such products read is not written in
-// f32. On devices, in bf16 alone: other types need a row's largest entry first.
+// f32. On devices, where inputs are rounded to bf16: f16 needs a row's largest entry first.
 //
 // A norm between the two is divided among them: entries are left times its weight, with the sum of
 // squares of every 16 of them, and the product multiplies its sums by the row's factor.
@@ -8,7 +8,12 @@
 
 #include <cstdint>
 
+#include "ops/fragment_matrix.h"
+
 namespace speccascade {
+
+// Whether products with weights of that type take such rows.
+constexpr bool leaves_rows(DType weight) { return input_dtype(weight) == DType::kBF16; }
 
 // Plain data.
 struct LeftRows {

@@ -29,7 +29,7 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 // How a product is summed depends on the type and shape of the weight alone:
 //
 //   f32        k ascending, one fused multiply-add a term
-//   one chain  (GemmArgs::one_chain, of bf16 and f16) all of K is one run, in any number of rows.
+//   one chain  (GemmArgs::one_chain; not f32) all of K is one run, in any number of rows.
 //   others     K is split into equal runs of steps (product_splits); a run is summed by one chain
 //   of
 //              matrix instructions with steps ascending, then the runs' sums are added, ascending.
@@ -37,8 +37,8 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 //              row, so that no row overflows. In two parts: each step takes the rounded row, then
 //              what rounding left. In bf16 the factor of a norm multiplies the sums, so that
 //              inputs are rounded before it.
-//   int8       inputs are 16-bit integers with a scale per row, max |x| / 32512, in two parts of
-//              8 bits; sums are exact.
+//   int8       as bf16, in one part: the integers are exact there, and a sum is multiplied by its
+//              row's factor, then by its column's scale.
 //
 // A row with a value that is not finite gives values that are not finite. GemmArgs::scratch holds
 // gemm_scratch_bytes_cuda.

@@ -34,7 +34,7 @@ constexpr int kManyTiles = 1024;
 bool is_prepared(const FoldedOp& step) {
   if (step.op.kind != OpKind::kGemm || step.reads.rows != nullptr) return false;
   const Matrix& weight = step.op.gemm.weight;
-  return weight.dtype == DType::kBF16 || tiles_of(weight.n) >= kManyTiles;
+  return input_dtype(weight.dtype) == DType::kBF16 || tiles_of(weight.n) >= kManyTiles;
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ static_assert(kPersistentThreads >= kNormThreads && kPersistentThreads >= kAtten
 
 // The sums of whatever product is made: one at a time.
 struct PersistentSums {
-  alignas(16) char bytes[sizeof(PieceShared<Int8, true, 1>)];
+  alignas(16) char bytes[sizeof(PieceShared<true, 1>)];
 };
 
 // The operation at hand and the next one, which comes while others are waited for; and how many
@@ -33,11 +33,12 @@ SC_DEVICE const PhaseOp& fetched_op(int index) {
 
 SC_DEVICE DeviceInputs inputs_of_piece(const PhaseOp& step) {
   if (step.reads.rows != nullptr) return left_inputs(step.reads, step.norm);
-  return prepared_inputs(step.op.gemm, parts_of(step.op.gemm.weight));
+  return prepared_inputs(step.op.gemm);
 }
 
 // A product's rows that were left, or prepared in the phase before. What their norm needs is read
 // behind the sums: it would take registers meanwhile.
+template <typename Type>
 struct PieceRows {
   static constexpr int kStepsAhead = kPieceSteps;
 
@@ -46,8 +47,8 @@ struct PieceRows {
   int64_t stride, part;
   int row, num_rows;
 
-  SC_DEVICE void load(int p, int c, int at, uint32_t (&b)[2]) const {
-    load_prepared(rows + p * part, stride, row + 8 * c, num_rows, at, b);
+  SC_DEVICE void load(int p, int c, int at, uint32_t (&b)[Type::kInstructions][2]) const {
+    load_prepared<Type>(rows + p * part, stride, row + 8 * c, num_rows, at, b);
   }
   template <int kRows>
   SC_DEVICE void find(float (&factor)[kRows]) const {
@@ -57,23 +58,22 @@ struct PieceRows {
 
 template <typename Type, bool kGated>
 SC_DEVICE void product_piece(const PhaseOp& step, int piece) {
-  using Memory = PieceShared<Type, kGated, 1>;
+  using Memory = PieceShared<kGated, 1>;
   static_assert(sizeof(Memory) <= sizeof(PersistentSums), "sums of a product");
   Memory& memory = *static_cast<Memory*>(static_cast<void*>(shared<PersistentSums>().bytes));
   const GemmArgs& args = step.op.gemm;
   const int num_rows = *args.num_rows;
   const int tiles = tiles_of(args.weight.n);
   const int tile = piece % tiles, row = piece / tiles * kOwnRows;
-  const int parts = parts_of(args.weight);
   const auto multiply = [&](const auto& rows) {
-    piece_tile<Type, kGated, 1>(args, rows, step.leaves, tile, row, parts, memory);
+    piece_tile<Type, kGated, 1>(args, rows, step.leaves, tile, row, memory);
   };
-  if (Type::kType == DType::kBF16 || step.prepared != 0) {
+  if (!Type::kScaled || step.prepared != 0) {
     const DeviceInputs inputs = inputs_of_piece(step);
-    return multiply(PieceRows{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
+    return multiply(PieceRows<Type>{step, inputs.rows, inputs.stride, inputs.part, row, num_rows});
   }
-  if constexpr (Type::kType != DType::kBF16) {
-    const OwnRows<Type> rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
+  if constexpr (Type::kScaled) {
+    const OwnRows rows = {args, step.norm, row, num_rows, shared<OwnRowsShared>()};
     rows.measure();
     multiply(rows);
   }

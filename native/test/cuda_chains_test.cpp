@@ -32,8 +32,11 @@ void with_chain_kernels(const Body& body) {
   choose_chains(ChainForm::kByDevice);
 }
 
+constexpr DType kChainTypes[] = {DType::kBF16, DType::kInt8};
+
 Shape chain_shape(int rows, int n, int k, uint64_t seed) {
-  return {rows,          n, k,   DType::kBF16, kEpilogues[seed % 4], kActivations[seed / 4 % 5],
+  const DType dtype = kChainTypes[seed / 2 % 2];
+  return {rows,          n, k,   dtype, kEpilogues[seed % 4], kActivations[seed / 4 % 5],
           seed % 3 == 0, 1, true};
 }
 
@@ -49,8 +52,10 @@ void chains_of_awkward_sizes() {
     }
     // Arrays that whole quads fit, of blocks within the matrix and of its end.
     for (const Epilogue epilogue : kEpilogues) {
-      const Activation activation = kActivations[++seed % 5];
-      Product({40, 148, 192, DType::kBF16, epilogue, activation, false, 1, true}, seed).check();
+      for (const DType dtype : kChainTypes) {
+        const Activation activation = kActivations[++seed % 5];
+        Product({40, 148, 192, dtype, epilogue, activation, false, 1, true}, seed).check();
+      }
     }
     for (const Activation activation : kActivations) {
       Product({11, 68, 64, DType::kBF16, Epilogue::kGate, activation, false, 1, true}, ++seed)
@@ -64,47 +69,49 @@ void chains_of_awkward_sizes() {
       Product({9, 33, 100, DType::kBF16, epilogue, Activation::kRelu, false, parts, true}, 32)
           .check();
     }
-    Product({9, 33, 100, DType::kInt8, epilogue, Activation::kRelu, false, 1, true}, 33).check();
   }
 }
 
 // Whether the bits of the first kernel are those of the others; warpgroups have one set of bits in
 // all shapes of blocks.
+void check_bits(DType dtype, Epilogue epilogue) {
+  const Shape shape = {300, 136, 300, dtype, epilogue, Activation::kGeluTanh, false, 1, true};
+  const Product product(shape, 50 + static_cast<uint64_t>(epilogue));
+  std::vector<float> tiles, warpgroups;
+  with_chain_kernels([&](const ChainKernel& kernel) {
+    std::vector<float>& first = kernel.form == ChainForm::kPortable ? tiles : warpgroups;
+    if (first.empty()) first = product.run(0, 300, 300);
+    const auto compare = [&](int begin, int count, int max_rows) {
+      const std::vector<float> got = product.run(begin, count, max_rows);
+      for (int r = begin; r < begin + count; ++r) {
+        CHECK(same_bits(&got[product.place(r, 0)], &first[product.place(r, 0)], 136), kernel.name,
+              " ", dtype_name(dtype), " epilogue ", static_cast<int>(epilogue), " row ", r, " of ",
+              count, " planned for ", max_rows);
+      }
+    };
+    compare(0, 300, 2048);
+    compare(0, 200, 200);
+    compare(100, 64, 64);
+    compare(60, 33, 40);
+    compare(11, 8, 8);
+    compare(299, 1, 1);
+  });
+  product.check();
+  if (warpgroups.empty()) return;
+  std::printf("%s, epilogue %d: chains of warpgroups have %s bits as tiles\n", dtype_name(dtype),
+              static_cast<int>(epilogue), same_bits(tiles, warpgroups) ? "the same" : "other");
+}
+
 void a_chain_has_the_same_bits_in_any_pass() {
-  for (const Epilogue epilogue : {Epilogue::kAdd, Epilogue::kGate}) {
-    const Shape shape = {300,   136, 600, DType::kBF16, epilogue, Activation::kGeluTanh,
-                         false, 1,   true};
-    const Product product(shape, 50 + static_cast<uint64_t>(epilogue));
-    std::vector<float> tiles, warpgroups;
-    with_chain_kernels([&](const ChainKernel& kernel) {
-      std::vector<float>& first = kernel.form == ChainForm::kPortable ? tiles : warpgroups;
-      if (first.empty()) first = product.run(0, 300, 300);
-      const auto compare = [&](int begin, int count, int max_rows) {
-        const std::vector<float> got = product.run(begin, count, max_rows);
-        for (int r = begin; r < begin + count; ++r) {
-          CHECK(same_bits(&got[product.place(r, 0)], &first[product.place(r, 0)], 136), kernel.name,
-                " epilogue ", static_cast<int>(epilogue), " row ", r, " of ", count,
-                " planned for ", max_rows);
-        }
-      };
-      compare(0, 300, 2048);
-      compare(0, 200, 200);
-      compare(100, 64, 64);
-      compare(60, 33, 40);
-      compare(11, 8, 8);
-      compare(299, 1, 1);
-    });
-    product.check();
-    if (warpgroups.empty()) continue;
-    std::printf("epilogue %d: chains of warpgroups have %s bits as tiles\n",
-                static_cast<int>(epilogue), same_bits(tiles, warpgroups) ? "the same" : "other");
+  for (const DType dtype : kChainTypes) {
+    for (const Epilogue epilogue : {Epilogue::kAdd, Epilogue::kGate}) check_bits(dtype, epilogue);
   }
 }
 
 void schedules_do_not_matter() {
-  for (const Epilogue epilogue : {Epilogue::kAdd, Epilogue::kGate}) {
-    const Product product({40, 70, 300, DType::kBF16, epilogue, Activation::kGelu, false, 1, true},
-                          4);
+  for (const DType dtype : kChainTypes) {
+    const Epilogue epilogue = dtype == DType::kBF16 ? Epilogue::kGate : Epilogue::kAdd;
+    const Product product({40, 70, 150, dtype, epilogue, Activation::kGelu, false, 1, true}, 4);
     with_chain_kernels([&](const ChainKernel& kernel) {
       same_in_every_schedule(kernel.name, [&] { return product.run(0, 40, 40); });
     });

@@ -156,14 +156,16 @@ float one_product(DType dtype, const std::vector<float>& w, const std::vector<fl
   return out;
 }
 
-void int8_sums_are_exact() {
-  const size_t k = 20000;
-  for (const float w : {1.0f, -1.0f}) {
-    for (const float x : {1.0f, -1.0f}) {
-      const float got =
-          one_product(DType::kInt8, std::vector<float>(k, w), std::vector<float>(k, x));
-      CHECK_NEAR(static_cast<double>(got), static_cast<double>(w) * x * 20000.0, 0.01);
-    }
+// Each of them, at every place of a lane's words.
+void all_integers_of_8_bits_are_exact() {
+  const size_t k = 64;
+  for (int integer = -127; integer <= 127; ++integer) {
+    std::vector<float> w(k, 0.0f), x(k, 0.0f);
+    const auto at = static_cast<size_t>(integer + 127) % (k - 1);
+    w[at] = static_cast<float>(integer);
+    w[k - 1] = 127.0f;
+    x[at] = 1.0f;
+    CHECK(one_product(DType::kInt8, w, x) == static_cast<float>(integer), integer);
   }
 }
 
@@ -189,9 +191,10 @@ void values_that_are_not_finite_are_not_hidden() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(awkward_sizes), CASE(many_rows), CASE(wide_tiles), CASE(deep_products),
-                    CASE(a_row_has_the_same_bits_in_any_pass), CASE(schedules_do_not_matter),
-                    CASE(no_rows), CASE(inputs_beyond_the_range_of_f16), CASE(int8_sums_are_exact),
-                    CASE(values_that_are_not_finite_are_not_hidden)});
+  return run_cases(
+      argc, argv,
+      {CASE(awkward_sizes), CASE(many_rows), CASE(wide_tiles), CASE(deep_products),
+       CASE(a_row_has_the_same_bits_in_any_pass), CASE(schedules_do_not_matter), CASE(no_rows),
+       CASE(inputs_beyond_the_range_of_f16), CASE(all_integers_of_8_bits_are_exact),
+       CASE(values_that_are_not_finite_are_not_hidden)});
 }

@@ -21,7 +21,6 @@ using namespace speccascade::test;
 struct MmaCase {
   uint32_t a[32][4], b[32][2];
   float sums[32][4];
-  int32_t counts[32][4];
 };
 
 template <int kElement>
@@ -30,19 +29,16 @@ mma_kernel(MmaCase* at) {
   const int lane = lane_index();
   if (kElement == 0) mma_bf16(at->sums[lane], at->a[lane], at->b[lane]);
   if (kElement == 1) mma_f16(at->sums[lane], at->a[lane], at->b[lane]);
-  if (kElement == 2) mma_int8(at->counts[lane], at->a[lane], at->b[lane]);
 }
 
 // The fragments as the PTX ISA draws them, element by element: a_i of thread l lies in row l / 4,
 // or 8 rows on for a2, a3, a6, a7 (2-byte elements), and so forth.
 template <int kElement>
 void try_mma(uint64_t seed) {
-  constexpr bool kBytes = kElement == 2;
-  constexpr int kDepth = kBytes ? 32 : 16, kPerWord = kBytes ? 4 : 2;
-  constexpr int kBits = 32 / kPerWord;
+  constexpr int kDepth = 16, kPerWord = 2, kBits = 16;
   TestRandom random(seed);
   MmaCase data = {};
-  double a[16][32] = {}, b[32][8] = {};
+  double a[16][kDepth] = {}, b[kDepth][8] = {};
   for (int lane = 0; lane < 32; ++lane) {
     for (int i = 0; i < 6 * kPerWord; ++i) {  // 4 words of A, then 2 of B
       const int small = random.below(201) - 100;
@@ -50,10 +46,8 @@ void try_mma(uint64_t seed) {
       if (kElement == 0) bits = float_to_bf16(static_cast<float>(small) / 8);
       // 1 .. 1 + 63 / 64: exponent 15, six bits of mantissa, so that all sums are exact.
       if (kElement == 1) bits = 0x3c00u | static_cast<uint32_t>(random.below(64)) << 4;
-      if (kBytes) bits = static_cast<uint8_t>(small);
-      const double value = kElement == 0   ? static_cast<double>(small) / 8
-                           : kElement == 1 ? 1.0 + (bits & 0x3ffu) / 1024.0
-                                           : small;
+      const double value =
+          kElement == 0 ? static_cast<double>(small) / 8 : 1.0 + (bits & 0x3ffu) / 1024.0;
       const int word = i / kPerWord, part = i % kPerWord;
       const int k = lane % 4 * kPerWord + part;
       if (word < 4) {
@@ -65,7 +59,6 @@ void try_mma(uint64_t seed) {
         b[k + (word == 5 ? kDepth / 2 : 0)][lane / 4] = value;
       }
     }
-    for (int i = 0; i < 4; ++i) data.counts[lane][i] = static_cast<int32_t>(i);
     for (int i = 0; i < 4; ++i) data.sums[lane][i] = static_cast<float>(i);
   }
   launch({1, 32}, nullptr, mma_kernel<kElement>, &data);
@@ -74,7 +67,7 @@ void try_mma(uint64_t seed) {
       const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + (i & 1);
       double expected = i;
       for (int k = 0; k < kDepth; ++k) expected += a[row][k] * b[k][column];
-      const double got = kBytes ? data.counts[lane][i] : static_cast<double>(data.sums[lane][i]);
+      const auto got = static_cast<double>(data.sums[lane][i]);
       CHECK(got == expected, "element type ", kElement, " lane ", lane, " c", i, ": got ", got,
             ", expected ", expected);
     }
@@ -85,7 +78,40 @@ void matrix_fragments_follow_the_ptx_isa() {
   for (uint64_t seed = 1; seed < 4; ++seed) {
     try_mma<0>(seed);
     try_mma<1>(seed);
-    try_mma<2>(seed);
+  }
+}
+
+struct WordCase {
+  uint32_t x[32], y[32], difference[32], picked[32], masked[32];
+};
+SC_KERNEL(32) words_kernel(WordCase* at) {
+  const int lane = lane_index();
+  at->difference[lane] = subtract_bf16(at->x[lane], at->y[lane]);
+  at->masked[lane] = masked_onto(at->x[lane], 0x00ff00ffu, 0x43004300u);
+  at->picked[lane] = pick_bytes(at->x[lane], at->y[lane], 0x7250);
+}
+
+void words_of_pairs_and_bytes() {
+  WordCase data = {};
+  TestRandom random(9);
+  const auto number = [&] { return static_cast<float>(random.below(257) - 128); };
+  const auto pair = [](float first, float second) {
+    return float_to_bf16(first) | static_cast<uint32_t>(float_to_bf16(second)) << 16;
+  };
+  float values[32][4];
+  for (int lane = 0; lane < 32; ++lane) {
+    for (float& value : values[lane]) value = number();
+    data.x[lane] = pair(values[lane][0], values[lane][1]);
+    data.y[lane] = pair(values[lane][2], values[lane][3]);
+  }
+  launch({1, 32}, nullptr, words_kernel, &data);
+  for (int lane = 0; lane < 32; ++lane) {
+    const float* v = values[lane];
+    const uint32_t x = data.x[lane], y = data.y[lane];
+    CHECK(data.difference[lane] == pair(v[0] - v[2], v[1] - v[3]), "lane ", lane);
+    const uint32_t picked = (x & 0xffu) | (y & 0xff00u) | (x & 0xff0000u) | (y >> 24 & 0xffu) << 24;
+    CHECK(data.picked[lane] == picked, "lane ", lane);
+    CHECK(data.masked[lane] == ((x & 0x00ff00ffu) | 0x43004300u), "lane ", lane);
   }
 }
 
@@ -321,9 +347,10 @@ void grid_barriers_hold_every_block_in_every_round() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(matrix_fragments_follow_the_ptx_isa), CASE(warpgroups_follow_the_ptx_isa),
-                    CASE(loaded_matrices_are_spread_over_the_warp), CASE(lanes_of_a_warp_meet),
-                    CASE(copies_are_whole_and_filled_with_zeros),
-                    CASE(grid_barriers_hold_every_block_in_every_round)});
+  return run_cases(
+      argc, argv,
+      {CASE(matrix_fragments_follow_the_ptx_isa), CASE(words_of_pairs_and_bytes),
+       CASE(warpgroups_follow_the_ptx_isa), CASE(loaded_matrices_are_spread_over_the_warp),
+       CASE(lanes_of_a_warp_meet), CASE(copies_are_whole_and_filled_with_zeros),
+       CASE(grid_barriers_hold_every_block_in_every_round)});
 }

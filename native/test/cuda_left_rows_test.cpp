@@ -2,6 +2,7 @@
 // the same bits as from rows that products prepare, in every executor and for any number of rows.
 #include "ops/left_rows.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/ops_cuda.h"
@@ -13,10 +14,11 @@ namespace {
 using namespace speccascade;
 using namespace speccascade::test;
 
-constexpr int kWidth = 136, kInner = 152, kOutputs = 21, kTokens = 9;
+constexpr int kOutputs = 21, kTokens = 9;
 
 // hidden = embedding; hidden += W2 gate(W1 norm(hidden)); out = W3 norm(hidden)
 struct Block {
+  int width, inner_width;  // of int8 whole steps: others are prepared
   int32_t rows;
   int max_rows;
   DeviceMatrix table, in, back, last;
@@ -25,26 +27,34 @@ struct Block {
   std::vector<uint8_t> scratch;
   bool one_chain = false;
 
-  Block(int count, int bound, DType dtype, DType inner_dtype)
-      : rows(count),
+  Block(int count, int bound, DType dtype, DType inner_dtype, int given_width = 0)
+      : width(given_width > 0         ? given_width
+              : dtype == DType::kInt8 ? 160
+                                      : 136),
+        inner_width(dtype == DType::kInt8 ? 96 : 152),
+        rows(count),
         max_rows(bound),
-        table(kTokens, kWidth, dtype, false, 1),
-        in(kInner, kWidth, dtype, true, 1),
-        back(kWidth, kInner, inner_dtype, false, 1),
-        last(kOutputs, kWidth, dtype, false, 1) {
+        table(kTokens, width, dtype, false, 1),
+        in(inner_width, width, dtype, true, 1),
+        back(width, inner_width, inner_dtype, false, 1),
+        last(kOutputs, width, dtype, false, 1) {
     TestRandom random(11);
-    table.pack(random.values(kTokens * kWidth, 3.0), 0);
-    for (const int which : {0, 1}) in.pack(random.values(kInner * kWidth, 0.2), which);
-    back.pack(random.values(kWidth * kInner, 0.2), 0);
-    last.pack(random.values(kOutputs * kWidth), 0);
-    weight = random.values(kWidth);
+    const auto values = [&](int rows_of, int columns, double size) {
+      return random.values(static_cast<size_t>(rows_of * columns), size);
+    };
+    table.pack(values(kTokens, width, 3.0), 0);
+    for (const int which : {0, 1}) in.pack(values(inner_width, width, 0.2), which);
+    back.pack(values(width, inner_width, 0.2), 0);
+    last.pack(values(kOutputs, width, 1.0), 0);
+    weight = values(1, width, 1.0);
     for (int r = 0; r < bound; ++r) tokens.push_back(random.below(kTokens));
-    const auto area = [&](int width) { return static_cast<size_t>(bound * width); };
-    hidden.assign(area(kWidth), -7.0f);
+    const auto area = [&](int columns) { return static_cast<size_t>(bound * columns); };
+    hidden.assign(area(width), -7.0f);
     normed = hidden;
-    inner.assign(area(kInner), -7.0f);
+    inner.assign(area(inner_width), -7.0f);
     out.assign(area(kOutputs), -7.0f);
-    scratch.assign(gemm_scratch_bytes_cuda(bound, kInner, 2, DType::kBF16) + 256, 0xff);
+    scratch.assign(gemm_scratch_bytes_cuda(bound, std::max(width, inner_width), 2, dtype) + 256,
+                   0xff);
   }
 
   GemmArgs product(const std::vector<float>& x, int k, const DeviceMatrix& matrix,
@@ -58,25 +68,25 @@ struct Block {
             nullptr,           one_chain};
   }
   RmsNormArgs norm() {
-    return {hidden.data(), weight.data(), normed.data(), kWidth,  1e-6f,
+    return {hidden.data(), weight.data(), normed.data(), width,   1e-6f,
             1.0f,          &rows,         max_rows,      nullptr, true};
   }
   Program program() {
     Program program;
     program.add(EmbedArgs{table.view(), tokens.data(), hidden.data(), &rows, max_rows});
     program.add(norm());
-    program.add(product(normed, kWidth, in, inner, Epilogue::kGate));
-    program.add(product(inner, kInner, back, hidden, Epilogue::kAdd));
+    program.add(product(normed, width, in, inner, Epilogue::kGate));
+    program.add(product(inner, inner_width, back, hidden, Epilogue::kAdd));
     program.add(norm());
-    program.add(product(normed, kWidth, last, out, Epilogue::kStore));
+    program.add(product(normed, width, last, out, Epilogue::kStore));
     return program;
   }
 };
 
-Block block_of(int rows, int bound) { return {rows, bound, DType::kBF16, DType::kBF16}; }
+Block block_of(int rows, int bound, DType dtype) { return {rows, bound, dtype, dtype}; }
 
 void rows_are_left_where_products_read_them() {
-  Block block = block_of(3, 3);
+  Block block = block_of(3, 3, DType::kBF16);
   const std::vector<FoldedOp> steps = fold_norms(block.program());
   CHECK(steps.size() == 4, steps.size(), " steps");
   for (const size_t from : {0, 1, 2}) {
@@ -100,14 +110,16 @@ void other_rows_are_prepared() {
   Block f16(3, 3, DType::kF16, DType::kF16), f32(3, 3, DType::kF32, DType::kF32);
   CHECK(passages_of(f16.program()) == 0, "f16");
   CHECK(passages_of(f32.program()) == 0, "f32");
+  Block ragged(3, 3, DType::kInt8, DType::kInt8, 136);
+  CHECK(passages_of(ragged.program()) == 0, "half a step of int8");
   // The second product prepares its inputs where the rows for others would lie.
-  Block mixed(3, 3, DType::kBF16, DType::kInt8);
+  Block mixed(3, 3, DType::kBF16, DType::kF16);
   CHECK(passages_of(mixed.program()) == 1, "behind one that prepares");
 
-  Block block = block_of(3, 3);
+  Block block = block_of(3, 3, DType::kBF16);
   const int32_t map[] = {2, 0, 1};
   Program mapped;
-  GemmArgs in = block.product(block.hidden, kWidth, block.last, block.out, Epilogue::kStore);
+  GemmArgs in = block.product(block.hidden, block.width, block.last, block.out, Epilogue::kStore);
   in.in_rows = map;
   mapped.add(EmbedArgs{block.table.view(), block.tokens.data(), block.hidden.data(), &block.rows,
                        block.max_rows});
@@ -116,8 +128,8 @@ void other_rows_are_prepared() {
 }
 
 // What is left where a run is planned so, by the same steps without, and by one kernel.
-void check_bits(int rows, int bound, uint64_t seed) {
-  Block left = block_of(rows, bound), prepared = block_of(rows, bound);
+void check_bits(DType dtype, int rows, int bound, uint64_t seed) {
+  Block left = block_of(rows, bound, dtype), prepared = block_of(rows, bound, dtype);
   with_schedule(seed, [&] { run_cuda(left.program(), nullptr); });
   std::vector<FoldedOp> steps = fold_norms(prepared.program());
   for (FoldedOp& step : steps) step.reads = step.leaves = {};
@@ -127,7 +139,7 @@ void check_bits(int rows, int bound, uint64_t seed) {
   CHECK(std::isfinite(left.out[0]) && left.out[0] != -7.0f, left.out[0]);
   if (bound > kMostPersistentRows) return;
 
-  Block stays = block_of(rows, bound);
+  Block stays = block_of(rows, bound, dtype);
   const std::vector<PhaseOp> ops = phases_of(stays.program());
   GridBarrier barrier = {};
   with_schedule(seed, [&] {
@@ -137,8 +149,8 @@ void check_bits(int rows, int bound, uint64_t seed) {
 }
 
 // The same of products that are one chain, in whatever makes them.
-void check_chain_bits(int rows, int bound) {
-  Block left = block_of(rows, bound), prepared = block_of(rows, bound);
+void check_chain_bits(DType dtype, int rows, int bound) {
+  Block left = block_of(rows, bound, dtype), prepared = block_of(rows, bound, dtype);
   left.one_chain = prepared.one_chain = true;
   run_cuda(left.program(), nullptr);
   std::vector<FoldedOp> steps = fold_norms(prepared.program());
@@ -153,10 +165,10 @@ void chains_leave_and_read_them() {
     if (form == ChainForm::kWarpgroups && !has_warpgroup_chains()) continue;
     for (const int rows_of_block : {0, 32, 64, 128, 256}) {
       choose_chains(form, rows_of_block);
-      check_chain_bits(1, 1);
-      check_chain_bits(9, 40);
-      check_chain_bits(70, 70);
-      check_chain_bits(150, 300);  // factors by a kernel of their own
+      check_chain_bits(DType::kBF16, 1, 1);
+      check_chain_bits(DType::kInt8, 9, 40);
+      check_chain_bits(DType::kBF16, 70, 70);
+      check_chain_bits(DType::kInt8, 150, 300);  // factors by a kernel of their own
       if (form == ChainForm::kPortable) break;
     }
   }
@@ -165,11 +177,12 @@ void chains_leave_and_read_them() {
 
 void they_have_the_bits_of_prepared_rows() {
   uint64_t seed = 0;
-  for (const int rows : {1, 7, 8, 9, 30}) check_bits(rows, rows, ++seed);
-  check_bits(5, 32, ++seed);
-  check_bits(70, 70, ++seed);
-  check_bits(3, 40, ++seed);
-  if (!kSanitized) check_bits(150, 128 * 128, ++seed);  // wide tiles
+  for (const DType dtype : {DType::kBF16, DType::kInt8}) {
+    for (const int rows : {1, 8, 9, 30}) check_bits(dtype, rows, rows, ++seed);
+    check_bits(dtype, 5, 32, ++seed);
+    check_bits(dtype, 70, 300, ++seed);  // tiles
+  }
+  if (!kSanitized) check_bits(DType::kBF16, 150, 128 * 128, ++seed);  // wide tiles
 }
 
 }  // namespace

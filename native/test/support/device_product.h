@@ -30,9 +30,9 @@ struct Shape {
 };
 
 inline float rounded(DType dtype, float x) {
-  return dtype == DType::kBF16  ? bf16_to_float(float_to_bf16(x))
+  return dtype == DType::kF32   ? x
          : dtype == DType::kF16 ? f16_to_float(float_to_f16(x))
-                                : x;
+                                : bf16_to_float(float_to_bf16(x));
 }
 
 // A row of inputs as products take it, by part.
@@ -52,20 +52,6 @@ inline std::vector<std::vector<float>> parts_of_row(const Shape& shape, const fl
     }
   }
   return parts;
-}
-
-// Inputs of int8 products on CUDA: integers of 16 bits with one scale (ops_cuda.h).
-inline IntegerRow wide_integer_row(const float* x, int count) {
-  IntegerRow row;
-  row.group = count;
-  float largest = 0.0f;
-  for (int i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float inverse = largest > 1e-30f ? 32512.0f / largest : 0.0f;
-  for (int i = 0; i < count; ++i) {
-    row.values.push_back(static_cast<int>(std::nearbyint(x[i] * inverse)));
-  }
-  row.scales = {inverse > 0.0f ? largest / 32512.0f : 0.0f};
-  return row;
 }
 
 // One product with everything it reads and writes.
@@ -138,7 +124,11 @@ inline Twin Product::product(int row, int which, int column) const {
   const float* x = x_.data() + static_cast<ptrdiff_t>(source) * ldx_;
   const float* w = weights_[which].data() + static_cast<ptrdiff_t>(column) * shape_.k;
   if (shape_.dtype == DType::kInt8) {
-    return integer_dot_twin(wide_integer_row(x, shape_.k), integer_row(w, shape_.k, shape_.k));
+    const IntegerRow integers = integer_row(w, shape_.k, shape_.k);
+    const std::vector<float> rounded_x = parts_of_row(shape_, x)[0];
+    const std::vector<float> exact(integers.values.begin(), integers.values.end());
+    return product_twin(dot_twin(rounded_x.data(), exact.data(), shape_.k),
+                        {static_cast<double>(integers.scales[0]), 0.0});
   }
   Twin sum;
   for (const std::vector<float>& part : parts_of_row(shape_, x)) {

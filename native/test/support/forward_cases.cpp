@@ -53,8 +53,7 @@ void compare(const std::vector<float>& actual, const DoubleRows& expected, const
              const std::string& what) {
   const bool by_row = pair.twin.rounds_inputs();
   const bool int8 = pair.model->dtype == DType::kInt8;
-  const double tolerance = backend == nullptr ? (int8 ? kForwardInt8 : kForwardBf16)
-                                              : (int8 ? kForwardInt8Cuda : kForwardBf16Cuda);
+  const double tolerance = backend != nullptr ? kForwardCuda : int8 ? kForwardInt8 : kForwardBf16;
   size_t at = 0;
   for (size_t r = 0; r < expected.size(); ++r) {
     double difference = 0.0, size = 0.0;

@@ -80,8 +80,7 @@ std::vector<double> ReferenceModel::product_input(const std::string& name,
   const int columns = static_cast<int>(row.size());
   const std::vector<float> exact(row.begin(), row.end());
   const DType dtype = type_of(name, columns);
-  if (dtype == DType::kInt8) {
-    if (rounding_ == InputRounding::kCuda) return row;
+  if (dtype == DType::kInt8 && rounding_ == InputRounding::kCpu) {
     const IntegerRow integers = integer_row(exact.data(), columns, kScaleGroup);
     std::vector<double> out;
     for (size_t i = 0; i < row.size(); ++i) out.push_back(integers.at(i));

@@ -20,8 +20,8 @@ struct NormedRows {
   std::vector<double> factors;
 };
 
-// How products take their inputs: as gemm.h says or as ops_cuda.h does, whose integers of 16 bits
-// are as good as exact, and which multiplies the sums by a norm's factor, not the inputs.
+// How products take their inputs: as gemm.h says or as ops_cuda.h does, which multiplies the sums
+// by a norm's factor, not the inputs.
 enum class InputRounding { kCpu, kCuda };
 
 class ReferenceModel {
