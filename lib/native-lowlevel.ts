@@ -43,7 +43,7 @@ export interface NativeStep extends NativePlaces {
   /** [nodes, vocabulary] what each token was drawn from, for siblings 'given'. */
   proposals: NativeRows | null;
   siblings: NativeSiblings;
-  verifier: 'chain' | 'block' | 'tree';
+  verifier: 'chain' | 'block' | 'tree' | 'traversal';
   stopTokens: Int32Array;
   /** [nodes + 1] one per node, the last for the final draw; null: counters of this address. */
   uniforms: Float64Array | null;

@@ -155,6 +155,8 @@ export interface NativeSessionOptions {
   encoderTokensPerStep: number;
   /** Draft lengths are upper bounds and follow the load where results do not depend on them. */
   followsLoad: boolean;
+  /** Whether requests may have their trees verified by traversal, which needs more memory. */
+  traversal: boolean;
   /** Whether sampled outputs may not depend on the load. */
   reproducible: boolean;
 }
@@ -180,7 +182,7 @@ export interface NativeRequest {
   logprobs: boolean;
   rule: NativeRule;
   /** 'trusted': drafts are made where the rule keeps the drafter, and not tested. */
-  verifier: 'token' | 'block' | 'k-seq' | 'trusted';
+  verifier: 'token' | 'block' | 'k-seq' | 'traversal' | 'trusted';
   /** Drafting stops before a position where the drafter's largest probability is below this; 0: off. */
   confidenceStop: number;
   /** -10 to 10; higher starts earlier. */

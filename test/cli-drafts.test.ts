@@ -14,6 +14,7 @@ describe('generate drafts', () => {
     ['--nodes', '12'],
     ['--adaptive', '--confidence', '0.3'],
     ['--tree', '3,2', '--replacement', '--verifier', 'k-seq'],
+    ['--tree', '2,2', '--verifier', 'traversal'],
     ['--verifier', 'token'],
   ])('by %s %s with the output of the target alone', async (...args) => {
     const own = await run(['generate', '--no-draft', '--quiet', ...texts]);

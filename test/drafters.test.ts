@@ -71,6 +71,7 @@ describe('ERR_INPUT tells what makes no sense', () => {
     ['a rule with Max-Gram alone', () => ({ target: large, draft: maxGram(), rule: opt({ alpha: 0 }) }), /a model that drafts/], // prettier-ignore
     ['k-seq on a chain', () => ({ ...drafted(), verifier: 'k-seq' }), /drawn with replacement/],
     ['k-seq without replacement', () => ({ target: large, draft: tree(base, { widths: [2] }), verifier: 'k-seq' }), /drawn with replacement/], // prettier-ignore
+    ['traversal of a chain', () => ({ ...drafted(), verifier: 'traversal' }), /block for a chain/],
     ['blocks of a dynamic tree', () => ({ target: large, draft: dynamicTree(base, { nodes: 4 }), verifier: 'block' }), /block/], // prettier-ignore
     ['cascade options of speculation', () => ({ ...drafted(), cascade: {} }), /cascade/],
     ['a lossless token cascade', () => ({ ...drafted(), strategy: 'token-cascade' }), /chow/],

@@ -45,6 +45,11 @@ const shapes: [string, number, number[], Pick<NativeStep, 'verifier' | 'siblings
   ['tree with replacement', 4, [3, 2], { verifier: 'tree', siblings: 'with' }],
   ['tree without replacement', 4, [3, 2], { verifier: 'tree', siblings: 'without' }],
   ['tree of fixed candidates', 6, [3, 2], { verifier: 'tree', siblings: 'fixed' }],
+  ['tree by traversal, with', 3, [3, 2], { verifier: 'traversal', siblings: 'with' }],
+  ['tree by traversal, without', 4, [2, 2], { verifier: 'traversal', siblings: 'without' }],
+  ['tree by traversal, fixed', 6, [3, 2], { verifier: 'traversal', siblings: 'fixed' }],
+  ['deep tree by traversal', 3, [2, 1, 2], { verifier: 'traversal', siblings: 'without' }],
+  ['chain by traversal', 5, [1, 1, 1], { verifier: 'traversal', siblings: 'with' }],
   ['large tree, with', 4, [4, 3, 2], { verifier: 'tree', siblings: 'with' }],
   ['large tree, without', 5, [4, 2, 2], { verifier: 'tree', siblings: 'without' }],
 ];

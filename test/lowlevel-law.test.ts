@@ -49,6 +49,7 @@ const methods: Method[] = [
   { name: 'chain, block', widths: [1, 1], siblings: 'with', options: { verifier: 'block' } },
   { name: 'tree, with', widths: [3, 2], siblings: 'with', options: { replacement: true } },
   { name: 'tree, without', widths: [2, 2], siblings: 'without', options: {} },
+  { name: 'traversal', widths: [2, 2], siblings: 'without', options: { verifier: 'traversal' } },
   { name: 'tree, fixed', widths: [2, 1], siblings: 'fixed', options: { proposals: 'fixed' } },
   { name: 'chain, fixed', widths: [1, 1], siblings: 'fixed', options: { proposals: 'fixed' } },
 ];

@@ -75,9 +75,9 @@ export const draftOptions = {
   }),
   verifier: text({
     value: 'NAME',
-    help: 'how drafts are tested: auto, token, block (chains) or k-seq (trees with --replacement)',
+    help: 'how drafts are tested: auto, token, block (chains), traversal (trees) or k-seq (trees with --replacement)',
     default: 'auto',
-    choices: ['auto', 'token', 'block', 'k-seq'],
+    choices: ['auto', 'token', 'block', 'k-seq', 'traversal'],
   }),
   strategy: text({
     value: 'NAME',

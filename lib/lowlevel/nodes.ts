@@ -1,4 +1,5 @@
 /** The candidates of a step: a tree of tokens, checked, and which verifier it is for. */
+import type { NativeStep } from '../native.ts';
 import { checkOneOf, inputError } from '../validate.ts';
 
 export interface Nodes {
@@ -40,15 +41,21 @@ export function checkDistinctSiblings({ parents, tokens }: Nodes): void {
   }
 }
 
-/** 'auto' is block on chains and token elsewhere; block means nothing where the draft branches. */
-export function checkVerifier(verifier: unknown, nodes: Nodes): 'chain' | 'block' | 'tree' {
-  const chosen = checkOneOf('verifier', verifier ?? 'auto', ['auto', 'token', 'block']);
+/**
+ * 'auto' is block on chains and token elsewhere; block means nothing where the draft branches.
+ * Traversal is block verification where it does not.
+ */
+export function checkVerifier(verifier: unknown, nodes: Nodes): NativeStep['verifier'] {
+  const chosen = checkOneOf('verifier', verifier ?? 'auto', [
+    ...(['auto', 'token', 'block', 'traversal'] as const),
+  ]);
+  if (chosen === 'traversal') return chosen;
   if (nodes.branch < 0) return chosen === 'token' ? 'chain' : 'block';
   if (chosen !== 'block') return 'tree';
   const parent = nodes.parents[nodes.branch];
   throw inputError(
     'verifier',
-    `'token' for candidates that branch (parents[${nodes.branch}] is ${parent})`,
+    `'token' or 'traversal' for candidates that branch (parents[${nodes.branch}] is ${parent})`,
     verifier,
   );
 }

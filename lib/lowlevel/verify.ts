@@ -40,7 +40,7 @@ export interface VerifyOptions extends ScalingOptions {
   /** Whether siblings were drawn with replacement; default false. Counts for proposals 'drafter'. */
   replacement?: boolean;
   /** 'auto' (default): block on chains, token elsewhere. 'block' on branches is ERR_INPUT. */
-  verifier?: 'auto' | 'token' | 'block';
+  verifier?: 'auto' | 'token' | 'block' | 'traversal';
   /** Accepted, these end the step: nothing follows them. */
   stopTokens?: Int32Array;
   /**

@@ -39,7 +39,7 @@ export interface SessionOptions {
    * block on chains. 'k-seq' (Sun et al. 2023) is of trees drawn with replacement. At temperature 0
    * they are the same.
    */
-  verifier?: 'auto' | 'token' | 'block' | 'k-seq';
+  verifier?: 'auto' | 'token' | 'block' | 'k-seq' | 'traversal';
   /**
    * 'speculative' (default), or a cascade without speculation, the literature's baselines:
    *
@@ -171,7 +171,7 @@ const generateKeys = [
   ...['rule', 'numSamples', 'logprobs', 'signal', 'onError', 'priority'],
 ];
 
-const verifiers = ['auto', 'token', 'block', 'k-seq'] as const;
+const verifiers = ['auto', 'token', 'block', 'k-seq', 'traversal'] as const;
 const strategies = ['speculative', 'token-cascade', 'sequence-cascade'] as const;
 
 /** Most tokens a session can be asked to plan for. */
@@ -306,11 +306,14 @@ function checkVerifier(
 ): NativeRequest['verifier'] {
   if (verifier === 'auto') return draft.chain ? 'block' : 'token';
   if (verifier === 'block' && !draft.chain) {
-    const expected = 'auto or token for a tree (block verification is of chains)';
+    const expected = 'auto, token or traversal for a tree (block verification is of chains)';
     throw inputError('verifier', expected, verifier);
   }
   if (verifier === 'k-seq' && !draft.replacement) {
     throw inputError('verifier', 'k-seq with a tree drawn with replacement alone', verifier);
+  }
+  if (verifier === 'traversal' && draft.chain) {
+    throw inputError('verifier', 'block for a chain (there it is what traversal is)', verifier);
   }
   return verifier;
 }

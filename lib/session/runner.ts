@@ -67,6 +67,7 @@ export class EngineRunner implements Runner {
         maxPrefixTokens: settings.prefix.length,
         encoderTokensPerStep: settings.encoderTokensPerStep,
         followsLoad: settings.followsLoad,
+        traversal: settings.verifier === 'traversal',
         reproducible: settings.reproducible,
       },
       (events) => {

@@ -195,6 +195,7 @@ Verifier to_verifier(const std::string& name) {
   if (name == "token") return Verifier::kToken;
   if (name == "block") return Verifier::kBlock;
   if (name == "k-seq") return Verifier::kKseq;
+  if (name == "traversal") return Verifier::kTraversal;
   if (name == "trusted") return Verifier::kTrusted;
   fail(ErrorCode::kInput, "verifier: unknown name ", name);
 }
@@ -209,6 +210,7 @@ SessionLimits to_limits(const Napi::Object& object) {
   limits.max_new_tokens = number(object, "maxNewTokens");
   limits.max_prefix_tokens = number(object, "maxPrefixTokens");
   limits.draft.follows_load = boolean(object, "followsLoad");
+  limits.traversal = boolean(object, "traversal");
   limits.reproducible = boolean(object, "reproducible");
   limits.encoder_rows_per_step = number(object, "encoderTokensPerStep");
   return limits;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "addon/lowlevel_convert.h"
-#include "addon/lowlevel_step.h"
 
 namespace speccascade::addon {
 
@@ -67,14 +66,6 @@ void check_nodes(const std::vector<int32_t>& parents, const std::vector<int32_t>
       fail(ErrorCode::kInput, "tokens[", node, "]: ", tokens[node]);
     }
   }
-}
-
-StepVerifier to_verifier(const Napi::Object& args) {
-  const std::string name = args.Get("verifier").ToString().Utf8Value();
-  if (name == "chain") return StepVerifier::kChain;
-  if (name == "block") return StepVerifier::kBlock;
-  if (name == "tree") return StepVerifier::kTree;
-  fail(ErrorCode::kInput, "verifier: unknown name ", name);
 }
 
 // Siblings drawn from the drafter need its rows; handed-over proposals must be there.

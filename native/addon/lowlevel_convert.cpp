@@ -42,6 +42,15 @@ RowScaling to_scaling(const Napi::Object& object) {
   return scaling;
 }
 
+StepVerifier to_verifier(const Napi::Object& object) {
+  const std::string name = object.Get("verifier").ToString().Utf8Value();
+  if (name == "chain") return StepVerifier::kChain;
+  if (name == "block") return StepVerifier::kBlock;
+  if (name == "tree") return StepVerifier::kTree;
+  if (name == "traversal") return StepVerifier::kTraversal;
+  fail(ErrorCode::kInput, "verifier: unknown name ", name);
+}
+
 Siblings to_siblings(const Napi::Object& object) {
   const std::string name = object.Get("siblings").ToString().Utf8Value();
   if (name == "with") return Siblings::kWithReplacement;

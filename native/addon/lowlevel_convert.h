@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "addon/convert.h"
+#include "addon/lowlevel_step.h"
 #include "base/error.h"
-#include "decode/accept_tree.h"
-#include "decode/exact_law_rows.h"
 
 namespace speccascade::addon {
 
@@ -19,6 +18,7 @@ int to_int(const Napi::Object& object, const char* key, int min, int max);
 bool is_null(const Napi::Object& object, const char* key);
 std::vector<int32_t> to_ints(const Napi::Object& object, const char* key);
 RowScaling to_scaling(const Napi::Object& object);
+StepVerifier to_verifier(const Napi::Object& object);
 Siblings to_siblings(const Napi::Object& object);
 // The rule at `rule`.
 Rule rule_of(const Napi::Object& object);

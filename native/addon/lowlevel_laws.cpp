@@ -115,9 +115,11 @@ Napi::Value step_law_of(Napi::Env env, const Napi::Object& args) {
   const ModelRows<Real> rows(rule_of(args), to_scaling(args), vocabulary, levels,
                              need_rows<Real>(args, "drafter", numbers),
                              need_rows<Real>(args, "target", numbers));
-  const std::string verifier = args.Get("verifier").ToString().Utf8Value();
-  const StepLaw law = verifier == "tree" ? tree_law(rows, widths, to_siblings(args))
-                                         : chain_law(rows, verifier == "block");
+  const StepVerifier verifier = to_verifier(args);
+  const bool traversal = verifier == StepVerifier::kTraversal;
+  const StepLaw law = traversal || verifier == StepVerifier::kTree
+                          ? tree_law(rows, widths, to_siblings(args), traversal)
+                          : chain_law(rows, verifier == StepVerifier::kBlock);
   Napi::Object object = Napi::Object::New(env);
   object.Set("length", from_doubles(env, law.length));
   object.Set("first", from_doubles(env, law.first));

@@ -5,6 +5,7 @@
 
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
+#include "decode/accept_traversal.h"
 #include "decode/philox_choices.h"
 #include "ops/row_math.h"
 
@@ -117,22 +118,32 @@ class StepRows {
 };
 
 template <typename Real, typename Choices>
-TreeOutcome run_step(const StepArgs<Real>& args, StepRows<Real>& rows, Choices& choices,
+TreeOutcome run_step(const StepArgs<Real>& args, StepRows<Real>& rows, Choices& choices, int levels,
                      std::vector<int32_t>& path) {
-  std::vector<Real> scratch(2 * static_cast<size_t>(args.vocabulary));
+  const bool traversal = args.verifier == StepVerifier::kTraversal;
+  std::vector<Real> scratch(static_cast<size_t>(verify_scratch_rows(traversal, levels)) *
+                            static_cast<size_t>(args.vocabulary));
   const auto ends = [&](int32_t token) {
     return std::find(args.stops, args.stops + args.num_stops, token) != args.stops + args.num_stops;
   };
-  if (args.verifier == StepVerifier::kTree) {
+  if (traversal || args.verifier == StepVerifier::kTree) {
     // At temperature 0 children are the most probable tokens, as in the engine.
     const bool greedy = !(args.scaling.temperature > 0.0);
     const Siblings siblings =
         greedy && args.proposals == nullptr ? Siblings::kFixed : args.siblings;
     const TreeShape tree = {args.nodes, args.parents, args.tokens, siblings};
-    return accept_tree<RowMath<Real>>(
-        tree, args.vocabulary, [&](int node) { return rows.pi(node); },
-        [&](int node) { return rows.drafter(node); }, [&](int node) { return rows.given(node); },
-        scratch.data(), scratch.data() + args.vocabulary, ends, choices, path.data());
+    const auto pi = [&](int node) { return rows.pi(node); };
+    const auto drafter = [&](int node) { return rows.drafter(node); };
+    const auto given = [&](int node) { return rows.given(node); };
+    if (!traversal) {
+      return accept_tree<RowMath<Real>>(tree, args.vocabulary, pi, drafter, given, scratch.data(),
+                                        scratch.data() + args.vocabulary, ends, choices,
+                                        path.data());
+    }
+    std::vector<Real> weights(static_cast<size_t>(levels));
+    return accept_traversal<RowMath<Real>>(tree, args.vocabulary, pi, drafter, given,
+                                           scratch.data(), weights.data(), ends, choices,
+                                           path.data());
   }
   const auto pi = [&](int place) { return rows.pi(place - 1); };
   const auto drawn = [&](int place) { return rows.proposal(place); };
@@ -159,14 +170,15 @@ template <typename Real>
 TreeOutcome choose_and_run(const StepArgs<Real>& args, StepRows<Real>& rows,
                            std::vector<int32_t>& path) {
   const std::vector<int32_t> depths = node_depths(args.parents, args.nodes);
+  const int levels = depths.empty() ? 0 : 1 + *std::max_element(depths.begin(), depths.end());
   if constexpr (std::is_same_v<Real, float>) {
     if (args.uniforms == nullptr) {
       PhiloxChoices<RowMath<float>> choices(args.at, depths.data());
-      return run_step(args, rows, choices, path);
+      return run_step(args, rows, choices, levels, path);
     }
   }
   StepChoices<Real> choices(args, depths);
-  return run_step(args, rows, choices, path);
+  return run_step(args, rows, choices, levels, path);
 }
 
 }  // namespace

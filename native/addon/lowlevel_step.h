@@ -12,7 +12,7 @@
 
 namespace speccascade::addon {
 
-enum class StepVerifier { kChain, kBlock, kTree };
+enum class StepVerifier { kChain, kBlock, kTree, kTraversal };
 
 // Rows are [vocabulary]; row 0 of an array of nodes + 1 follows the prefix, row n + 1
 // follows node n. In chains node n follows node n - 1.

@@ -17,4 +17,7 @@ struct DraftShape {
   Siblings siblings;      // of drawn candidates; at temperature 0 they are fixed
 };
 
+// Rows [vocabulary] of scratch that verifying a draft of so many levels takes (accept_*.h).
+constexpr int verify_scratch_rows(bool traversal, int levels) { return traversal ? 2 * levels : 2; }
+
 }  // namespace speccascade

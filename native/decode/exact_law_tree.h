@@ -1,6 +1,6 @@
-// The law of one step of speculation on a candidate tree, through accept_tree: on the
-// whole tree where its outcomes can be enumerated, else node by node (what happens at a
-// node depends on the way to it by the prefix alone).
+// The law of one step of speculation on a candidate tree, through accept_tree or
+// accept_traversal: on the whole tree where its outcomes can be enumerated, else, token by token,
+// node by node (what happens at a node depends on the way to it by the prefix alone).
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "decode/accept_traversal.h"
 #include "decode/accept_tree.h"
 #include "decode/exact_law.h"
 #include "decode/exact_law_candidates.h"
@@ -20,7 +21,7 @@ namespace speccascade {
 
 // A tree whose every node at depth d has widths[d] children; fewer where the drafter
 // has fewer tokens. Children are drawn when acceptance comes to their parent, so only
-// nodes on the way are enumerated.
+// nodes on the way are enumerated; traversal, which begins at the leaves, has all of them.
 template <typename Real>
 class TreeEnumeration {
  public:
@@ -45,23 +46,30 @@ class TreeEnumeration {
     depth_.resize(static_cast<size_t>(nodes_) + 1);
   }
 
-  StepLaw run() {
+  StepLaw run(bool traversal) {
     const int vocabulary = rows_.vocabulary();
     step_detail::LawSum sum(vocabulary, rows_.levels());
-    std::vector<Real> scratch(2 * static_cast<size_t>(vocabulary));
+    const int scratch_rows = verify_scratch_rows(traversal, static_cast<int>(widths_.size()));
+    std::vector<Real> scratch(static_cast<size_t>(scratch_rows * vocabulary));
+    std::vector<Real> weights(widths_.size());
     std::vector<int32_t> path(widths_.size()), accepted;
     const TreeShape tree = {nodes_, parents_.data(), tokens_.data(), siblings_};
     const auto drafter = [&](int node) { return rows_.drafter(prefix(node)); };
     while (choices_.next_run()) {
       std::fill(parents_.begin(), parents_.end(), kAbsent);
       expanded_ = kAbsent;
+      if (traversal) expand_all();
       const auto pi = [&](int node) {
-        expand(node);
+        if (!traversal) expand(node);
         return rows_.pi(prefix(node));
       };
-      const TreeOutcome outcome = accept_tree<RowMath<Real>>(
-          tree, vocabulary, pi, drafter, drafter, scratch.data(), scratch.data() + vocabulary,
-          step_detail::kNeverEnds, choices_, path.data());
+      const TreeOutcome outcome =
+          traversal ? accept_traversal<RowMath<Real>>(
+                          tree, vocabulary, pi, drafter, drafter, scratch.data(), weights.data(),
+                          step_detail::kNeverEnds, choices_, path.data())
+                    : accept_tree<RowMath<Real>>(tree, vocabulary, pi, drafter, drafter,
+                                                 scratch.data(), scratch.data() + vocabulary,
+                                                 step_detail::kNeverEnds, choices_, path.data());
       accepted.clear();
       for (int i = 0; i < outcome.accepted; ++i) {
         accepted.push_back(tokens_[static_cast<size_t>(path[static_cast<size_t>(i)])]);
@@ -92,6 +100,13 @@ class TreeEnumeration {
       prefix_[child + 1] = prefix_after(prefix(node), token, rows_.vocabulary());
       depth_[child + 1] = static_cast<int>(depth) + 1;
       ++child;
+    }
+  }
+
+  void expand_all() {
+    expand(-1);
+    for (int node = 0; node < nodes_; ++node) {
+      if (parents_[static_cast<size_t>(node)] != kAbsent) expand(node);
     }
   }
 
@@ -146,12 +161,15 @@ void add_node(const ModelRows<Real>& rows, const std::vector<int>& widths, Sibli
 }  // namespace tree_law_detail
 
 template <typename Real>
-StepLaw tree_law(const ModelRows<Real>& rows, const std::vector<int>& widths, Siblings siblings) {
+StepLaw tree_law(const ModelRows<Real>& rows, const std::vector<int>& widths, Siblings siblings,
+                 bool traversal) {
   // At a node of width k: the candidates, times where acceptance ends.
   constexpr double kFewRuns = 2e5;
   double runs = 1.0;
   for (const int width : widths) runs *= std::pow(rows.vocabulary(), width) * (width + 1);
-  if (runs <= kFewRuns) return TreeEnumeration<Real>(rows, widths, siblings).run();
+  if (traversal || runs <= kFewRuns) {
+    return TreeEnumeration<Real>(rows, widths, siblings).run(traversal);
+  }
   step_detail::LawSum sum(rows.vocabulary(), rows.levels());
   std::vector<int32_t> tokens;
   tree_law_detail::add_node(rows, widths, siblings, tokens, 1.0, sum);

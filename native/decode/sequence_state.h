@@ -30,9 +30,10 @@ enum class DraftPhase : int32_t {
 // How a draft is tested.
 enum class Verifier : int32_t {
   kToken = 0,
-  kBlock = 1,    // chains
-  kKseq = 2,     // trees drawn with replacement
-  kTrusted = 3,  // not at all: drafted where the rule keeps the drafter (token cascade)
+  kBlock = 1,      // chains
+  kKseq = 2,       // trees drawn with replacement
+  kTrusted = 3,    // not at all: drafted where the rule keeps the drafter (token cascade)
+  kTraversal = 4,  // trees
 };
 
 // What adaptive lengths know of a slot's request: adaptive_length.h.

@@ -7,6 +7,7 @@
 
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
+#include "decode/accept_traversal.h"
 #include "decode/accept_tree.h"
 #include "decode/chain_of_rows.h"
 #include "decode/kseq.h"
@@ -120,6 +121,11 @@ class SlotVerifier {
       return accept_kseq_tree<Math>(tree, args_.vocabulary, pi_after, drafter, scratch(), is_end,
                                     choices, path_);
     }
+    if (verifier_ == Verifier::kTraversal) {
+      return accept_traversal<Math>(tree, args_.vocabulary, pi_after, drafter, drafter, scratch(),
+                                    slot_part(args_.weights, slot_, state_.max_path), is_end,
+                                    choices, path_);
+    }
     return accept_tree<Math>(tree, args_.vocabulary, pi_after, drafter, drafter, scratch(),
                              scratch() + args_.vocabulary, is_end, choices, path_);
   }
@@ -155,9 +161,9 @@ class SlotVerifier {
     });
   }
 
-  // [2, vocabulary]
+  // [scratch_rows, vocabulary]
   SC_COLLECTIVE float* scratch() const {
-    return row(args_.scratch, 2 * static_cast<int64_t>(slot_));
+    return row(args_.scratch, args_.scratch_rows * static_cast<int64_t>(slot_));
   }
 
   // A trusted draft was made where the rule keeps the drafter; the token after it is

@@ -50,10 +50,12 @@ struct VerifyArgs {
   const float* target_log_sum;   // [logit rows]
   float* pi;                     // [logit rows, vocabulary], for rules
   float* deferral;               // [logit rows], for rules
-  float* scratch;                // [2 * slots, vocabulary]
+  float* scratch;                // [slots * scratch_rows, vocabulary]
   float* one_hot;                // [slots, vocabulary], zero
   // On devices, [logit rows]: instead of target_probs, target_unscaled and pi.
   TargetRow* target = nullptr;
+  int scratch_rows = 2;
+  float* weights = nullptr;  // [slots, max_path] for traversal, whose sessions plan for it
 };
 
 // Computes pi, walks the draft, draws the token after the accepted path, and

@@ -23,8 +23,11 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
       target_rows_(memory_, target, limits.max_batch, 0),
       drafter_(make_device_drafter(limits, memory_, tables.sequences(), drafter)),
       verified_(memory_, area(rows_of(limits), 1)),
+      scratch_rows_(verify_scratch_rows(limits.traversal, limits.draft.max_path())),
       deferral_(memory_, area(rows_of(limits), 1)),
-      scratch_(memory_, area(2 * int64_t{limits.max_batch}, target.model.config.vocab_size)),
+      scratch_(memory_,
+               area(int64_t{limits.max_batch} * scratch_rows_, target.model.config.vocab_size)),
+      weights_(memory_, limits.traversal ? area(limits.max_batch, limits.draft.max_path()) : 0),
       one_hot_(memory_, area(limits.max_batch, target.model.config.vocab_size)) {
   memory_.allocate();
   views_ = carve_tables(limits, target.model.config.vocab_size, device_tables_.data());
@@ -84,13 +87,13 @@ void DeviceStep::verify() {
   verify_rows_cuda(state, cache, target_.decoder.device_rows(), target_rows_.logits(),
                    views_.sampling, queue);
   target_.decoder.queue(stream);
-  verify_cuda(
-      target_rows_.distribution(views_.sampling),
-      {state, views_.sampling, drafter_ ? drafter_->rows() : DraftRows{},
-       target_.model.config.vocab_size, target_rows_.logits(), target_.decoder.device_logits(),
-       nullptr, nullptr, target_rows_.best(), target_rows_.status(), target_rows_.log_sum(),
-       nullptr, deferral_.data(), scratch_.data(), one_hot_.data(), verified_.data()},
-      queue);
+  verify_cuda(target_rows_.distribution(views_.sampling),
+              {state, views_.sampling, drafter_ ? drafter_->rows() : DraftRows{},
+               target_.model.config.vocab_size, target_rows_.logits(),
+               target_.decoder.device_logits(), nullptr, nullptr, target_rows_.best(),
+               target_rows_.status(), target_rows_.log_sum(), nullptr, deferral_.data(),
+               scratch_.data(), one_hot_.data(), verified_.data(), scratch_rows_, weights_.data()},
+              queue);
   if (drafter_) drafter_->queue_commit(stream, views_);
   commit_cuda(state, cache, queue);
 }

@@ -49,7 +49,8 @@ class DeviceStep {
   DeviceRows target_rows_;
   std::unique_ptr<DeviceDrafter> drafter_;
   PassArray<TargetRow> verified_;
-  PassArray<float> deferral_, scratch_, one_hot_;
+  int scratch_rows_;
+  PassArray<float> deferral_, scratch_, weights_, one_hot_;
   TableViews views_ = {};
   bool requests_changed_ = true;
   GraphCache drafts_, verification_;  // by rounds; one

@@ -23,6 +23,8 @@ struct SessionLimits {
   // Most encoder rows between two steps while others decode. A longer input waits until as
   // many steps have been made as its rows are worth.
   int encoder_rows_per_step = 256;
+  // Whether requests may have their trees verified by traversal.
+  bool traversal = false;
   // Whether sampled outputs may depend on the load.
   bool reproducible = true;
 };

@@ -68,7 +68,8 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
 namespace {
 
 // What the session's drafts allow.
-void check_verifier(const Request& request, const DraftPlan& draft) {
+void check_verifier(const Request& request, const SessionLimits& limits) {
+  const DraftPlan& draft = limits.draft;
   switch (request.verifier) {
     case Verifier::kToken:
       return;
@@ -78,6 +79,9 @@ void check_verifier(const Request& request, const DraftPlan& draft) {
     case Verifier::kKseq:
       if (draft.kind == DraftKind::kLevels && draft.replacement) return;
       fail(ErrorCode::kInput, "verifier: k-seq needs a tree drawn with replacement");
+    case Verifier::kTraversal:
+      if (limits.traversal && !draft.is_chain()) return;
+      fail(ErrorCode::kInput, "verifier: traversal is of trees, in sessions planned for it");
     case Verifier::kTrusted:
       if (draft.kind == DraftKind::kLevels && draft.is_chain()) return;
       fail(ErrorCode::kInput, "verifier: a draft is trusted where a model drafts a chain");
@@ -115,7 +119,7 @@ void check_request(const Request& request, const SessionLimits& limits, int voca
   if (request.verifier == Verifier::kTrusted && !reads_drafter(request.rule.kind)) {
     fail(ErrorCode::kInput, "rule: a token cascade needs a rule that can keep the drafter");
   }
-  check_verifier(request, limits.draft);
+  check_verifier(request, limits);
   if (!(request.confidence_stop >= 0.0f && request.confidence_stop <= 1.0f)) {
     fail(ErrorCode::kInput, "confidence stop: expected a number from 0 to 1, got ",
          request.confidence_stop);

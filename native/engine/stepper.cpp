@@ -40,7 +40,9 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
                              limits.max_prefix_tokens, target.config.vocab_size, &target})),
       reproducible_(limits.reproducible),
       followers_(count(limits.max_batch)),
-      scratch_(2 * count(limits.max_batch) * count(target.config.vocab_size)),
+      scratch_rows_(verify_scratch_rows(limits.traversal, limits.draft.max_path())),
+      scratch_(count(limits.max_batch) * count(scratch_rows_) * count(target.config.vocab_size)),
+      weights_(limits.traversal ? count(limits.max_batch) * count(limits.draft.max_path()) : 0),
       one_hot_(count(limits.max_batch) * count(target.config.vocab_size)),
       pi_(drafters.empty() ? 0
                            : count(limits.max_batch) * count(limits.draft.max_nodes() + 1) *
@@ -57,7 +59,7 @@ Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
 
 size_t Stepper::bytes() const {
   return target_.bytes() + (drafter_ ? drafter_->bytes() : 0) + scratch_.bytes() +
-         one_hot_.bytes() + pi_.bytes() + deferral_.bytes() + tables_.bytes() +
+         weights_.bytes() + one_hot_.bytes() + pi_.bytes() + deferral_.bytes() + tables_.bytes() +
          (device_ ? device_->bytes() : 0);
 }
 
@@ -220,12 +222,12 @@ void Stepper::learn(LoadSample& sample) {
 }
 
 void Stepper::verify() {
-  speccascade::verify(
-      {sequences(), tables_.sampling(), drafter_ ? drafter_->rows() : DraftRows{},
-       target_.model.config.vocab_size, target_.logits, target_.decoder.logits(),
-       target_.probs.data(), target_.unscaled.data(), target_.best.data(), target_.status.data(),
-       target_.log_sum.data(), pi_.data(), deferral_.data(), scratch_.data(), one_hot_.data()},
-      target_.model.threads);
+  speccascade::verify({sequences(), tables_.sampling(), drafter_ ? drafter_->rows() : DraftRows{},
+                       target_.model.config.vocab_size, target_.logits, target_.decoder.logits(),
+                       target_.probs.data(), target_.unscaled.data(), target_.best.data(),
+                       target_.status.data(), target_.log_sum.data(), pi_.data(), deferral_.data(),
+                       scratch_.data(), one_hot_.data(), nullptr, scratch_rows_, weights_.data()},
+                      target_.model.threads);
 }
 
 }  // namespace speccascade

@@ -71,7 +71,8 @@ class Stepper {
   std::optional<LoadLengths> lengths_;
   std::vector<Source> sources_;
   std::vector<Follower> followers_;
-  Array<float> scratch_, one_hot_, pi_, deferral_;
+  int scratch_rows_;
+  Array<float> scratch_, weights_, one_hot_, pi_, deferral_;
 };
 
 }  // namespace speccascade

@@ -21,7 +21,7 @@ struct FoldedOp {
 // read changes before they are read.
 std::vector<FoldedOp> fold_norms(const Program& program);
 
-// Fills `reads` and `leaves` where products of bf16 read, in one part and row by row, what one
+// Fills `reads` and `leaves` where products that round inputs to bf16 read, in one part and row by row, what one
 // operation makes. Such rows lie in the scratch of the program's products, which has room for two
 // parts of the deepest.
 void leave_rows(std::vector<FoldedOp>& steps);

@@ -111,7 +111,7 @@ SC_DEVICE void widen_integers(uint32_t word, uint32_t& first, uint32_t& second) 
   second = widen_pair(word >> 8);
 }
 
-// What a type of weight is multiplied with. kMostInputs: parts that inputs come in, at least one;
+// What a type of weight is multiplied with. kMostInputs: parts that inputs come in, one or two;
 // kInstructions: of a step, each with a fragment that the lane's words are widened to; kScaled:
 // rows of inputs are scaled before they are rounded.
 struct Bf16 {
@@ -134,19 +134,15 @@ struct F16 : Bf16 {
     mma_f16(sums, a, b);
   }
 };
-struct Int8 {
+struct Int8 : Bf16 {
   static constexpr DType kType = DType::kInt8;
   static constexpr int kMostInputs = 1;
   static constexpr int kInstructions = 2;
-  static constexpr bool kScaled = false;
   static SC_DEVICE void widen(const uint32_t (&words)[4], uint32_t (&fragment)[2][4]) {
     SC_UNROLL
     for (int w = 0; w < 4; ++w) {
       widen_integers(words[w], fragment[w / 2][w % 2], fragment[w / 2][2 + w % 2]);
     }
-  }
-  static SC_DEVICE void multiply(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-    mma_bf16(sums, a, b);
   }
 };
 
@@ -183,7 +179,7 @@ SC_DEVICE float column_scale(const Matrix& w, int n, int which) {
                                          scale_offset(n, which, w.n, w.k, w.gated));
 }
 
-// What a sum is multiplied by: its row of inputs' factor and, in int8, its column's scale.
+// A sum times the factor of its row of inputs and, in int8, the scale of its column.
 template <typename Type>
 SC_DEVICE float product_of(float sum, float factor, float scale) {
   return Type::kType == DType::kInt8 ? sum * factor * scale : sum * factor;

@@ -66,7 +66,7 @@ SC_DEVICE RowScale row_scale(uint32_t bits) {
   return {power_of_two(bounded), power_of_two(-bounded)};
 }
 
-// A part of a value in a type of floating point; the second is what rounding left.
+// A part of a value in bf16 or f16; the second is what rounding left.
 SC_DEVICE uint16_t part_of(DType dtype, int part, float value) {
   const bool bf16 = dtype == DType::kBF16;
   const uint16_t bits = bf16 ? float_to_bf16(value) : float_to_f16(value);

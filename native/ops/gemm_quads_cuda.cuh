@@ -93,12 +93,10 @@ SC_DEVICE void leave_quad(const LeftRows& left, bool whole, int row, int n, bool
 // Of the four outputs from n on, of which there are `count`.
 template <typename Type>
 SC_DEVICE Quad column_scales(const Matrix& w, int n, int count, int which) {
-  Quad scales = {};
-  SC_UNROLL
-  for (int i = 0; i < kQuadOutputs; ++i) {
-    if (i < count) scales.value[i] = column_scale<Type>(w, n + i, which);
-  }
-  return scales;
+  if (Type::kType != DType::kInt8 || count <= 0) return {};
+  // They are there for whole tiles.
+  const char* at = static_cast<const char*>(w.data) + scale_offset(n, which, w.n, w.k, w.gated);
+  return whole_quad(reinterpret_cast<const float*>(at));
 }
 
 template <typename Type>

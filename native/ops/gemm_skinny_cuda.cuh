@@ -15,9 +15,15 @@ namespace speccascade {
 constexpr int kSkinnyThreads = kMaxSplits * kWarpLanes;
 // Of a block, which has a thread for each output of eight rows.
 constexpr int kLeastSkinnyThreads = 128;
+// Whether a lane of the step's products has so many inputs and weights that two blocks a
+// multiprocessor, with more steps under way, are better than three.
+template <typename Type, bool kGated, int kColumns, int kInputs>
+constexpr bool kManyRegisters = kColumns* kInputs > 2 ||
+                                (Type::kInstructions > 1 && kGated && kColumns > 1);
+
 // So many blocks fit a multiprocessor: those of this kernel, and of those that wait behind it.
-template <int kColumns, int kInputs>
-constexpr int kSkinnyBlocks = kColumns* kInputs <= 2 ? 3 : 2;
+template <typename Type, bool kGated, int kColumns, int kInputs>
+constexpr int kSkinnyBlocks = kManyRegisters<Type, kGated, kColumns, kInputs> ? 2 : 3;
 
 // Sums by run, matrix, row, output; and what those of a row are multiplied by.
 template <bool kGated, int kColumns>
@@ -86,13 +92,15 @@ class Run {
   // Steps under way: as many as there are registers for.
   static constexpr int kStepRegisters =
       4 * kMatrices + 2 * kColumns * kInputs * Type::kInstructions;
-  static constexpr int kOthers = kMatrices * kInputs;  // more of them, too
-  static constexpr int kRegisters = kColumns * kMatrices > 4             ? 40
-                                    : kColumns > 2                       ? 64
-                                    : kColumns* kOthers > 2              ? 24
-                                    : Type::kInstructions* kMatrices > 2 ? 36
-                                    : kInputs > 1 || kColumns > 1        ? 36
-                                                                         : 48;
+  // Found by trial, without spills at that many blocks a multiprocessor.
+  static constexpr bool kWidensPairs = Type::kInstructions > 1 && kGated;
+  static constexpr int kRegisters = kColumns * kMatrices > 4           ? 40
+                                    : kColumns > 2                     ? 64
+                                    : kWidensPairs&& kColumns > 1      ? 48
+                                    : kColumns* kMatrices* kInputs > 2 ? 24
+                                    : kWidensPairs                     ? 36
+                                    : kInputs > 1 || kColumns > 1      ? 36
+                                                                       : 48;
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
@@ -230,7 +238,7 @@ SC_DEVICE SkinnyPlace place_of_block(int row_groups) {
 
 // Blocks: tiles x groups of 8 kColumns rows.
 template <typename Type, bool kGated, int kColumns, int kInputs>
-SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns, kInputs>)
+SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<Type, kGated, kColumns, kInputs>)
 skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan plan) {
   const SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);
   skinny_tile<Type, kGated, kColumns, kInputs>(args, inputs, leaves, plan, place.tile, place.row);
@@ -239,7 +247,7 @@ skinny_kernel(GemmArgs args, DeviceInputs inputs, LeftRows leaves, SkinnyPlan pl
 // Two products of the same inputs, which differ in their weights and places: blocks as for one with
 // the tiles of both.
 template <typename Type, int kColumns>
-SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<kColumns, 1>)
+SC_KERNEL(kSkinnyThreads, kSkinnyBlocks<Type, false, kColumns, 1>)
 skinny_pair_kernel(SC_IN_PLACE GemmArgs args, SC_IN_PLACE GemmArgs other, DeviceInputs inputs,
                    SkinnyPlan plan) {
   SkinnyPlace place = place_of_block<8 * kColumns>(plan.row_groups);

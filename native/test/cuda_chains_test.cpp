@@ -35,7 +35,7 @@ void with_chain_kernels(const Body& body) {
 constexpr DType kChainTypes[] = {DType::kBF16, DType::kInt8};
 
 Shape chain_shape(int rows, int n, int k, uint64_t seed) {
-  const DType dtype = kChainTypes[seed / 2 % 2];
+  const DType dtype = kChainTypes[seed / 4 % 2];
   return {rows,          n, k,   dtype, kEpilogues[seed % 4], kActivations[seed / 4 % 5],
           seed % 3 == 0, 1, true};
 }

@@ -32,7 +32,7 @@ mma_kernel(MmaCase* at) {
 }
 
 // The fragments as the PTX ISA draws them, element by element: a_i of thread l lies in row l / 4,
-// or 8 rows on for a2, a3, a6, a7 (2-byte elements), and so forth.
+// or 8 rows on for a2, a3, a6, a7, and so forth.
 template <int kElement>
 void try_mma(uint64_t seed) {
   constexpr int kDepth = 16, kPerWord = 2, kBits = 16;

@@ -22,6 +22,7 @@ constexpr int kTreeParents[kNodes] = {-1, -1, 0, 0, 1, 1};
 constexpr int kCapacity = 16;
 constexpr int kPrefix = 3;
 constexpr size_t kRows = kSlots * (kNodes + 1);
+constexpr int kScratchRows = verify_scratch_rows(true, kNodes);
 
 // A step after drafting and the target's pass, in memory of its own.
 struct Step {
@@ -37,7 +38,7 @@ struct Step {
   std::vector<uint32_t> step, eos, stop;
   std::vector<Rule> rule;
   std::vector<float> deferred, logprobs, temperature, logits, reference_logits, probs, unscaled,
-      log_sum, reference, reference_unscaled, pi, deferral, scratch, one_hot, top_p;
+      log_sum, reference, reference_unscaled, pi, deferral, scratch, walk_weights, one_hot, top_p;
   std::vector<TargetRow> target_rows;
   std::vector<const float*> reference_at, reference_unscaled_at, proposal_at;
 
@@ -140,7 +141,8 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
       reference_unscaled(logits.size()),
       pi(logits.size(), -7.0f),
       deferral(kRows, -7.0f),
-      scratch(2 * kSlots * columns(), -7.0f),
+      scratch(static_cast<size_t>(kScratchRows) * kSlots * columns(), -7.0f),
+      walk_weights(kSlots * kNodes, -7.0f),
       one_hot(kSlots * columns(), 0.0f),
       top_p(kSlots),
       target_rows(kRows) {
@@ -157,11 +159,11 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
     rule[s] = {static_cast<RuleKind>(random.below(static_cast<int>(RuleKind::kBild) + 1)),
                0.3 * random.uniform(), 0.8};
     const int kind = random.below(3);
-    verifier[s] = static_cast<int32_t>(
-        kind == 0   ? Verifier::kToken
-        : !chain    ? siblings == Siblings::kWithReplacement ? Verifier::kKseq : Verifier::kToken
-        : kind == 1 ? Verifier::kBlock
-                    : Verifier::kTrusted);
+    const bool kseq = siblings == Siblings::kWithReplacement && kind == 1;
+    verifier[s] = static_cast<int32_t>(kind == 0   ? Verifier::kToken
+                                       : !chain    ? kseq ? Verifier::kKseq : Verifier::kTraversal
+                                       : kind == 1 ? Verifier::kBlock
+                                                   : Verifier::kTrusted);
     if (static_cast<Verifier>(verifier[s]) == Verifier::kTrusted) rule[s].kind = RuleKind::kChow;
     const int words = bit_words_for(vocabulary), end = random.below(vocabulary);
     auto& bits = random.below(2) ? eos : stop;
@@ -247,10 +249,10 @@ VerifyArgs Step::args() {
   rows.node = row_node.data();
   const DraftRows drafts = {reference_at.data(), reference_unscaled_at.data(), proposal_at.data(),
                             siblings, chain};
-  return {sequences(),       sampling,     drafts,          vocabulary,     rows,
-          logits.data(),     probs.data(), unscaled.data(), best.data(),    status.data(),
-          log_sum.data(),    pi.data(),    deferral.data(), scratch.data(), one_hot.data(),
-          target_rows.data()};
+  return {sequences(),        sampling,     drafts,          vocabulary,     rows,
+          logits.data(),      probs.data(), unscaled.data(), best.data(),    status.data(),
+          log_sum.data(),     pi.data(),    deferral.data(), scratch.data(), one_hot.data(),
+          target_rows.data(), kScratchRows, weights.data()};
 }
 
 DistributionArgs Step::target(const VerifyArgs& verification) {

@@ -109,4 +109,10 @@ describe(`sessions on ${device}`, () => {
       return { draft, verifier: 'k-seq' };
     }, sampled);
   });
+
+  it('traversal: the decisions of the CPU', async () => {
+    await compare(({ drafter }) => {
+      return { draft: tree(drafter, { widths: [2, 2, 1] }), verifier: 'traversal' };
+    }, sampled);
+  });
 });

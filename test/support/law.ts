@@ -55,6 +55,7 @@ export const methods: Method[] = [
   { name: 'chain 3, block', draft: chainOf(3), verifier: 'block' },
   { name: 'tree 3x2, without replacement', draft: treeOf([3, 2], false) },
   { name: 'tree 3x2, with replacement', draft: treeOf([3, 2], true) },
+  { name: 'tree 3x2, traversal', draft: treeOf([3, 2], false), verifier: 'traversal' },
   {
     name: 'dynamic tree, 6 fixed candidates',
     draft: ({ drafter }) => dynamicTree(drafter, { nodes: 6, depth: 2 }),
@@ -76,6 +77,7 @@ const bigrams = Int32Array.from({ length: 128 }, (_, token) => (token * 5) % 128
 /** With the lossless rule as well. */
 export const losslessMethods: Method[] = [
   { name: 'k-seq 3x2', draft: treeOf([3, 2], true), verifier: 'k-seq' },
+  { name: 'traversal 2x2x1, with', draft: treeOf([2, 2, 1], true), verifier: 'traversal' },
   { name: 'Max-Gram', draft: () => maxGram({ bigrams }) },
   { name: 'adaptive Max-Gram', draft: () => adaptive(maxGram({ bigrams })) },
   {

@@ -37,6 +37,11 @@ export function losslessMethods(first: T5Model, ...smaller: T5Model[]): Lossless
       draft: tree(first, { widths: [3, 2], replacement: true }),
       verifier: 'k-seq',
     },
+    {
+      name: 'traversal 2x2x1',
+      draft: tree(first, { widths: [2, 2, 1] }),
+      verifier: 'traversal',
+    },
     { name: 'dynamic tree 12', draft: dynamicTree(first, { nodes: 12 }) },
     { name: 'Max-Gram', draft: maxGram() },
     { name: 'tree of Max-Gram 3x2', draft: tree(maxGram(), { widths: [3, 2] }) },
