@@ -19,8 +19,9 @@ export interface LoadProgress {
 
 export interface LoadOptions {
   /**
-   * Where the model computes. 'auto' (default): the CPU. 'cuda', 'cuda:N': a GPU, in builds with
-   * nvcc; its passes run there, drafting and verification on the CPU. No GPU has run it so far.
+   * Where the model computes, and sessions of models that are there draft and verify. 'auto'
+   * (default): the first GPU in builds with nvcc, else the CPU. 'cuda', 'cuda:N': a GPU, or
+   * ERR_DEVICE.
    */
   device?: Device;
   /**

@@ -111,6 +111,12 @@ export interface NativeLowlevel {
       targetUnscaled?: Float32Array | null;
     },
   ): { target: Float32Array; pi: Float32Array; deferral: number };
+  /** verify() in float by a GPU's kernels; ERR_DEVICE for what they take no part in. */
+  deviceVerify(args: NativeStep & { device: number }): {
+    accepted: Int32Array;
+    next: number;
+    deferral: Float32Array;
+  };
   candidateLaw(args: {
     vocabulary: number;
     wanted: NativeRows;
@@ -158,11 +164,15 @@ export interface NativeLowlevel {
     length: number;
   }): { match: number; start: number; tokens: Int32Array };
   expectation(args: { name: string; args: Float64Array }): number;
-  /** Sizes of `shape` are those that native/ops/bench_op.h names for `op`, and `threads`. */
+  /**
+   * Sizes of `shape` are those that native/ops/bench_op.h names for `op`, and `threads`. `gpu`: its
+   * index, or -1 for the CPU.
+   */
   bench(args: {
     op: string;
     shape: Record<string, number>;
     dtype: string;
     repeats: number;
+    gpu: number;
   }): NativeTimes;
 }

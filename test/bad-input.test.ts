@@ -1,4 +1,5 @@
 /** Everything a caller can get wrong is an error of a named class that tells the value. */
+import os from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   chain,
@@ -103,6 +104,17 @@ describe('bad input', () => {
     await expect(createSession(huge)).rejects.toMatchObject({
       code: 'ERR_OUT_OF_MEMORY',
       message: expect.stringMatching(/needed \d+ bytes, free \d+/) as unknown,
+    });
+  });
+
+  it('a session whose parts fit the machine one by one alone', async () => {
+    const tokens = { maxInputTokens: 4096, maxNewTokens: 4096 };
+    await using small = await createSession({ target, ...tokens, maxBatch: 1 });
+    // Two caches of the same size are nearly all of it.
+    const maxBatch = Math.ceil((1.5 * os.totalmem()) / small.stats().cacheBytes);
+    await expect(createSession({ target, ...tokens, maxBatch })).rejects.toMatchObject({
+      code: 'ERR_OUT_OF_MEMORY',
+      message: expect.stringMatching(/needed \d+ bytes for the session, free \d+/) as unknown,
     });
   });
 

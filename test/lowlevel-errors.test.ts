@@ -139,7 +139,8 @@ describe('verify refuses', () => {
     expect(codeOf(call({ proposals }))).toBe('ERR_NUMERIC');
   });
 
-  it('CUDA, which single operations do not run on', () => {
-    expect(codeOf(call({ device: 'cuda' }))).toBe('ERR_DEVICE');
+  it('CUDA, where there is none', () => {
+    expect(codeOf(call({ device: 'cuda:999' }))).toBe('ERR_DEVICE');
+    expect(codeOf(call({ device: 'gpu' }))).toBe('ERR_INPUT');
   });
 });

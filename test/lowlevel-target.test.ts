@@ -191,8 +191,8 @@ describe('targetDistribution refuses', () => {
     }
   });
 
-  it('CUDA, which single operations do not run on', () => {
-    expect(codeOf(call({ options: { device: 'cuda' } }))).toBe('ERR_DEVICE');
-    expect(codeOf(call({ options: { device: 'cuda:1' } }))).toBe('ERR_DEVICE');
+  it('CUDA, where there is none', () => {
+    expect(codeOf(call({ options: { device: 'cuda:999' } }))).toBe('ERR_DEVICE');
+    expect(codeOf(call({ options: { device: 'cuda:' } }))).toBe('ERR_INPUT');
   });
 });

@@ -1,13 +1,14 @@
 /** Times of single operations, on operands that are made up. */
 import os from 'node:os';
 import { native, type NativeTimes } from '../native.ts';
-import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from '../validate.ts';
+import { checkInteger, checkKeys, checkObject, checkOneOf } from '../validate.ts';
+import { checkDevice } from './rows.ts';
 
 export interface BenchOptions {
-  /** 'cpu' (default), the one device there is. */
-  device?: 'cpu';
-  /** Type of the weights, of gemm and multiplyAdd; default 'f32'. */
-  dtype?: 'f32' | 'bf16' | 'int8';
+  /** 'cpu' (default, and what 'auto' is), 'cuda' or 'cuda:N'. */
+  device?: string;
+  /** Type of the weights, of gemm and multiplyAdd: f32 (default), bf16, int8; f16 on CUDA. */
+  dtype?: string;
   /** Timed runs after an untimed one; default 20. */
   repeats?: number;
 }
@@ -34,9 +35,10 @@ const sizes = {
 const most = 2 ** 34;
 
 /**
- * Times one operation on this machine: read, multiplyAdd, gemm, attention, norm or softmax, with
- * the sizes above. Blocks until it is done. Errors: ERR_INPUT (an unknown operation, a missing or
- * surplus size, a value out of range), ERR_OUT_OF_MEMORY.
+ * Times one operation on this machine, or on a GPU by its own clock, without transfers: read,
+ * multiplyAdd, gemm, attention, norm or softmax, with the sizes above. Blocks until it is done.
+ * Errors: ERR_INPUT (an unknown operation, a missing or surplus size, a value out of range),
+ * ERR_OUT_OF_MEMORY, ERR_DEVICE.
  */
 export function bench(
   op: string,
@@ -50,10 +52,9 @@ export function bench(
   const threads = shape.threads ?? os.availableParallelism();
   checkInteger('threads', threads, 1, 4096);
   checkKeys('options', checkObject('options', options), ['device', 'dtype', 'repeats']);
-  const device: unknown = options.device ?? 'cpu';
-  if (device !== 'cpu') throw inputError('device', 'cpu', device);
-  const dtype = checkOneOf('dtype', options.dtype ?? 'f32', ['f32', 'bf16', 'int8'] as const);
+  const gpu = checkDevice(options.device) ?? -1;
+  const dtype = checkOneOf('dtype', options.dtype ?? 'f32', ['f32', 'bf16', 'f16', 'int8']);
   const repeats = options.repeats ?? 20;
   checkInteger('repeats', repeats, 1, 2 ** 20);
-  return native.lowlevel.bench({ op: name, shape: { ...shape, threads }, dtype, repeats });
+  return native.lowlevel.bench({ op: name, shape: { ...shape, threads }, dtype, repeats, gpu });
 }

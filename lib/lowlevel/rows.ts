@@ -1,7 +1,7 @@
 /** Rows that callers of single operations hand in: their type, shape and numbers, checked. */
 import { SpeccascadeError } from '../errors.ts';
 import type { NativeScaling } from '../native.ts';
-import { checkInteger, checkNumber, checkOneOf, inputError } from '../validate.ts';
+import { checkInteger, checkNumber, inputError } from '../validate.ts';
 
 /** Numbers of rows, one row after another. Float32Array: float arithmetic; Float64Array: double. */
 export type Rows = Float32Array | Float64Array;
@@ -35,13 +35,18 @@ export function checkScaling(
   };
 }
 
-/** Single operations run on the CPU in this version: anything else is ERR_DEVICE. */
-export function checkDevice(device: string | undefined): void {
-  if (device === undefined || device === 'cpu' || device === 'auto') return;
-  if (typeof device === 'string' && /^cuda(:\d+)?$/.test(device)) {
-    throw new SpeccascadeError('ERR_DEVICE', `device ${device}: single operations run on the CPU`);
-  }
-  checkOneOf('device', device, ['auto', 'cpu', 'cuda', 'cuda:N']);
+/** The index of a GPU that a single operation shall run on; null for the CPU, which 'auto' is. */
+export function checkDevice(device: string | undefined): number | null {
+  if (device === undefined || device === 'cpu' || device === 'auto') return null;
+  const gpu = typeof device === 'string' ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
+  if (gpu === null) throw inputError('device', 'auto, cpu, cuda or cuda:N', device);
+  return Number(gpu[1] ?? 0);
+}
+
+/** GPUs compute in float. */
+export function checkFloats(name: string, rows: Rows | null): Float32Array {
+  if (rows instanceof Float32Array) return rows;
+  throw new SpeccascadeError('ERR_DEVICE', `${name}: double precision is the CPU's alone`);
 }
 
 /** Rows of the right length, and of the type of `like`: float and double rows do not mix. */

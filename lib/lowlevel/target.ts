@@ -1,9 +1,10 @@
 /** pi of single positions: what a rule makes of the two models' rows. */
-import { native } from '../native.ts';
+import { native, type NativePlaces } from '../native.ts';
 import { nativeRule, type Rule } from '../rules.ts';
 import { checkInteger, checkKeys, checkObject, checkOneOf } from '../validate.ts';
 import {
   checkDevice,
+  checkFloats,
   checkLogits,
   checkProbabilities,
   checkRowArray,
@@ -17,7 +18,7 @@ export interface TargetOptions extends ScalingOptions {
   rows: number;
   /** Numbers per row. */
   vocab: number;
-  /** 'cpu' (default); 'cuda' is ERR_DEVICE in this version. */
+  /** 'cpu' (default, and what 'auto' is) or, for Float32Array rows, 'cuda', 'cuda:N'. */
   device?: string;
   /**
    * What the rows are: 'logits' (default), or 'probabilities', which stand for the logits log(p)
@@ -47,7 +48,7 @@ export function targetDistribution<T extends Rows>(
   checkKeys('options', checkObject('options', options), keys);
   const rows = checkInteger('rows', options.rows, 0, 2 ** 31 - 1);
   const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
-  checkDevice(options.device);
+  const device = checkDevice(options.device);
   const input = checkOneOf('input', options.input ?? 'logits', ['logits', 'probabilities']);
   const checkNumbers = input === 'logits' ? checkLogits : checkProbabilities;
   const nativeForm = nativeRule(rule);
@@ -56,11 +57,37 @@ export function targetDistribution<T extends Rows>(
   if (!unread) {
     checkNumbers('drafter', checkRowArray('drafter', drafter, rows, vocab, target), vocab);
   }
-  return native.lowlevel.target({
+  const places = {
     rule: nativeForm,
     scaling: checkScaling(options, vocab, input === 'probabilities'),
     vocabulary: vocab,
     drafter,
     target,
-  }) as T;
+  };
+  if (device !== null) return targetOnDevice(device, places) as T;
+  return native.lowlevel.target(places) as T;
+}
+
+/** The same by a GPU's kernels, a row at a time. */
+function targetOnDevice(device: number, places: NativePlaces): Float32Array {
+  const { vocabulary, scaling } = places;
+  const target = checkFloats('target', places.target);
+  const drafter = places.drafter === null ? null : checkFloats('drafter', places.drafter);
+  const filters = scaling.topK > 0 || scaling.topP < 1;
+  const asGiven = scaling.probabilities && scaling.temperature === 1 && !filters;
+  const out = new Float32Array(target.length);
+  for (let at = 0; at < target.length; at += vocabulary) {
+    const rowOf = (rows: Float32Array) => {
+      const row = rows.subarray(at, at + vocabulary);
+      return scaling.probabilities && !asGiven ? row.map(Math.log) : row;
+    };
+    const rows = { target: rowOf(target), drafter: drafter && rowOf(drafter) };
+    const { pi } = native.lowlevel.devicePosition({
+      ...{ ...places, ...rows, device },
+      targetUnscaled: asGiven ? rows.target : null,
+      drafterUnscaled: asGiven ? rows.drafter : null,
+    });
+    out.set(pi, at);
+  }
+  return out;
 }

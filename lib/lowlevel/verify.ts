@@ -6,6 +6,7 @@ import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
 import { checkProposals, type Proposals } from './proposals.ts';
 import {
   checkDevice,
+  checkFloats,
   checkLogits,
   checkRowArray,
   checkScaling,
@@ -14,7 +15,10 @@ import {
 
 export interface VerifyOptions extends ScalingOptions {
   rule: Rule;
-  /** 'cpu' (default); 'cuda' is ERR_DEVICE in this version. */
+  /**
+   * 'cpu' (default, and what 'auto' is); 'cuda', 'cuda:N': the kernels of a session's step, in float.
+   * They take no uniforms, drafterRows, request, or proposals of candidates that branch: ERR_DEVICE.
+   */
   device?: string;
   vocab: number;
   /** [nodes] what each candidate follows, -1: the prefix. Parents before children, siblings in the order drawn. */
@@ -87,13 +91,13 @@ const keys = [
  */
 export function verify(options: VerifyOptions): VerifyResult {
   checkKeys('options', checkObject('options', options), keys);
-  checkDevice(options.device);
+  const device = checkDevice(options.device);
   const rule = nativeRule(options.rule);
   const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
   const nodes = checkNodes(options.parents, options.tokens, vocab);
   const rows = checkModelRows(options, rule, nodes, vocab);
   const proposals = checkProposals(options, nodes, vocab, rows);
-  return native.lowlevel.verify({
+  const step: NativeStep = {
     rule,
     scaling: checkScaling(options, vocab),
     vocabulary: vocab,
@@ -104,7 +108,10 @@ export function verify(options: VerifyOptions): VerifyResult {
     verifier: checkVerifier(options.verifier, nodes),
     stopTokens: checkStops(options.stopTokens, vocab),
     ...checkDraws(options, nodes.tokens.length),
-  });
+  };
+  if (device === null) return native.lowlevel.verify(step);
+  checkFloats('targetLogits', rows.target);
+  return native.lowlevel.deviceVerify({ ...step, device });
 }
 
 type ModelRows = Pick<NativeStep, 'target' | 'drafter' | 'drafterRows'>;

@@ -7,10 +7,10 @@ namespace speccascade::addon {
 namespace {
 
 DType to_bench_dtype(const std::string& name) {
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kInt8}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kInt8}) {
     if (name == dtype_name(dtype)) return dtype;
   }
-  fail(ErrorCode::kInput, "dtype: expected f32, bf16 or int8, got ", name);
+  fail(ErrorCode::kInput, "dtype: expected f32, bf16, f16 or int8, got ", name);
 }
 
 // A named size of `sizes`, inside [min, max].
@@ -35,7 +35,7 @@ void define_lowlevel_bench(Napi::Object& functions) {
         args.Get("op").ToString().Utf8Value(),
         [&](const char* name, int64_t min, int64_t max) { return size_of(sizes, name, min, max); },
         to_bench_dtype(args.Get("dtype").ToString().Utf8Value()),
-        to_int(args, "repeats", 1, 1 << 20));
+        to_int(args, "repeats", 1, 1 << 20), to_int(args, "gpu", -1, 999));
     Napi::Object object = Napi::Object::New(env);
     object.Set("msMedian", result.median_ms);
     object.Set("msMin", result.min_ms);

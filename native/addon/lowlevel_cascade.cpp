@@ -20,7 +20,7 @@ class CallbackModels {
 
   explicit CallbackModels(const Napi::Object& args)
       : args_(args),
-        vocabulary_(to_int(args, "vocabulary", 1, kMaxVocabulary)),
+        vocabulary_(vocabulary_of(args)),
         drafts_(to_ints(args, "drafts")),
         input_(to_ints(args, "input")),
         start_(to_int(args, "start", 0, kMaxVocabulary)),
@@ -96,7 +96,7 @@ CascadeShape to_shape(const Napi::Object& args, const std::vector<int32_t>& leng
     fail(ErrorCode::kInput, "lengths: expected ", drafts.size(), " rows and columns");
   }
   CascadeShape shape = {};
-  shape.vocabulary = to_int(args, "vocabulary", 1, kMaxVocabulary);
+  shape.vocabulary = vocabulary_of(args);
   shape.drafters = static_cast<int>(drafts.size());
   shape.copies = !drafts.empty() && drafts.back() < 0;
   shape.lengths = lengths.data();

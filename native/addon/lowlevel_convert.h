@@ -28,6 +28,9 @@ Napi::Int32Array from_ints(Napi::Env env, const std::vector<int32_t>& values);
 Napi::Value nullable(Napi::Env env, const std::vector<double>& values);  // empty: null
 
 constexpr int kMaxVocabulary = 1 << 24;
+inline int vocabulary_of(const Napi::Object& object) {
+  return to_int(object, "vocabulary", 1, kMaxVocabulary);
+}
 
 template <typename Real>
 constexpr napi_typedarray_type kArrayType = sizeof(Real) == sizeof(float) ? napi_float32_array

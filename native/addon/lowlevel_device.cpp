@@ -1,14 +1,16 @@
-// The low-level function that runs on a GPU.
+// The low-level functions that run on a GPU.
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
+#include "addon/lowlevel_given_step.h"
 #include "decode/position_cuda.h"
+#include "decode/step_cuda.h"
 
 namespace speccascade::addon {
 
 namespace {
 
 Napi::Value device_position(Napi::Env env, const Napi::Object& args) {
-  const int vocabulary = to_int(args, "vocabulary", 1, kMaxVocabulary);
+  const int vocabulary = vocabulary_of(args);
   const RowScaling scaling = to_scaling(args);
   DevicePosition position;
   position.vocabulary = vocabulary;
@@ -38,9 +40,60 @@ Napi::Value device_position(Napi::Env env, const Napi::Object& args) {
   return object;
 }
 
+// What a session's kernels take no part in.
+void check_device_step(const StepArgs<float>& step) {
+  const auto only_here = [](bool given, const char* what) {
+    if (given) fail(ErrorCode::kDevice, what, ": on the CPU alone");
+  };
+  only_here(step.uniforms != nullptr, "uniforms");
+  only_here(step.drafter_rows != nullptr, "drafterRows");
+  const bool tree =
+      step.verifier == StepVerifier::kTree || step.verifier == StepVerifier::kTraversal;
+  only_here(tree && step.proposals != nullptr, "proposals of candidates that branch");
+  only_here(step.at.request != 0, "request");
+  only_here(step.at.position > (1u << 30), "position above 2^30");
+}
+
+Verifier device_verifier(StepVerifier verifier) {
+  switch (verifier) {
+    case StepVerifier::kBlock:
+      return Verifier::kBlock;
+    case StepVerifier::kTraversal:
+      return Verifier::kTraversal;
+    case StepVerifier::kChain:
+    case StepVerifier::kTree:
+      break;
+  }
+  return Verifier::kToken;
+}
+
+Napi::Value device_verify(Napi::Env env, const Napi::Object& args) {
+  const GivenStep<float> given(args);
+  const StepArgs<float>& step = given.step();
+  check_device_step(step);
+  const std::vector<int32_t> depths = node_depths(step.parents, step.nodes);
+  DeviceStepArgs wanted;
+  wanted.rule = step.rule;
+  wanted.scaling = {static_cast<float>(step.scaling.temperature), step.scaling.top_k,
+                    static_cast<float>(step.scaling.top_p)};
+  wanted.vocabulary = step.vocabulary;
+  wanted.draft = {step.nodes,    step.tokens,       step.parents,
+                  depths.data(), levels_of(depths), device_verifier(step.verifier),
+                  step.at};
+  wanted.chain = step.verifier == StepVerifier::kChain || step.verifier == StepVerifier::kBlock;
+  wanted.target = step.target;
+  wanted.drafter = step.drafter;
+  wanted.proposals = step.proposals;
+  wanted.siblings = step.siblings;
+  wanted.stops.assign(step.stops, step.stops + step.num_stops);
+  const DeviceStepResult result = step_on_cuda(to_int(args, "device", 0, 999), wanted);
+  return from_step(env, {result.accepted, result.next, result.deferral});
+}
+
 }  // namespace
 
 void define_lowlevel_device(Napi::Object& functions) {
+  define_function(functions, "deviceVerify", device_verify);
   define_function(functions, "devicePosition", device_position);
 }
 

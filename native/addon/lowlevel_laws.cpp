@@ -20,10 +20,6 @@ std::vector<Real> row_at(const Napi::Object& args, const char* key, int vocabula
   return {row, row + vocabulary};
 }
 
-int vocabulary_of(const Napi::Object& args) {
-  return to_int(args, "vocabulary", 1, kMaxVocabulary);
-}
-
 template <typename Real>
 Napi::Value position_law_of(Napi::Env env, const Napi::Object& args) {
   const int vocabulary = vocabulary_of(args);

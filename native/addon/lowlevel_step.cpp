@@ -157,20 +157,11 @@ TreeOutcome run_step(const StepArgs<Real>& args, StepRows<Real>& rows, Choices& 
   return {chain.accepted, chain.tested, chain.next};
 }
 
-std::vector<int32_t> node_depths(const int32_t* parents, int nodes) {
-  std::vector<int32_t> depths(static_cast<size_t>(nodes));
-  for (int node = 0; node < nodes; ++node) {
-    const int32_t parent = parents[node];
-    depths[static_cast<size_t>(node)] = parent < 0 ? 0 : depths[static_cast<size_t>(parent)] + 1;
-  }
-  return depths;
-}
-
 template <typename Real>
 TreeOutcome choose_and_run(const StepArgs<Real>& args, StepRows<Real>& rows,
                            std::vector<int32_t>& path) {
   const std::vector<int32_t> depths = node_depths(args.parents, args.nodes);
-  const int levels = depths.empty() ? 0 : 1 + *std::max_element(depths.begin(), depths.end());
+  const int levels = levels_of(depths);
   if constexpr (std::is_same_v<Real, float>) {
     if (args.uniforms == nullptr) {
       PhiloxChoices<RowMath<float>> choices(args.at, depths.data());
@@ -182,6 +173,19 @@ TreeOutcome choose_and_run(const StepArgs<Real>& args, StepRows<Real>& rows,
 }
 
 }  // namespace
+
+std::vector<int32_t> node_depths(const int32_t* parents, int nodes) {
+  std::vector<int32_t> depths(static_cast<size_t>(nodes));
+  for (int node = 0; node < nodes; ++node) {
+    const int32_t parent = parents[node];
+    depths[static_cast<size_t>(node)] = parent < 0 ? 0 : depths[static_cast<size_t>(parent)] + 1;
+  }
+  return depths;
+}
+
+int levels_of(const std::vector<int32_t>& depths) {
+  return depths.empty() ? 0 : 1 + *std::max_element(depths.begin(), depths.end());
+}
 
 template <typename Real>
 StepResult verify_step(const StepArgs<Real>& args) {

@@ -42,6 +42,10 @@ struct StepResult {
   std::vector<float> deferral;    // per tested position
 };
 
+// Of each node below the prefix, from 0 on; and how many levels there are.
+std::vector<int32_t> node_depths(const int32_t* parents, int nodes);
+int levels_of(const std::vector<int32_t>& depths);
+
 template <typename Real>
 StepResult verify_step(const StepArgs<Real>& args);
 

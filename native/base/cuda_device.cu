@@ -39,7 +39,10 @@ DeviceInfo describe(int index) {
       std::to_string(properties.major) + "." + std::to_string(properties.minor);
   device.features.push_back("multiprocessors:" + std::to_string(properties.multiProcessorCount));
   if (properties.major >= 8) device.features.push_back("bf16");
-  if (properties.major < 8) device.note = "compute capability below 8.0 is not supported";
+  if (properties.major < 8) {
+    device.note = "compute capability below 8.0 is not supported";
+    device.usable = false;
+  }
   return device;
 }
 

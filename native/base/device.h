@@ -14,6 +14,7 @@ struct DeviceInfo {
   std::string compute_capability;  // "9.0"; empty on the CPU
   std::vector<std::string> features;
   std::string note;  // why something is missing; empty if nothing is
+  bool usable = true;  // whether there are kernels for it
 };
 
 // The CPU first, then every CUDA device. Where there is none the CPU's note

@@ -1,63 +1,17 @@
 #include "decode/position_cuda.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "base/cuda_device.h"
 #include "base/cuda_launch.h"
-#include "base/error.h"
 #include "decode/decode_cuda.h"
+#include "decode/desk.h"
 #include "decode/made_chain_cuda.cuh"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
 
 namespace {
-
-// Device memory with an image of it on the host, copied whole.
-class Desk {
- public:
-  Desk(const std::shared_ptr<Device>& device, size_t bytes)
-      : memory_(device, bytes), image_(bytes), stream_(device->open_stream()) {}
-
-  // Room for `count` elements, with what `from` holds or zero; the device's address.
-  template <typename T>
-  T* place(size_t count, const T* from = nullptr) {
-    const size_t at = (used_ + 255) / 256 * 256, bytes = count * sizeof(T);
-    if (at + bytes > image_.size()) fail(ErrorCode::kDevice, "a desk of ", image_.size(), " bytes");
-    if (from != nullptr) std::memcpy(image_.data() + at, from, bytes);
-    used_ = at + bytes;
-    return reinterpret_cast<T*>(static_cast<char*>(memory_.data()) + at);
-  }
-  template <typename T>
-  T* place_one(const T& value) {
-    return place(1, &value);
-  }
-
-  // What the image has of a place.
-  template <typename T>
-  const T* read(const T* placed) const {
-    const char* base = static_cast<const char*>(memory_.data());
-    const auto at = static_cast<size_t>(reinterpret_cast<const char*>(placed) - base);
-    return reinterpret_cast<const T*>(image_.data() + at);
-  }
-
-  void* begin() {
-    stream_->activate();
-    stream_->copy_to_device(memory_.data(), image_.data(), image_.size());
-    return stream_->handle();
-  }
-  void end() {
-    stream_->copy_to_host(image_.data(), memory_.data(), image_.size());
-    stream_->synchronize();
-  }
-
- private:
-  DeviceBuffer memory_;
-  std::vector<char> image_;
-  std::unique_ptr<DeviceStream> stream_;
-  size_t used_ = 0;
-};
 
 struct Rows {
   float *logits, *probs, *unscaled;
@@ -85,54 +39,6 @@ Rows place_rows(Desk& desk, const float* given, const float* unscaled, size_t vo
   rows.log_sum = desk.place<float>(1);
   rows.suppressed = desk.place(suppressed.size(), suppressed.data());
   return rows;
-}
-
-SlotSampling place_sampling(Desk& desk, const DevicePosition& position) {
-  SlotSampling sampling = {};
-  const int words = bit_words_for(position.vocabulary);
-  const auto no_tokens = [&] { return desk.place<uint32_t>(static_cast<size_t>(words)); };
-  sampling.temperature = desk.place_one(position.temperature);
-  sampling.top_k = desk.place_one(int32_t{position.top_k});
-  sampling.top_p = desk.place_one(position.top_p);
-  sampling.suppresses = desk.place_one(int32_t{1});
-  sampling.wants_logprobs = desk.place<int32_t>(1);
-  sampling.wants_rows = desk.place_one(int32_t{1});
-  sampling.min_new = desk.place<int32_t>(1);
-  sampling.eos_bits = no_tokens();
-  sampling.stop_bits = no_tokens();
-  sampling.bit_words = words;
-  return sampling;
-}
-
-// One slot with one committed token and nothing drafted.
-SequenceState place_state(Desk& desk, const Rule& rule) {
-  SequenceState state = {};
-  state.slots = 1;
-  state.capacity = 4;
-  const auto integer = [&](int32_t value) { return desk.place_one(value); };
-  state.active = integer(1);
-  state.tokens = desk.place<int32_t>(4);
-  state.length = integer(1);
-  state.prefix_length = integer(1);
-  state.max_length = integer(4);
-  state.seed = desk.place<uint64_t>(1);
-  state.step = desk.place<uint32_t>(1);
-  state.rule = desk.place_one(rule);
-  state.verifier = integer(static_cast<int32_t>(Verifier::kToken));
-  state.draft_tokens = integer(0);
-  state.draft_parent = integer(0);
-  state.draft_depth = integer(0);
-  state.draft_count = integer(0);
-  state.path = integer(0);
-  state.accepted = integer(0);
-  state.tested = integer(0);
-  state.decided = integer(0);
-  state.deferred = desk.place<float>(1);
-  state.emitted = integer(0);
-  state.finish = integer(0);
-  state.failure = integer(0);
-  state.token_logprobs = desk.place<float>(2);
-  return state;
 }
 
 // After verify_cuda: the rows themselves.
@@ -168,11 +74,13 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   const bool scaled = position.target_unscaled == nullptr;
   const Rows target = place_rows(desk, position.target, position.target_unscaled, vocabulary);
   const Rows drafter = place_rows(desk, position.drafter, position.drafter_unscaled, vocabulary);
-  const SlotSampling sampling = place_sampling(desk, position);
+  SlotSampling sampling = place_sampling(
+      desk, {position.temperature, position.top_k, position.top_p}, position.vocabulary, {});
+  sampling.suppresses = desk.place_one(int32_t{1});
   const int32_t* zero = desk.place<int32_t>(1);
   const int32_t* one = desk.place_one(int32_t{1});
   VerifyArgs args = {};
-  args.state = place_state(desk, position.rule);
+  args.state = place_state(desk, position.rule, {});
   args.sampling = sampling;
   if (drafted) {
     args.drafts.reference = desk.place_one<const float*>(drafter.probs);

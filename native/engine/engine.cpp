@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/buffer.h"
 #include "engine/outcome.h"
 #include "engine/request_check.h"
 
@@ -36,8 +37,16 @@ Engine::Engine(std::shared_ptr<const Model> target,
       slots_(static_cast<size_t>(limits_.max_batch)),
       source_used_(static_cast<size_t>(limits_.max_batch), false) {
   stats_.cache_bytes = stepper_.bytes();
+  check_memory();
   stats_.totals = no_stats();
   thread_ = std::thread([this] { run(); });
+}
+
+// What the host's buffers are refused for one by one (base/buffer.h) is refused in sum, too.
+void Engine::check_memory() const {
+  if (target_->device != nullptr || stats_.cache_bytes <= total_memory_bytes()) return;
+  fail(ErrorCode::kOutOfMemory, "out of memory: needed ", stats_.cache_bytes,
+       " bytes for the session, free ", free_memory_bytes());
 }
 
 Engine::~Engine() { close(); }

@@ -52,6 +52,7 @@ class Engine {
   };
 
   DecodeStats no_stats() const;
+  void check_memory() const;
   void run();
   bool wait_for_work();
   void take_submitted();

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/cpu_features.h"
+#include "base/cuda_device.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "ops/ops_cuda.h"
@@ -39,8 +40,18 @@ int device_index(const std::string& wish) {
   return index;
 }
 
+// The first GPU that the kernels run on, if the build has any; else the CPU.
+std::string best_device() {
+  std::string why_none;
+  const std::vector<DeviceInfo> devices = cuda_devices(&why_none);
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (devices[i].usable) return "cuda:" + std::to_string(i);
+  }
+  return "cpu";
+}
+
 const Backend& backend_of(const std::string& wish) {
-  if (wish == "auto" || wish == "cpu") return cpu_backend();
+  if (wish == "cpu") return cpu_backend();
   if (!is_cuda(wish)) {
     fail(ErrorCode::kInput, "device: expected auto, cpu, cuda or cuda:N, got ", wish);
   }
@@ -51,9 +62,9 @@ const Backend& backend_of(const std::string& wish) {
 
 std::shared_ptr<const Model> load_model(const T5Config& config, const ModelSource& source,
                                         const ModelOptions& options, const LoadProgress& progress) {
-  const Backend& backend =
-      options.backend != nullptr ? *options.backend : backend_of(options.device);
-  const int index = device_index(options.device);
+  const std::string device = options.device == "auto" ? best_device() : options.device;
+  const Backend& backend = options.backend != nullptr ? *options.backend : backend_of(device);
+  const int index = device_index(device);
   active_isa();  // an instruction set that cannot be had fails here, not in the first pass
   auto model = std::make_shared<Model>();
   model->backend = &backend;

@@ -1,14 +1,12 @@
 #include "ops/bench_op.h"
 
 #include <algorithm>
-#include <chrono>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "ops/attention.h"
-#include "ops/gemm.h"
-#include "ops/rms_norm.h"
+#include "ops/bench_cuda.h"
+#include "ops/bench_place.h"
+#include "ops/ops_cuda.h"
 #include "ops/row_math.h"
 
 namespace speccascade {
@@ -27,135 +25,154 @@ Array<float> operands(int64_t count) {
   return values;
 }
 
-BenchResult result_of(int repeats, double bytes, double flops, const std::function<void()>& run) {
-  const std::vector<double> times = time_runs(repeats, run);
+BenchResult result_of(const std::vector<double>& times, double bytes, double flops) {
   return {times[times.size() / 2], times[0], bytes, flops};
 }
 
-BenchResult bench_read(int64_t bytes, int threads, int repeats) {
-  const int64_t lines = bytes / static_cast<int64_t>(kLineBytes);
-  const Buffer memory(static_cast<size_t>(lines) * kLineBytes);
-  char* data = static_cast<char*>(memory.data());
-  std::fill(data, data + memory.bytes(), char{1});  // a page never written is no memory
-  // Stretches of the size of a large weight, taken in order by whoever is free.
+// Stretches of the size of a large weight, taken in order by whoever is free.
+void read_by_threads(const char* data, int64_t lines, int threads, std::vector<int32_t>& sums) {
   constexpr int64_t kStretch = 4096;
-  std::vector<int32_t> sums(static_cast<size_t>((lines + kStretch - 1) / kStretch));
-  return result_of(repeats, static_cast<double>(memory.bytes()), 0.0, [&] {
-    parallel_for(static_cast<int64_t>(sums.size()), threads, [&](int64_t task) {
-      const int64_t begin = task * kStretch;
-      sums[static_cast<size_t>(task)] = cpu_kernels().read_lines(
-          data + begin * static_cast<int64_t>(kLineBytes), std::min(kStretch, lines - begin));
-    });
+  sums.resize(static_cast<size_t>((lines + kStretch - 1) / kStretch));
+  parallel_for(static_cast<int64_t>(sums.size()), threads, [&](int64_t task) {
+    const int64_t begin = task * kStretch;
+    sums[static_cast<size_t>(task)] = cpu_kernels().read_lines(
+        data + begin * static_cast<int64_t>(kLineBytes), std::min(kStretch, lines - begin));
   });
 }
 
-BenchResult bench_multiply_add(DType dtype, int threads, int repeats) {
+BenchResult bench_read(BenchPlace& place, int64_t bytes, int repeats) {
+  const int64_t lines = bytes / static_cast<int64_t>(kLineBytes);
+  const size_t whole = static_cast<size_t>(lines) * kLineBytes;
+  char* data = static_cast<char*>(place.room(whole));
+  if (place.on_device()) {
+    return result_of(
+        place.time(repeats, [&] { read_cuda(data, static_cast<int64_t>(whole), place.queue()); }),
+        static_cast<double>(whole), 0.0);
+  }
+  std::fill(data, data + whole, char{1});  // a page never written is no memory
+  std::vector<int32_t> sums;
+  return result_of(
+      place.time(repeats, [&] { read_by_threads(data, lines, place.threads(), sums); }),
+      static_cast<double>(whole), 0.0);
+}
+
+BenchResult bench_multiply_add(BenchPlace& place, DType dtype, int repeats) {
+  if (place.on_device()) {
+    double products = 0.0;
+    const auto times =
+        place.time(repeats, [&] { products = multiply_add_cuda(dtype, place.queue()); });
+    return result_of(times, 0.0, 2.0 * products);
+  }
   const Array<float> line = operands(64);
   constexpr int64_t kSteps = 1 << 20;
+  const int threads = place.threads();
   std::vector<float> sinks(static_cast<size_t>(threads) * 16);
   std::vector<int64_t> done(static_cast<size_t>(threads) * 8);
-  BenchResult result = result_of(repeats, 0.0, 0.0, [&] {
-    parallel_for(threads, threads, [&](int64_t t) {
-      const size_t at = static_cast<size_t>(t);
-      done[at * 8] = cpu_kernels().multiply_add_loop(
-          dtype, reinterpret_cast<const char*>(line.data()), kSteps, &sinks[at * 16]);
-    });
-  });
+  BenchResult result =
+      result_of(place.time(repeats,
+                           [&] {
+                             parallel_for(threads, threads, [&](int64_t t) {
+                               const size_t at = static_cast<size_t>(t);
+                               done[at * 8] = cpu_kernels().multiply_add_loop(
+                                   dtype, reinterpret_cast<const char*>(line.data()), kSteps,
+                                   &sinks[at * 16]);
+                             });
+                           }),
+                0.0, 0.0);
   for (size_t t = 0; t < done.size(); t += 8) result.flops += 2.0 * static_cast<double>(done[t]);
   return result;
 }
 
-BenchResult bench_gemm(int rows, int n, int k, DType dtype, int threads, int repeats) {
+BenchResult bench_gemm(BenchPlace& place, int rows, int n, int k, DType dtype, int repeats) {
+  const Backend& backend = place.backend();
   const Array<float> x = operands(static_cast<int64_t>(rows) * k);
   const Array<float> w = operands(static_cast<int64_t>(n) * k);
-  const Buffer packed(packed_bytes(n, k, dtype, false));
-  pack_rows(w.data(), 0, n, k, dtype, 0, false, packed.data());
-  const Buffer scratch(gemm_scratch_bytes(rows, k, 1, dtype));
-  const Array<float> out(static_cast<size_t>(rows) * static_cast<size_t>(n));
-  const int32_t count = rows;
-  const Matrix weight = {packed.data(), dtype, n, k, false};
-  const GemmArgs args = {x.data(),          k,      weight, out.data(), n,       Epilogue::kStore,
-                         Activation::kNone, &count, rows,   nullptr,    nullptr, scratch.data()};
-  const double area = static_cast<double>(n) * k;
-  return result_of(repeats, static_cast<double>(packed.bytes() + x.bytes()), 2.0 * rows * area,
-                   [&] { gemm_cpu(args, threads); });
+  const Buffer packed(backend.matrix_bytes(n, k, dtype, false));
+  backend.pack_rows(w.data(), 0, n, n, k, dtype, 0, false, packed.data());
+  void* scratch = place.room(backend.gemm_scratch_bytes(rows, k, 1, dtype));
+  const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(n);
+  auto* out = static_cast<float*>(place.room(area * sizeof(float)));
+  const Matrix weight = {place.copy_of(packed.data(), packed.bytes()), dtype, n, k, false};
+  Program program;
+  program.add(GemmArgs{place.copy_of(x), k, weight, out, n, Epilogue::kStore, Activation::kNone,
+                       place.copy_of(int32_t{rows}), rows, nullptr, nullptr, scratch});
+  return result_of(place.time(repeats, program), static_cast<double>(packed.bytes() + x.bytes()),
+                   2.0 * static_cast<double>(area) * k);
 }
 
 // Rows of one sequence over its encoder keys.
-BenchResult bench_attention(int rows, int keys, int heads, int head_dim, int threads, int repeats) {
+BenchResult bench_attention(BenchPlace& place, int rows, int keys, int heads, int head_dim,
+                            int repeats) {
   const int64_t inner = static_cast<int64_t>(heads) * head_dim;
   const Array<float> query = operands(rows * inner), cache = operands(2 * keys * inner);
-  const Array<float> out(static_cast<size_t>(rows * inner));
-  Array<int32_t> slot(static_cast<size_t>(rows));
-  int32_t count = rows, source = 0, length = keys;
   DecoderRows layout = {};
-  layout.num_rows = &count;
-  layout.slot = slot.data();
+  layout.num_rows = place.copy_of(int32_t{rows});
+  layout.slot = static_cast<int32_t*>(place.room(static_cast<size_t>(rows) * sizeof(int32_t)));
   layout.max_rows = rows;
-  const Buffer scratch(attention_scratch_bytes(keys, threads));
-  const CrossAttentionArgs args = {query.data(), cache.data(), out.data(), heads,   head_dim,
-                                   keys,         layout,       &source,    &length, scratch.data()};
-  return result_of(repeats, static_cast<double>(cache.bytes()),
-                   4.0 * rows * static_cast<double>(keys * inner),
-                   [&] { cross_attention_cpu(args, threads); });
+  void* scratch =
+      place.on_device() ? nullptr : place.room(attention_scratch_bytes(keys, place.threads()));
+  Program program;
+  program.add(CrossAttentionArgs{place.copy_of(query), place.copy_of(cache),
+                                 static_cast<float*>(place.room(query.bytes())), heads, head_dim,
+                                 keys, layout, place.copy_of(int32_t{0}),
+                                 place.copy_of(int32_t{keys}), scratch});
+  return result_of(place.time(repeats, program), static_cast<double>(cache.bytes()),
+                   4.0 * rows * static_cast<double>(keys * inner));
 }
 
-BenchResult bench_norm(int rows, int width, int threads, int repeats) {
+BenchResult bench_norm(BenchPlace& place, int rows, int width, int repeats) {
   const Array<float> x = operands(static_cast<int64_t>(rows) * width), weight = operands(width);
-  const Array<float> out(x.size());
-  const int32_t count = rows;
-  const RmsNormArgs args = {x.data(), weight.data(), out.data(), width,  1e-6f,
-                            1.0f,     &count,        rows,       nullptr};
-  return result_of(repeats, static_cast<double>(x.bytes()), 4.0 * rows * width,
-                   [&] { rms_norm_cpu(args, threads); });
+  Program program;
+  program.add(RmsNormArgs{place.copy_of(x), place.copy_of(weight),
+                          static_cast<float*>(place.room(x.bytes())), width, 1e-6f, 1.0f,
+                          place.copy_of(int32_t{rows}), rows, nullptr});
+  return result_of(place.time(repeats, program), static_cast<double>(x.bytes()),
+                   4.0 * rows * width);
 }
 
-BenchResult bench_softmax(int rows, int width, int threads, int repeats) {
-  const Array<float> x = operands(static_cast<int64_t>(rows) * width);
-  const Array<float> out(x.size());
-  return result_of(repeats, static_cast<double>(x.bytes()), 4.0 * rows * width, [&] {
-    parallel_for(rows, threads, [&](int64_t r) {
-      const float* row = x.data() + r * width;
-      const float top = row[RowMath<float>::argmax(row, width)];
-      RowMath<float>::softmax(row, width, top, 1.0f, out.data() + r * width);
-    });
+void softmax_by_threads(const float* x, int rows, int width, float* out, int threads) {
+  parallel_for(rows, threads, [&](int64_t r) {
+    const float* row = x + r * width;
+    const float top = row[RowMath<float>::argmax(row, width)];
+    RowMath<float>::softmax(row, width, top, 1.0f, out + r * width);
   });
+}
+
+BenchResult bench_softmax(BenchPlace& place, int rows, int width, int repeats) {
+  const Array<float> x = operands(static_cast<int64_t>(rows) * width);
+  const float* logits = place.copy_of(x);
+  auto* out = static_cast<float*>(place.room(x.bytes()));
+  const auto run = [&] {
+    if (place.on_device()) return softmax_cuda(logits, rows, width, out, place.queue());
+    softmax_by_threads(logits, rows, width, out, place.threads());
+  };
+  return result_of(place.time(repeats, run), static_cast<double>(x.bytes()), 4.0 * rows * width);
 }
 
 }  // namespace
 
-std::vector<double> time_runs(int repeats, const std::function<void()>& run) {
-  run();
-  std::vector<double> times;
-  for (int i = 0; i < repeats; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    run();
-    const std::chrono::duration<double, std::milli> taken =
-        std::chrono::steady_clock::now() - begin;
-    times.push_back(taken.count());
-  }
-  std::sort(times.begin(), times.end());
-  return times;
-}
-
-BenchResult bench_op(const std::string& op, const BenchShape& shape, DType dtype, int repeats) {
+BenchResult bench_op(const std::string& op, const BenchShape& shape, DType dtype, int repeats,
+                     int gpu) {
   const auto size = [&](const char* name, int64_t max) {
     return static_cast<int>(shape(name, 1, max));
   };
-  const int threads = size("threads", 4096);
+  if (gpu < 0 && dtype == DType::kF16) {
+    fail(ErrorCode::kDevice, "dtype f16 is not available on the CPU");
+  }
+  BenchPlace place(gpu < 0 ? cpu_backend() : cuda_backend(), gpu, size("threads", 4096));
   const auto rows = [&] { return size("rows", 1 << 20); };
   constexpr int64_t kWide = 1 << 20;
-  if (op == "read") return bench_read(shape("bytes", 1 << 12, kMost), threads, repeats);
-  if (op == "multiplyAdd") return bench_multiply_add(dtype, threads, repeats);
+  if (op == "read") return bench_read(place, shape("bytes", 1 << 12, kMost), repeats);
+  if (op == "multiplyAdd") return bench_multiply_add(place, dtype, repeats);
   if (op == "gemm") {
-    return bench_gemm(rows(), size("n", kWide), size("k", kWide), dtype, threads, repeats);
+    return bench_gemm(place, rows(), size("n", kWide), size("k", kWide), dtype, repeats);
   }
   if (op == "attention") {
-    return bench_attention(rows(), size("keys", kWide), size("heads", 1024), size("headDim", 4096),
-                           threads, repeats);
+    return bench_attention(place, rows(), size("keys", kWide), size("heads", 1024),
+                           size("headDim", 4096), repeats);
   }
-  if (op == "norm") return bench_norm(rows(), size("width", kWide), threads, repeats);
-  if (op == "softmax") return bench_softmax(rows(), size("width", 1 << 24), threads, repeats);
+  if (op == "norm") return bench_norm(place, rows(), size("width", kWide), repeats);
+  if (op == "softmax") return bench_softmax(place, rows(), size("width", 1 << 24), repeats);
   fail(ErrorCode::kInput,
        "operation: expected read, multiplyAdd, gemm, attention, norm or softmax, got ", op);
 }

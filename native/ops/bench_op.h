@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "base/dtype.h"
 
@@ -22,10 +21,9 @@ using BenchShape = std::function<int64_t(const char* name, int64_t min, int64_t 
 
 // Operations: read {bytes}, multiplyAdd {}, gemm {rows, n, k}, attention {rows,
 // keys, heads, headDim}, norm {rows, width}, softmax {rows, width}; each also takes
-// {threads}. Any other name is ERR_INPUT.
-BenchResult bench_op(const std::string& op, const BenchShape& shape, DType dtype, int repeats);
-
-// Milliseconds of `run`, sorted; one untimed run first.
-std::vector<double> time_runs(int repeats, const std::function<void()>& run);
+// {threads}. Any other name is ERR_INPUT. gpu: -1 for the CPU, else where it runs, transfers
+// excluded; ERR_DEVICE where there is no such GPU.
+BenchResult bench_op(const std::string& op, const BenchShape& shape, DType dtype, int repeats,
+                     int gpu);
 
 }  // namespace speccascade

@@ -249,10 +249,24 @@ VerifyArgs Step::args() {
   rows.node = row_node.data();
   const DraftRows drafts = {reference_at.data(), reference_unscaled_at.data(), proposal_at.data(),
                             siblings, chain};
-  return {sequences(),        sampling,     drafts,          vocabulary,     rows,
-          logits.data(),      probs.data(), unscaled.data(), best.data(),    status.data(),
-          log_sum.data(),     pi.data(),    deferral.data(), scratch.data(), one_hot.data(),
-          target_rows.data(), kScratchRows, weights.data()};
+  return {sequences(),
+          sampling,
+          drafts,
+          vocabulary,
+          rows,
+          logits.data(),
+          probs.data(),
+          unscaled.data(),
+          best.data(),
+          status.data(),
+          log_sum.data(),
+          pi.data(),
+          deferral.data(),
+          scratch.data(),
+          one_hot.data(),
+          target_rows.data(),
+          kScratchRows,
+          walk_weights.data()};
 }
 
 DistributionArgs Step::target(const VerifyArgs& verification) {

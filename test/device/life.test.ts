@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chain, createSession, T5Model } from '../../lib/index.ts';
 import { devices } from '../../lib/lowlevel.ts';
+import { goldenFolder } from '../support/golden-files.ts';
 import { device, emulated, loadGolden } from '../support/models.ts';
 
 const input = [17, 4, 90, 33, 1];
@@ -31,6 +32,12 @@ describe(`life on ${device}`, () => {
     expect(found?.name === 'emulated device').toBe(emulated);
     expect(found?.note).toBe(emulated ? 'emulated on the CPU, for tests' : undefined);
     expect(target.device).toBe('cuda:0');
+  });
+
+  it('is where models are computed by default', async () => {
+    await using model = await T5Model.load(goldenFolder('relu-tied'));
+    expect(model.device).toBe('cuda:0');
+    expect(model.dtype).toBe('bf16');
   });
 
   it('streams what generate gives', async () => {
