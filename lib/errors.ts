@@ -1,3 +1,5 @@
+import type { Result } from './result.ts';
+
 /** The error codes of the package; every error a caller can see carries one. */
 export const errorCodes = [
   'ERR_CHECKPOINT',
@@ -23,12 +25,12 @@ export interface ErrorDetails {
   /** Position of the failing request in an array call. */
   index?: number;
   /** ERR_ABORTED of a generation: the Result so far. */
-  partial?: unknown;
+  partial?: Result;
   /** Array calls: results so far, undefined where a request did not finish. */
-  results?: unknown[];
-  /** ERR_QUEUE_FULL: requests waiting. */
+  results?: (Result | undefined)[];
+  /** ERR_QUEUE_FULL: requests that have not begun, those included that free slots take. */
   size?: number;
-  /** ERR_QUEUE_FULL: how many may. */
+  /** ERR_QUEUE_FULL: how many may wait beyond those that free slots take (`maxQueue`). */
   limit?: number;
 }
 
@@ -40,8 +42,8 @@ export class SpeccascadeError extends Error {
   override readonly name = 'SpeccascadeError';
   readonly code: ErrorCode;
   index?: number;
-  partial?: unknown;
-  results?: unknown[];
+  partial?: Result;
+  results?: (Result | undefined)[];
   size?: number;
   limit?: number;
 

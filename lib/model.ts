@@ -3,7 +3,7 @@ import { resolveSource } from './checkpoint/hub.ts';
 import { nativeConfig, publishedConfig, readCheckpoint, type T5Config } from './checkpoint.ts';
 import { SpeccascadeError } from './errors.ts';
 import { native, type NativeConfig, type NativeModel, type NativeWeights } from './native.ts';
-import { pack, pad } from './pack.ts';
+import { pack, pad, type IdRows } from './pack.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from './validate.ts';
 
@@ -131,8 +131,8 @@ export class T5Model {
    * shorter row's end are zero. Errors: ERR_INPUT (an id, an empty row), ERR_CLOSED.
    */
   async logits(
-    inputIds: number[][],
-    decoderInputIds: number[][],
+    inputIds: IdRows,
+    decoderInputIds: IdRows,
   ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
     const { vocabSize } = this.config;
     const input = pack('inputIds', inputIds, vocabSize);
@@ -151,9 +151,7 @@ export class T5Model {
    * Final encoder states: float32, [batch, longest input, dModel], zero past a shorter input's
    * end. Errors: ERR_INPUT, ERR_CLOSED.
    */
-  async encode(
-    inputIds: number[][],
-  ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
+  async encode(inputIds: IdRows): Promise<{ data: Float32Array; shape: [number, number, number] }> {
     const input = pack('inputIds', inputIds, this.config.vocabSize);
     const packed = await this.nativeModel().encode(input.ids, input.lengths);
     return pad(packed, input.lengths, this.config.dModel);
@@ -165,8 +163,8 @@ export class T5Model {
    * Errors: ERR_INPUT, ERR_CLOSED, ERR_NUMERIC.
    */
   async score(
-    inputIds: number[][],
-    outputIds: number[][],
+    inputIds: IdRows,
+    outputIds: IdRows,
   ): Promise<{ tokens: Float32Array[]; total: number[] }> {
     const { vocabSize, decoderStartTokenId } = this.config;
     const input = pack('inputIds', inputIds, vocabSize);
@@ -261,7 +259,7 @@ async function locate(source: string, options: LoadOptions): Promise<Located> {
   return { ...checkpoint, tokenizer };
 }
 
-function checkPairs(inputs: number[][], outputs: number[][]): void {
+function checkPairs(inputs: IdRows, outputs: IdRows): void {
   if (inputs.length === outputs.length) return;
   throw new SpeccascadeError(
     'ERR_INPUT',

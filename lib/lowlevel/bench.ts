@@ -4,10 +4,10 @@ import { native, type NativeTimes } from '../native.ts';
 import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from '../validate.ts';
 
 export interface BenchOptions {
-  /** 'cpu' (default), the one device there is. */
-  device?: 'cpu';
-  /** Type of the weights, of gemm and multiplyAdd; default 'f32'. */
-  dtype?: 'f32' | 'bf16' | 'int8';
+  /** 'cpu' (default), the one device that single operations are timed on. */
+  device?: string;
+  /** Type of the weights, of gemm and multiplyAdd: 'f32' (default), 'bf16' or 'int8'. */
+  dtype?: string;
   /** Timed runs after an untimed one; default 20. */
   repeats?: number;
 }
@@ -50,7 +50,7 @@ export function bench(
   const threads = shape.threads ?? os.availableParallelism();
   checkInteger('threads', threads, 1, 4096);
   checkKeys('options', checkObject('options', options), ['device', 'dtype', 'repeats']);
-  const device: unknown = options.device ?? 'cpu';
+  const device = options.device ?? 'cpu';
   if (device !== 'cpu') throw inputError('device', 'cpu', device);
   const dtype = checkOneOf('dtype', options.dtype ?? 'f32', ['f32', 'bf16', 'int8'] as const);
   const repeats = options.repeats ?? 20;
