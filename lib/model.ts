@@ -2,6 +2,7 @@
 import { resolveSource } from './checkpoint/hub.ts';
 import { nativeConfig, publishedConfig, readCheckpoint, type T5Config } from './checkpoint.ts';
 import { SpeccascadeError } from './errors.ts';
+import { ReadProgress } from './load-progress.ts';
 import { native, type NativeConfig, type NativeModel, type NativeWeights } from './native.ts';
 import { pack, pad, type IdRows } from './pack.ts';
 import { Tokenizer } from './tokenizer.ts';
@@ -20,7 +21,8 @@ export interface LoadProgress {
 export interface LoadOptions {
   /**
    * Where the model computes. 'auto' (default): the CPU. 'cuda', 'cuda:N': a GPU, in builds with
-   * nvcc; its passes run there, drafting and verification on the CPU. No GPU has run it so far.
+   * nvcc. Passes run there, and of most drafters whole steps, drafting and verification included
+   * (docs/cuda.md; measured on an H200).
    */
   device?: Device;
   /**
@@ -37,6 +39,7 @@ export interface LoadOptions {
   /** Branch, tag or commit of a hub model; default 'main'. */
   revision?: string;
   signal?: AbortSignal;
+  /** What it throws ends the load, which rejects with it. */
   onProgress?: (progress: LoadProgress) => void;
 }
 
@@ -105,25 +108,28 @@ export class T5Model {
     const { signal, onProgress } = options;
     const located = await locate(source, options);
     if (signal?.aborted) throw abortError(signal);
-    const report = onProgress
-      ? (done: number, total: number) => onProgress({ phase: 'read', done, total })
-      : null;
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
     const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+    const progress =
+      onProgress &&
+      new ReadProgress((done, total) => onProgress({ phase: 'read', done, total }), cancel);
+    const report = progress?.report ?? null;
     signal?.addEventListener('abort', cancel, { once: true });
-    let loaded: NativeModel;
+    let loaded: NativeModel | undefined;
     try {
-      loaded = await native.loadModel(located.native, located.weights, settings, report, cancelled);
+      loaded = await native
+        .loadModel(located.native, located.weights, settings, report, cancelled)
+        .finally(() => progress?.settled());
+      progress?.check();
+      if (signal?.aborted) throw abortError(signal);
+      return new T5Model(located, loaded);
     } catch (error) {
+      loaded?.dispose();
+      progress?.check();
       throw signal?.aborted ? abortError(signal) : error;
     } finally {
       signal?.removeEventListener('abort', cancel);
     }
-    if (signal?.aborted) {
-      loaded.dispose();
-      throw abortError(signal);
-    }
-    return new T5Model(located, loaded);
   }
 
   /**

@@ -199,6 +199,33 @@ describe('bad input', () => {
     expect(((error as Error).cause as Error).message).toBe('too slow');
   });
 
+  it.each([
+    ['read', () => bundledFolder('small')],
+    ['made', () => 'random:t5-small'],
+  ])('a progress callback that throws while weights are %s', async (_, source) => {
+    const warnings: unknown[] = [];
+    const warn = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', warn);
+    let calls = 0;
+    const onProgress = (): void => {
+      calls += 1;
+      throw new RangeError('mine');
+    };
+    await expect(T5Model.load(source(), { onProgress })).rejects.toThrow(RangeError);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('warning', warn);
+    expect({ calls, warnings }).toEqual({ calls: 1, warnings: [] });
+  });
+
+  it('a progress callback hears of the end before the load has ended', async () => {
+    let last = { done: -1, total: 0 };
+    await using model = await T5Model.load(bundledFolder('small'), {
+      onProgress: (progress) => (last = progress),
+    });
+    expect(last.done).toBe(last.total);
+    expect(model.parameters).toBeGreaterThan(0);
+  });
+
   it('ids of teacher-forced passes', async () => {
     const bad = { code: 'ERR_INPUT' };
     await expect(target.encode([[]])).rejects.toMatchObject(bad);
