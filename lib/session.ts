@@ -71,7 +71,7 @@ export class DecodeSession {
     input: Input | readonly Input[],
     options: GenerateOptions = {},
   ): Promise<Result | (Result | SpeccascadeError)[]> {
-    this.#checkOpen();
+    this.checkOpen();
     const settings = checkGenerateOptions(options, this.#settings);
     const preparation = this.#preparation(settings, options);
     if (isList(input)) {
@@ -91,7 +91,7 @@ export class DecodeSession {
   trySubmit(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
   trySubmit(input: Input, options?: GenerateOptions): Promise<Result>;
   async trySubmit(input: Input, options: GenerateOptions = {}): Promise<Result | Result[]> {
-    this.#checkOpen();
+    this.checkOpen();
     if (isList(input)) throw inputError('input of trySubmit()', 'one input', input);
     this.#runner.checkRoom();
     const outcome: unknown = await this.generate(input, options);
@@ -106,7 +106,7 @@ export class DecodeSession {
     input: Input,
     options: GenerateOptions = {},
   ): AsyncGenerator<StreamChunk, void, undefined> {
-    this.#checkOpen();
+    this.checkOpen();
     const settings = checkGenerateOptions(options, this.#settings);
     checkInteger('numSamples of stream()', options.numSamples ?? 1, 1, 1);
     const request = this.#preparation(settings, options).prepare('input', input, 0);
@@ -141,7 +141,8 @@ export class DecodeSession {
     return this.close();
   }
 
-  #checkOpen(): void {
+  /** Throws ERR_CLOSED. Not part of the public surface. */
+  checkOpen(): void {
     if (this.#closing) throw new SpeccascadeError('ERR_CLOSED', 'the session is closed');
   }
 

@@ -64,6 +64,11 @@ export function checkOneOf<T extends string>(
   throw inputError(name, `one of ${allowed.join(', ')}`, value);
 }
 
+export function checkPath(name: string, value: unknown, expected = 'a path'): string {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
+  throw inputError(name, expected, value);
+}
+
 /** Token ids inside a vocabulary, as the native side takes them. */
 export function checkTokens(name: string, value: unknown, vocabSize: number): Int32Array {
   const isList = Array.isArray(value) || value instanceof Int32Array;
