@@ -111,6 +111,10 @@ describe('usage', () => {
     [['generate', '--input', '/no/such/file'], /^ERR_IO: \/no\/such\/file: /],
     [['info', root], /^ERR_CHECKPOINT: .*config\.json/],
     [['download', 'no/such/id'], /^ERR_INPUT: /],
+    [['download', '/nonexist/abc'], /^ERR_CHECKPOINT: \/nonexist\/abc: no such folder$/m],
+    [['download', './nonexist'], /^ERR_CHECKPOINT: .*\/nonexist: no such folder$/m],
+    [['download', 'package.json'], /^ERR_CHECKPOINT: .*package\.json: .*received a file$/m],
+    [['generate', '--target', 'models/larg', 'x'], /^ERR_CHECKPOINT: models\/larg: no such folder/],
   ])('%j ends with 1 and code: message', async (args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
