@@ -89,7 +89,10 @@ describe('usage', () => {
     [['generate', '--tree', '2', '--nodes', '4', 'x'], '--tree and --nodes exclude each other'],
     [['generate', '--depth', '2', 'x'], '--depth is of --nodes'],
     [['generate', '--max-gram', '--draft', 'a', 'x'], '--draft: expected 0'],
-
+    [['generate', '--alpha', '1', 'x'], '--alpha is of --rule lossy, chow, diff, opt, tokenV1'],
+    [['batch', '--beta', '2', 'x'], '--beta is of --rule lossy; the rule is lossless'],
+    [['sweep', '--method', 'length=3 alpha=1'], '--alpha is of --rule lossy'],
+    [['generate', '--no-draft', '--tree', '2', 'x'], '--tree needs a drafter'],
     [['generate', '--draft', 'a', '--no-draft', 'x'], 'exclude each other'],
     [['generate', '--input', 'a', 'x'], 'exclude each other'],
     [['generate', '--min-new-tokens', '9', '--max-new-tokens', '8', 'x'], '--min-new-tokens'],
