@@ -4,7 +4,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-const alone = ['lifetime', 'lowlevel-bench', 'session', 'tokenizer'].map(
+const alone = ['lifetime', 'list-calls', 'lowlevel-bench', 'session', 'tokenizer'].map(
   (name) => `test/${name}.test.ts`,
 );
 const device = 'test/device/**'; // test/device/vitest.config.ts

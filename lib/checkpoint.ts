@@ -98,7 +98,8 @@ export function nativeConfig(
   };
 }
 
-async function checkFolder(folder: string): Promise<void> {
+/** Throws ERR_CHECKPOINT unless `folder` is one. */
+export async function checkFolder(folder: string): Promise<void> {
   let info;
   try {
     info = await stat(folder);

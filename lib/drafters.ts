@@ -88,7 +88,7 @@ export function chain(model: T5Model, options: { length: number }): ChainDrafter
  */
 export function tree(
   source: T5Model | MaxGram,
-  options: { widths: number[]; replacement?: boolean },
+  options: { widths: readonly number[]; replacement?: boolean },
 ): TreeDrafter {
   const copies = isMaxGram(source);
   if (!copies) checkModel('tree', source, 'a T5Model or maxGram()');
@@ -149,13 +149,18 @@ export function maxGram(options: MaxGramOptions = {}): MaxGram {
  * the session's rule, so the output's distribution is the same. Errors: ERR_INPUT.
  */
 export function csDraft(
-  models: T5Model[],
-  options: { lengths: number[][]; maxGram?: MaxGramOptions | false; lenience?: number },
+  models: readonly T5Model[],
+  options: {
+    lengths: readonly (readonly number[])[];
+    maxGram?: MaxGramOptions | false;
+    lenience?: number;
+  },
 ): CsDraftDrafter {
-  if (!Array.isArray(models) || models.length === 0) {
+  const given: unknown = models;
+  if (!Array.isArray(given) || given.length === 0) {
     throw inputError('csDraft', 'a list of at least one T5Model', models);
   }
-  models.forEach((model, i) => checkModel(`csDraft models[${i}]`, model));
+  for (const [i, model] of models.entries()) checkModel(`csDraft models[${i}]`, model);
   const known = ['lengths', 'maxGram', 'lenience'];
   checkKeys('csDraft options', checkObject('csDraft options', options), known);
   const copies =
@@ -195,7 +200,8 @@ export function adaptive(
   };
 }
 
-function isMaxGram(source: T5Model | MaxGram): source is MaxGram {
+/** Not part of the public surface. */
+export function isMaxGram(source: T5Model | MaxGram): source is MaxGram {
   return (source as Partial<MaxGram> | null)?.drafter === 'maxGram';
 }
 

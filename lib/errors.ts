@@ -28,9 +28,9 @@ export interface ErrorDetails {
   partial?: Result;
   /** Array calls: results so far, undefined where a request did not finish. */
   results?: (Result | undefined)[];
-  /** ERR_QUEUE_FULL: requests waiting. */
+  /** ERR_QUEUE_FULL: requests that have not begun, those included that free slots take. */
   size?: number;
-  /** ERR_QUEUE_FULL: how many may. */
+  /** ERR_QUEUE_FULL: how many may wait beyond those that free slots take (`maxQueue`). */
   limit?: number;
 }
 

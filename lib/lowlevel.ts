@@ -1,6 +1,6 @@
 /** Single operations, for tests and benchmarks (`speccascade/lowlevel`). */
 import { native, type DeviceInfo } from './native.ts';
-import { inputError } from './validate.ts';
+import { checkInteger, inputError } from './validate.ts';
 
 export { bench, type BenchOptions, type BenchResult } from './lowlevel/bench.ts';
 export { targetDistribution, type TargetOptions } from './lowlevel/target.ts';
@@ -18,16 +18,18 @@ export function devices(): DeviceInfo[] {
  */
 export function philox(
   seed: bigint,
-  counter: [number, number, number, number],
+  counter: readonly [number, number, number, number],
 ): { words: Uint32Array; uniforms: Float32Array } {
   if (typeof seed !== 'bigint' || seed < 0n || seed >= 2n ** 64n) {
     throw inputError('seed', 'a bigint from 0 to 2^64 - 1', seed);
   }
-  const isWord = (word: unknown): boolean =>
-    typeof word === 'number' && Number.isInteger(word) && word >= 0 && word < 2 ** 32;
-  if (!Array.isArray(counter) || counter.length !== 4 || !counter.every(isWord)) {
-    throw inputError('counter', 'four unsigned 32-bit integers', counter);
+  const given: unknown = counter;
+  if (!Array.isArray(given) || given.length !== 4) {
+    throw inputError('counter', 'four unsigned 32-bit integers', given);
   }
-  const words = native.philox(seed, Uint32Array.from(counter));
+  const address = Uint32Array.from(given, (word: unknown, i) =>
+    checkInteger(`counter[${i}]`, word, 0, 2 ** 32 - 1),
+  );
+  const words = native.philox(seed, address);
   return { words, uniforms: Float32Array.from(words, (word) => (word >>> 8) * 2 ** -24) };
 }

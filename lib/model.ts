@@ -2,8 +2,9 @@
 import { resolveSource } from './checkpoint/hub.ts';
 import { nativeConfig, publishedConfig, readCheckpoint, type T5Config } from './checkpoint.ts';
 import { SpeccascadeError } from './errors.ts';
+import { ReadProgress } from './load-progress.ts';
 import { native, type NativeConfig, type NativeModel, type NativeWeights } from './native.ts';
-import { pack, pad } from './pack.ts';
+import { pack, pad, type IdRows } from './pack.ts';
 import { Tokenizer } from './tokenizer.ts';
 import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from './validate.ts';
 
@@ -38,6 +39,7 @@ export interface LoadOptions {
   /** Branch, tag or commit of a hub model; default 'main'. */
   revision?: string;
   signal?: AbortSignal;
+  /** What it throws ends the load, which rejects with it. */
   onProgress?: (progress: LoadProgress) => void;
 }
 
@@ -106,25 +108,28 @@ export class T5Model {
     const { signal, onProgress } = options;
     const located = await locate(source, options);
     if (signal?.aborted) throw abortError(signal);
-    const report = onProgress
-      ? (done: number, total: number) => onProgress({ phase: 'read', done, total })
-      : null;
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
     const cancel = (): void => void Atomics.store(cancelled, 0, 1);
+    const progress =
+      onProgress &&
+      new ReadProgress((done, total) => onProgress({ phase: 'read', done, total }), cancel);
+    const report = progress?.report ?? null;
     signal?.addEventListener('abort', cancel, { once: true });
-    let loaded: NativeModel;
+    let loaded: NativeModel | undefined;
     try {
-      loaded = await native.loadModel(located.native, located.weights, settings, report, cancelled);
+      loaded = await native
+        .loadModel(located.native, located.weights, settings, report, cancelled)
+        .finally(() => progress?.settled());
+      progress?.check();
+      if (signal?.aborted) throw abortError(signal);
+      return new T5Model(located, loaded);
     } catch (error) {
+      loaded?.dispose();
+      progress?.check();
       throw signal?.aborted ? abortError(signal) : error;
     } finally {
       signal?.removeEventListener('abort', cancel);
     }
-    if (signal?.aborted) {
-      loaded.dispose();
-      throw abortError(signal);
-    }
-    return new T5Model(located, loaded);
   }
 
   /**
@@ -132,8 +137,8 @@ export class T5Model {
    * shorter row's end are zero. Errors: ERR_INPUT (an id, an empty row), ERR_CLOSED.
    */
   async logits(
-    inputIds: number[][],
-    decoderInputIds: number[][],
+    inputIds: IdRows,
+    decoderInputIds: IdRows,
   ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
     const { vocabSize } = this.config;
     const input = pack('inputIds', inputIds, vocabSize);
@@ -152,9 +157,7 @@ export class T5Model {
    * Final encoder states: float32, [batch, longest input, dModel], zero past a shorter input's
    * end. Errors: ERR_INPUT, ERR_CLOSED.
    */
-  async encode(
-    inputIds: number[][],
-  ): Promise<{ data: Float32Array; shape: [number, number, number] }> {
+  async encode(inputIds: IdRows): Promise<{ data: Float32Array; shape: [number, number, number] }> {
     const input = pack('inputIds', inputIds, this.config.vocabSize);
     const packed = await this.nativeModel().encode(input.ids, input.lengths);
     return pad(packed, input.lengths, this.config.dModel);
@@ -166,8 +169,8 @@ export class T5Model {
    * Errors: ERR_INPUT, ERR_CLOSED, ERR_NUMERIC.
    */
   async score(
-    inputIds: number[][],
-    outputIds: number[][],
+    inputIds: IdRows,
+    outputIds: IdRows,
   ): Promise<{ tokens: Float32Array[]; total: number[] }> {
     const { vocabSize, decoderStartTokenId } = this.config;
     const input = pack('inputIds', inputIds, vocabSize);
@@ -262,7 +265,7 @@ async function locate(source: string, options: LoadOptions): Promise<Located> {
   return { ...checkpoint, tokenizer };
 }
 
-function checkPairs(inputs: number[][], outputs: number[][]): void {
+function checkPairs(inputs: IdRows, outputs: IdRows): void {
   if (inputs.length === outputs.length) return;
   throw new SpeccascadeError(
     'ERR_INPUT',

@@ -1,15 +1,19 @@
 /** Ragged lists of ids, packed back to back for the native side. */
 import { checkTokens, inputError } from './validate.ts';
 
+/** Token ids, a row per sequence. */
+export type IdRows = readonly (readonly number[])[];
+
 export interface Packed {
   ids: Int32Array;
   lengths: Int32Array;
 }
 
 /** Packs and checks: at least one id per row, every id inside the vocabulary. */
-export function pack(name: string, rows: number[][], vocabSize: number): Packed {
+export function pack(name: string, rows: IdRows, vocabSize: number): Packed {
   if (!Array.isArray(rows)) throw inputError(name, 'a list of lists of token ids', rows);
-  const checked = rows.map((row, index) => {
+  // Not map(), which leaves holes out.
+  const checked = Array.from(rows, (row, index) => {
     const ids = checkTokens(`${name}[${index}]`, row, vocabSize);
     if (ids.length === 0) throw inputError(`${name}[${index}]`, 'at least one token id', row);
     return ids;

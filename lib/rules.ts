@@ -50,11 +50,15 @@ export function lossless(): LosslessRule {
   return { rule: 'lossless' };
 }
 
+/** What decimals may be off by as doubles: 1 - 0.7 is a little above 0.3. */
+const rounding = 4 * Number.EPSILON;
+
 /**
  * Lossy speculative decoding: drafted tokens are accepted with probability min(1, p/((1-alpha) q)).
  * alpha = 1 - l for Leviathan's lenience l. 0 <= alpha < 1: 0 (with beta 1) is lossless, towards 1
  * the drafter alone (where p > 0). `beta` >= 1 - alpha shapes the residual, max(0, p/beta - q);
- * default 1; 'matched' is the one for which pi = max(min(q, p/(1-alpha)), p/beta).
+ * default 1, and a beta that falls short by rounding alone counts as 1 - alpha; 'matched' is the one
+ * for which pi = max(min(q, p/(1-alpha)), p/beta).
  * Errors: ERR_INPUT.
  */
 export function lossy(options: { alpha: number; beta?: number | 'matched' }): LossyRule {
@@ -62,10 +66,13 @@ export function lossy(options: { alpha: number; beta?: number | 'matched' }): Lo
   const { alpha, beta = 1 } = options;
   checkNumber('lossy alpha', alpha, 0, 1);
   if (alpha === 1) throw inputError('lossy alpha', 'a number below 1', alpha);
-  if (beta !== 'matched' && !(typeof beta === 'number' && beta >= 1 - alpha)) {
-    throw inputError('lossy beta', `'matched' or a number >= 1 - alpha = ${1 - alpha}`, beta);
+  if (beta === 'matched') return { rule: 'lossy', alpha, beta };
+  const least = 1 - alpha;
+  if (!(typeof beta === 'number' && beta >= least - rounding)) {
+    const shown = Number(least.toPrecision(12));
+    throw inputError('lossy beta', `'matched' or a number >= 1 - alpha = ${shown}`, beta);
   }
-  return { rule: 'lossy', alpha, beta };
+  return { rule: 'lossy', alpha, beta: Math.max(beta, least) };
 }
 
 /**
@@ -151,30 +158,53 @@ function checkAlpha(name: string, alpha: unknown): number {
 
 const ruleNames = 'lossless, lossy, chow, diff, opt, tokenV1, tokenV2, tokenV3, bild';
 
-/** Checks a rule that may have been written by hand, and gives it in the native form. */
-export function nativeRule(rule: Rule): NativeRule {
-  checkObject('rule', rule);
+/** A rule that may have been written by hand: checked, defaults filled in. Errors: ERR_INPUT. */
+export function checkRule(rule: Rule): Rule {
+  const { rule: name, ...options } = checkObject('rule', rule) as Rule;
+  // Names are what callers may have got wrong; what is said of a rule its constructor checks.
+  switch (name) {
+    case 'lossless':
+      checkKeys(name, options, []);
+      return lossless();
+    case 'lossy':
+      return lossy(options as LossyRule);
+    case 'chow':
+    case 'diff':
+    case 'opt':
+      return positionRule(name, options as PositionRule);
+    case 'tokenV1':
+    case 'tokenV2':
+    case 'tokenV3':
+      return tokenRule(name, options as TokenRule);
+    case 'bild':
+      return bild(options as BildRule);
+    default:
+      throw inputError('rule', `one of ${ruleNames}`, name);
+  }
+}
+
+/** A rule, checked, in the native form. Errors: ERR_INPUT. */
+export function nativeRule(given: Rule): NativeRule {
+  const rule = checkRule(given);
   switch (rule.rule) {
     case 'lossless':
       return { kind: 'lossless', alpha: 0, beta: 1 };
     case 'lossy': {
-      const { alpha, beta } = lossy({ alpha: rule.alpha, beta: rule.beta });
+      const { alpha, beta } = rule;
       if (beta === 'matched') return { kind: 'lossyMatched', alpha, beta: 1 };
       return { kind: 'lossy', alpha, beta };
     }
     case 'chow':
     case 'diff':
     case 'opt': {
-      const { alpha, loss } = positionRule(rule.rule, { alpha: rule.alpha, loss: rule.loss });
+      const { alpha, loss } = rule;
       return { kind: loss === 'log' ? `${rule.rule}Log` : rule.rule, alpha, beta: 1 };
     }
     case 'tokenV1':
     case 'tokenV2':
     case 'tokenV3':
-      return { kind: rule.rule, alpha: tokenRule(rule.rule, { alpha: rule.alpha }).alpha, beta: 1 };
+      return { kind: rule.rule, alpha: rule.alpha, beta: 1 };
     case 'bild':
-      return { kind: 'bild', alpha: checkAlpha('bild rollback', rule.rollback), beta: 1 };
-    default:
-      throw inputError('rule', `one of ${ruleNames}`, (rule as { rule?: unknown }).rule);
+      return { kind: 'bild', alpha: rule.rollback, beta: 1 };
   }
 }

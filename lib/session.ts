@@ -1,6 +1,7 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
 import { SpeccascadeError } from './errors.ts';
-import { inputTokens, type Input } from './session/inputs.ts';
+import type { Input } from './session/inputs.ts';
+import { generateList } from './session/list-call.ts';
 import {
   checkGenerateOptions,
   checkSessionOptions,
@@ -9,9 +10,9 @@ import {
   type SessionOptions,
   type SessionSettings,
 } from './session/options.ts';
+import { preparation, type Preparation } from './session/prepare.ts';
 import type { Result } from './session/result.ts';
-import { EngineRunner, type Prepared, type Runner } from './session/runner.ts';
-import { deriveSeed, randomSeed } from './session/seeds.ts';
+import { EngineRunner, type Runner } from './session/runner.ts';
 import { SequenceCascade } from './session/sequence-cascade.ts';
 import type { SessionStats } from './session/stats.ts';
 import { ChunkQueue, type StreamChunk } from './session/stream.ts';
@@ -44,51 +45,56 @@ export class DecodeSession {
   }
 
   /**
-   * Decodes one input. With `numSamples`: a list of that many results.
+   * Decodes one input. With `numSamples`: a list of that many results. `[]` is an empty list.
    * Errors: ERR_INPUT, ERR_ABORTED (`cause`: the signal's reason, `partial`: the Result so far),
    * ERR_NUMERIC, ERR_CLOSED.
    */
   generate(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
-  generate(input: string | Int32Array, options?: GenerateOptions): Promise<Result>;
-  generate(input: number[], options?: GenerateOptions): Promise<Result>;
+  generate(inputs: readonly [], options?: GenerateOptions): Promise<Result[]>;
+  generate(input: Input, options?: GenerateOptions): Promise<Result>;
   /**
    * Decodes many inputs as one batch; results in the order of the inputs, the `numSamples` results
-   * of an input side by side; [] gives []. All inputs are checked before any work starts. A failing
-   * request ends the call and rejects it with `index` and the `results` so far, unless `onError` is
-   * 'return': then the error stands in the place of its result.
+   * of an input side by side; [] gives []. All inputs are checked before any work starts; of a long
+   * list that takes several turns of the event loop. A failing request ends the call and rejects it
+   * with `index` and the `results` so far, unless `onError` is 'return': then the error, with its
+   * `index`, stands in the place of its result.
    */
   generate(
-    inputs: (string | number[] | Int32Array)[],
+    inputs: readonly Input[],
     options?: GenerateOptions & { onError?: 'throw' },
   ): Promise<Result[]>;
   generate(
-    inputs: (string | number[] | Int32Array)[],
+    inputs: readonly Input[],
     options: GenerateOptions,
   ): Promise<(Result | SpeccascadeError)[]>;
   async generate(
-    input: Input | Input[],
+    input: Input | readonly Input[],
     options: GenerateOptions = {},
   ): Promise<Result | (Result | SpeccascadeError)[]> {
-    this.#checkOpen();
+    this.checkOpen();
     const settings = checkGenerateOptions(options, this.#settings);
-    if (isList(input)) return this.#generateMany(input, settings, options);
-    const [prepared] = this.#prepare([input], settings, options, 'input');
-    const { results } = this.#runner.begin([prepared as Prepared], settings, options);
+    const preparation = this.#preparation(settings, options);
+    if (isList(input)) {
+      return generateList(input, { runner: this.#runner, preparation, settings, options });
+    }
+    const request = preparation.prepare('input', input, 0);
+    const { results } = this.#runner.begin([request], settings, options);
     const all = await Promise.all(results);
     return options.numSamples === undefined ? all[0]! : all;
   }
 
   /**
    * As generate() of one input, where the queue has room; else it rejects at once with
-   * ERR_QUEUE_FULL, whose `size` tells how many requests wait and `limit` how many may.
+   * ERR_QUEUE_FULL, whose `size` tells how many requests have not begun and `limit` how many may
+   * wait beyond those that free slots take.
    */
   trySubmit(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
   trySubmit(input: Input, options?: GenerateOptions): Promise<Result>;
   async trySubmit(input: Input, options: GenerateOptions = {}): Promise<Result | Result[]> {
-    this.#checkOpen();
+    this.checkOpen();
     if (isList(input)) throw inputError('input of trySubmit()', 'one input', input);
     this.#runner.checkRoom();
-    const outcome: unknown = await this.generate(input as number[], options);
+    const outcome: unknown = await this.generate(input, options);
     return outcome as Result | Result[];
   }
 
@@ -100,19 +106,16 @@ export class DecodeSession {
     input: Input,
     options: GenerateOptions = {},
   ): AsyncGenerator<StreamChunk, void, undefined> {
-    this.#checkOpen();
+    this.checkOpen();
     const settings = checkGenerateOptions(options, this.#settings);
     checkInteger('numSamples of stream()', options.numSamples ?? 1, 1, 1);
-    const [prepared] = this.#prepare([input], settings, options, 'input');
+    const request = this.#preparation(settings, options).prepare('input', input, 0);
     const chunks = new ChunkQueue(this.#settings.target.tokenizer);
-    const { results, cancel } = this.#runner.begin(
-      [prepared as Prepared],
-      settings,
-      options,
-      (event) => chunks.push(event),
+    const { results, cancel } = this.#runner.begin([request], settings, options, (event) =>
+      chunks.push(event),
     );
     try {
-      yield* chunks.read(results[0]!);
+      yield* chunks.read(results[0]!, options.signal);
     } finally {
       cancel();
     }
@@ -138,91 +141,18 @@ export class DecodeSession {
     return this.close();
   }
 
-  #checkOpen(): void {
+  /** Throws ERR_CLOSED. Not part of the public surface. */
+  checkOpen(): void {
     if (this.#closing) throw new SpeccascadeError('ERR_CLOSED', 'the session is closed');
   }
 
-  async #generateMany(
-    inputs: Input[],
-    settings: RequestSettings,
-    options: GenerateOptions,
-  ): Promise<(Result | SpeccascadeError)[]> {
-    const prepared = this.#prepare(inputs, settings, options, 'inputs');
-    const sound = prepared.filter(
-      (request): request is Prepared => !(request instanceof SpeccascadeError),
-    );
-    const { results, cancel } = this.#runner.begin(sound, settings, options);
-    if (options.onError !== 'return') return allOrNothing(results, sampleCount(options), cancel);
-    const settled = await Promise.allSettled(results);
-    let next = 0;
-    return prepared.flatMap((request) =>
-      request instanceof SpeccascadeError
-        ? Array.from({ length: sampleCount(options) }, () => request)
-        : request.seeds.map(() => settledValue(settled[next++]!)),
-    );
-  }
-
-  /** Checks all inputs of a call; a bad one throws, or stands in its place. */
-  #prepare(
-    inputs: Input[],
-    settings: RequestSettings,
-    options: GenerateOptions,
-    name: 'input' | 'inputs',
-  ): (Prepared | SpeccascadeError)[] {
-    const samples = sampleCount(options);
-    const seed = settings.seed ?? randomSeed();
-    return inputs.map((input, index) => {
-      const label = name === 'input' ? name : `inputs[${index}]`;
-      try {
-        const inputIds = inputTokens(label, input, this.#settings);
-        const seeds = Array.from({ length: samples }, (_, sample) =>
-          deriveSeed(seed, index * samples + sample),
-        );
-        return { index, inputIds, seeds };
-      } catch (error) {
-        if (!(error instanceof SpeccascadeError) || name === 'input') throw error;
-        error.index = index;
-        if (options.onError === 'return') return error;
-        error.results = inputs.map(() => undefined);
-        throw error;
-      }
-    });
+  #preparation(settings: RequestSettings, options: GenerateOptions): Preparation {
+    const isOver = (): boolean => this.#closing !== undefined || options.signal?.aborted === true;
+    return preparation(this.#settings, settings, options, isOver);
   }
 }
 
 /** A list of inputs, as against the ids of one: [] is a list, [1, 2] are ids. */
-function isList(input: Input | Input[]): input is Input[] {
+function isList(input: Input | readonly Input[]): input is readonly Input[] {
   return Array.isArray(input) && typeof input[0] !== 'number';
-}
-
-function sampleCount(options: GenerateOptions): number {
-  return checkInteger('numSamples', options.numSamples ?? 1, 1, 2 ** 16);
-}
-
-function settledValue(outcome: PromiseSettledResult<Result>): Result | SpeccascadeError {
-  if (outcome.status === 'fulfilled') return outcome.value;
-  return outcome.reason as SpeccascadeError;
-}
-
-/** All results; or, at the first failure, cancels the rest and tells what there is so far. */
-async function allOrNothing(
-  results: Promise<Result>[],
-  samples: number,
-  cancel: () => void,
-): Promise<Result[]> {
-  try {
-    return await Promise.all(results);
-  } catch (reason) {
-    const error = reason as SpeccascadeError;
-    cancel();
-    const settled = await Promise.allSettled(results);
-    const failed = settled.findIndex(
-      (outcome) => outcome.status === 'rejected' && outcome.reason === error,
-    );
-    error.index = Math.floor(failed / samples);
-    error.results = settled.map((outcome) =>
-      outcome.status === 'fulfilled' ? outcome.value : undefined,
-    );
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 /** What a session measures, in the form that metrics libraries take: names, types, labels, values. */
 import type { Latencies, SessionStats } from './session/stats.ts';
+import { checkObject, inputError } from './validate.ts';
 
 export interface MetricSample {
   /** The metric's name; of histograms with `_bucket`, `_sum` or `_count` after it. */
@@ -22,12 +23,16 @@ type Scalar = [name: string, type: 'counter' | 'gauge', help: string, value: num
 
 /**
  * All metrics of a session: queue depth, slot use, tokens, acceptance and times. Costs what
- * `session.stats()` does. `labels` go with every sample and tell sessions apart.
+ * `session.stats()` does. `labels` go with every sample and tell sessions apart. Errors: ERR_INPUT.
  */
 export function sessionMetrics(
   session: { stats(): SessionStats },
   labels: Record<string, string> = {},
 ): Metric[] {
+  checkObject('labels', labels);
+  const source: unknown = session;
+  const { stats: tell } = (source ?? {}) as { stats?: unknown };
+  if (typeof tell !== 'function') throw inputError('session', 'a DecodeSession', source);
   const stats = session.stats();
   return [
     ...scalars(stats).map(([name, type, help, value]) => ({

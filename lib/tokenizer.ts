@@ -5,6 +5,7 @@ import type { Codec } from './tokenizer/codec.ts';
 import { findCodec } from './tokenizer/source.ts';
 import { modelVocabSize } from './tokenizer/special-tokens.ts';
 import { TokenStream, type DecodeOptions } from './tokenizer/token-stream.ts';
+import { checkPath } from './validate.ts';
 
 export { TokenStream, type DecodeOptions };
 
@@ -35,9 +36,10 @@ export class Tokenizer {
    * beside them are respected; no id reaches config.json's vocab_size.
    *
    * Throws ERR_CHECKPOINT (file and reason) for a file that is damaged or of a kind not supported,
-   * ERR_IO for a folder or file that cannot be read.
+   * ERR_IO for a folder or file that cannot be read, ERR_INPUT for what is no path.
    */
   static async load(folder: string): Promise<Tokenizer | null> {
+    checkPath('folder', folder);
     const found = await findCodec(folder);
     return found && new Tokenizer(found.codec, modelVocabSize(found.declarations));
   }

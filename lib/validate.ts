@@ -36,6 +36,20 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
   throw inputError(name, range, value);
 }
 
+/** Above float32's largest number, the type that logits are divided in, there is no temperature. */
+export function checkTemperature(value: unknown): number {
+  const temperature = checkNumber('temperature', value, 0, Infinity);
+  if (Number.isFinite(Math.fround(temperature))) return temperature;
+  throw inputError('temperature', 'a number that float32 can hold, below 3.4e38', value);
+}
+
+/** Above 0 as a float32, at most 1. */
+export function checkTopP(value: unknown): number {
+  const topP = checkNumber('topP', value, 0, 1);
+  if (Math.fround(topP) > 0) return topP;
+  throw inputError('topP', 'a number above 0 (as a float32), at most 1', value);
+}
+
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value;
   throw inputError(name, 'true or false', value);
@@ -48,6 +62,11 @@ export function checkOneOf<T extends string>(
 ): T {
   if (allowed.includes(value as T)) return value as T;
   throw inputError(name, `one of ${allowed.join(', ')}`, value);
+}
+
+export function checkPath(name: string, value: unknown, expected = 'a path'): string {
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
+  throw inputError(name, expected, value);
 }
 
 /** Token ids inside a vocabulary, as the native side takes them. */
@@ -64,9 +83,9 @@ export function checkTokens(name: string, value: unknown, vocabSize: number): In
 /** Refuses option names that mean nothing, so that a misspelt one is not silently ignored. */
 export function checkKeys(name: string, value: object, known: readonly string[]): void {
   for (const key of Object.keys(value)) {
-    if (!known.includes(key)) {
-      throw inputError(name, `only the options ${known.join(', ')}`, key);
-    }
+    if (known.includes(key)) continue;
+    const expected = known.length > 0 ? `only the options ${known.join(', ')}` : 'no options';
+    throw inputError(name, expected, key);
   }
 }
 

@@ -50,6 +50,8 @@ describe('bad input', () => {
     ['NaN temperature', { temperature: NaN }, /temperature: expected a finite.*received NaN/],
     ['negative temperature', { temperature: -1 }, /received -1/],
     ['infinite temperature', { temperature: Infinity }, /received Infinity/],
+    ['a temperature above float32', { temperature: 1e300 }, /temperature.*received 1e\+300/],
+    ['a topP below float32', { topP: 1e-60 }, /topP.*received 1e-60/],
     ['topP 0', { topP: 0 }, /topP/],
     ['topP above 1', { topP: 1.01 }, /received 1.01/],
     ['topK -1', { topK: -1 }, /topK/],
@@ -62,6 +64,10 @@ describe('bad input', () => {
     ['minNewTokens above maxNewTokens', { minNewTokens: 17 }, /minNewTokens/],
     ['a stop token outside', { stopTokens: [9000] }, /stopTokens.*received 9000/],
     ['a suppressed token outside', { suppressTokens: [-3] }, /suppressTokens.*received -3/],
+    ['stop tokens 0', { stopTokens: 0 }, /stopTokens.*received 0/],
+    ["stop tokens ''", { stopTokens: '' }, /stopTokens.*received ""/],
+    ['suppressed tokens false', { suppressTokens: false }, /suppressTokens.*received false/],
+    ["a rule ''", { rule: '' }, /rule.*received ""/],
     ['everything suppressed', { suppressTokens: [...Array(8064).keys()] }, /at least one token/],
     ['numSamples 0', { numSamples: 0 }, /numSamples/],
     ['an unknown rule', { rule: { rule: 'magic' } }, /rule: expected one of.*"magic"/],
@@ -205,18 +211,48 @@ describe('bad input', () => {
     expect(((error as Error).cause as Error).message).toBe('too slow');
   });
 
+  it.each([
+    ['read', () => bundledFolder('small')],
+    ['made', () => 'random:t5-small'],
+  ])('a progress callback that throws while weights are %s', async (_, source) => {
+    const warnings: unknown[] = [];
+    const warn = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', warn);
+    let calls = 0;
+    const onProgress = (): void => {
+      calls += 1;
+      throw new RangeError('mine');
+    };
+    await expect(T5Model.load(source(), { onProgress })).rejects.toThrow(RangeError);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('warning', warn);
+    expect({ calls, warnings }).toEqual({ calls: 1, warnings: [] });
+  });
+
+  it('a progress callback hears of the end before the load has ended', async () => {
+    let last = { done: -1, total: 0 };
+    await using model = await T5Model.load(bundledFolder('small'), {
+      onProgress: (progress) => (last = progress),
+    });
+    expect(last.done).toBe(last.total);
+    expect(model.parameters).toBeGreaterThan(0);
+  });
+
   it('ids of teacher-forced passes', async () => {
     const bad = { code: 'ERR_INPUT' };
     await expect(target.encode([[]])).rejects.toMatchObject(bad);
     await expect(target.encode([[99999]])).rejects.toMatchObject(bad);
     await expect(target.logits([[1]], [])).rejects.toMatchObject(bad);
     await expect(target.score([[1]], [[]])).rejects.toMatchObject(bad);
+    await expect(target.encode(new Array<number[]>(2))).rejects.toMatchObject(bad);
     expect((await target.encode([])).shape[0]).toBe(0);
   });
 
   it('counters of the generator', () => {
     expect(() => philox(-1n, [0, 0, 0, 0])).toThrow(/seed/);
-    expect(() => philox(0n, [0, 0, 0, -1])).toThrow(/counter/);
+    expect(() => philox(0n, [0, 0, 0, -1])).toThrow(/counter\[3\].*received -1/);
+    expect(() => philox(0n, [0.5, 0, 0, 0])).toThrow(/counter\[0\].*received 0.5/);
+    expect(() => philox(0n, [0, 0] as never)).toThrow(/counter.*an array of 2/);
     expect(philox(0n, [0, 0, 0, 0]).words[0]).toBe(1713891541);
   });
 });

@@ -1,14 +1,18 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   chain,
   createSession,
+  mergeShards,
   runBatch,
   type BatchOptions,
+  type BatchProgress,
   type DecodeSession,
 } from '../lib/index.ts';
-import { expectError } from './support/checkpoint-builder.ts';
+import { readOutput } from './support/batch.ts';
+import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { loadGolden } from './support/models.ts';
 
 let session: DecodeSession;
@@ -48,4 +52,45 @@ it('sessions whose lengths follow the load give no lines that depend on it', asy
   await using loose = await createSession({ target, draft, lengths: 'load', reproducible: false });
   const sampling = runBatch({ ...job, counters: false, session: loose });
   await expectError(sampling, 'ERR_INPUT', 'session: expected one that is reproducible');
+});
+
+it('a session that is closed leaves no files behind', async () => {
+  const closed = await createSession({ target: await loadGolden('relu-tied') });
+  await closed.close();
+  const job = runBatch({ session: closed, input: [], output: 'never written' });
+  await expectError(job, 'ERR_CLOSED', 'the session is closed');
+  for (const file of ['never written', 'never written.job.json']) {
+    expect(existsSync(file)).toBe(false);
+  }
+});
+
+it('what a progress callback throws ends the job, which can be resumed', async () => {
+  const folder = await tempFolder();
+  const input = Array.from({ length: 30 }, (_, i) => ({ text: [5 + i, 1] }));
+  const job = (name: string) => ({
+    ...{ session, input, output: path.join(folder, name), checkpointSeconds: 0 },
+  });
+  const onProgress = ({ records }: BatchProgress): void => {
+    if (records === 7) throw new RangeError('mine');
+  };
+  await expect(runBatch({ ...job('broken'), onProgress })).rejects.toThrow(RangeError);
+  expect(session.stats()).toMatchObject({ queued: 0, active: 0 });
+  const summary = await runBatch({ ...job('broken'), resume: true });
+  expect(summary).toMatchObject({ records: 30, resumed: 7 });
+  await runBatch(job('whole'));
+  expect(readOutput(path.join(folder, 'broken'))).toEqual(readOutput(path.join(folder, 'whole')));
+});
+
+describe('shards to merge', () => {
+  it.each<[string, unknown, unknown, string]>([
+    ['a path', 'x', 'y', 'shards: expected a list of paths, received "x"'],
+    ['nothing', undefined, 'y', 'shards: expected a list of paths, received undefined'],
+    ['an empty list', [], 'y', 'shards: expected at least one path, received an array of 0'],
+    ['a number', ['x', 5], 'y', 'shards[1]: expected a path, received 5'],
+    ['a hole', new Array(1), 'y', 'shards[0]: expected a path, received undefined'],
+    ['no output', ['x'], undefined, 'output: expected a path, received undefined'],
+  ])('%s are refused', async (_, shards, output, message) => {
+    const work = mergeShards(shards as string[], output as string);
+    await expectError(work, 'ERR_INPUT', message);
+  });
 });

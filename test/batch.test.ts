@@ -316,7 +316,10 @@ describe('places', () => {
   it('that cannot be read or written are named', async () => {
     const options = await job();
     await expectError(runBatch({ ...options, input: 'no/such.jsonl' }), 'ERR_IO', 'no/such.jsonl');
-    await expectError(runBatch({ ...options, output: 'no/such/out' }), 'ERR_IO', 'no/such/out');
+    const nowhere = runBatch({ ...options, output: 'no/such/out' });
+    expect((await expectError(nowhere, 'ERR_IO')).message).toBe(
+      'no/such/out: there is no folder no/such',
+    );
     await expectError(runBatch({ ...options, input: '/' }), 'ERR_IO', '/: is a folder');
     const packed = `${options.input as string}.gz`;
     await writeFile(packed, gzipSync(jsonl(records)).subarray(0, 500));
@@ -349,7 +352,7 @@ describe('shards', () => {
     }
     await mergeShards(outputs, options.output);
     expect((await readFile(options.output)).equals(whole)).toBe(true);
-    await expectError(mergeShards(outputs, options.output), 'ERR_IO', 'EEXIST');
+    await expectError(mergeShards(outputs, options.output), 'ERR_INPUT', 'exists already');
     const swapped = [...outputs.slice(4), ...outputs.slice(0, 4)];
     const other = `${options.output}.other`;
     const named = mergeShards(swapped, other);

@@ -89,7 +89,10 @@ describe('usage', () => {
     [['generate', '--tree', '2', '--nodes', '4', 'x'], '--tree and --nodes exclude each other'],
     [['generate', '--depth', '2', 'x'], '--depth is of --nodes'],
     [['generate', '--max-gram', '--draft', 'a', 'x'], '--draft: expected 0'],
-
+    [['generate', '--alpha', '1', 'x'], '--alpha is of --rule lossy, chow, diff, opt, tokenV1'],
+    [['batch', '--beta', '2', 'x'], '--beta is of --rule lossy; the rule is lossless'],
+    [['sweep', '--method', 'length=3 alpha=1'], '--alpha is of --rule lossy'],
+    [['generate', '--no-draft', '--tree', '2', 'x'], '--tree needs a drafter'],
     [['generate', '--draft', 'a', '--no-draft', 'x'], 'exclude each other'],
     [['generate', '--input', 'a', 'x'], 'exclude each other'],
     [['generate', '--min-new-tokens', '9', '--max-new-tokens', '8', 'x'], '--min-new-tokens'],
@@ -111,6 +114,10 @@ describe('usage', () => {
     [['generate', '--input', '/no/such/file'], /^ERR_IO: \/no\/such\/file: /],
     [['info', root], /^ERR_CHECKPOINT: .*config\.json/],
     [['download', 'no/such/id'], /^ERR_INPUT: /],
+    [['download', '/nonexist/abc'], /^ERR_CHECKPOINT: \/nonexist\/abc: no such folder$/m],
+    [['download', './nonexist'], /^ERR_CHECKPOINT: .*\/nonexist: no such folder$/m],
+    [['download', 'package.json'], /^ERR_CHECKPOINT: .*package\.json: .*received a file$/m],
+    [['generate', '--target', 'models/larg', 'x'], /^ERR_CHECKPOINT: models\/larg: no such folder/],
   ])('%j ends with 1 and code: message', async (args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });

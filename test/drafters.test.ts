@@ -2,18 +2,23 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   adaptive,
+  bild,
   chain,
   chow,
   createSession,
   csDraft,
   dynamicTree,
   lossless,
+  lossy,
   maxGram,
   opt,
   tokenV3,
   tree,
+  type Drafter,
   type Result,
+  type Rule,
   type SessionOptions,
+  type SpeccascadeError,
   type T5Model,
 } from '../lib/index.ts';
 import { sequenceScore } from '../lib/session/sequence-cascade.ts';
@@ -61,6 +66,9 @@ describe('ERR_INPUT tells what makes no sense', () => {
     ],
     ['a confidence of 2', () => adaptive(chain(model(), { length: 3 }), { confidence: 2 }), /confidence/], // prettier-ignore
     ['misspelt options', () => dynamicTree(model(), { nodes: 3, deep: 2 } as never), /deep/],
+    ['widths with a hole', () => tree(model(), { widths: new Array<number>(2) }), /widths\[0\].*undefined/], // prettier-ignore
+    ['lengths with a hole', () => csDraft([model()], { lengths: [[4, 1], new Array<number>(2)] }), /lengths\[1\]\[0\].*undefined/], // prettier-ignore
+    ['models with a hole', () => csDraft(new Array<T5Model>(2), { lengths: [[4]] }), /models\[0\].*undefined/], // prettier-ignore
   ])('%s', (_, make, message) => {
     expect(make).toThrow(message);
     expect(make).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }) as Error);
@@ -72,6 +80,9 @@ describe('ERR_INPUT tells what makes no sense', () => {
     ['k-seq on a chain', () => ({ ...drafted(), verifier: 'k-seq' }), /drawn with replacement/],
     ['k-seq without replacement', () => ({ target: large, draft: tree(base, { widths: [2] }), verifier: 'k-seq' }), /drawn with replacement/], // prettier-ignore
     ['traversal of a chain', () => ({ ...drafted(), verifier: 'traversal' }), /block for a chain/],
+    ['blocks of nothing', () => ({ target: large, verifier: 'block' }), /without a drafter.*"block"/], // prettier-ignore
+    ['k-seq of nothing', () => ({ target: large, verifier: 'k-seq' }), /without a drafter/],
+    ['traversal of nothing', () => ({ target: large, verifier: 'traversal' }), /without a drafter/],
     ['blocks of a dynamic tree', () => ({ target: large, draft: dynamicTree(base, { nodes: 4 }), verifier: 'block' }), /block/], // prettier-ignore
     ['cascade options of speculation', () => ({ ...drafted(), cascade: {} }), /cascade/],
     ['a lossless token cascade', () => ({ ...drafted(), strategy: 'token-cascade' }), /chow/],
@@ -82,10 +93,72 @@ describe('ERR_INPUT tells what makes no sense', () => {
     ['a NaN threshold', () => ({ ...drafted(), strategy: 'sequence-cascade', cascade: { threshold: NaN } }), /threshold/], // prettier-ignore
     ['a quantile of a probability', () => ({ ...drafted(), strategy: 'sequence-cascade', cascade: { quantile: 0.1 } }), /quantile/], // prettier-ignore
     ['a run without an end', () => ({ ...drafted(), rule: chow({ alpha: 0 }), strategy: 'token-cascade', cascade: { maxRun: 0 } }), /maxRun/], // prettier-ignore
+    ['a rule that is none, of a cascade', () => ({ ...drafted(), rule: 5 as never, strategy: 'token-cascade' }), /rule.*5/], // prettier-ignore
     ['a threshold of a token cascade', () => ({ ...drafted(), rule: chow({ alpha: 0 }), strategy: 'token-cascade', cascade: { threshold: 1 } }), /maxRun/], // prettier-ignore
   ])('%s', async (_, options, message) => {
     await expect(createSession(options())).rejects.toThrow(message);
     await expect(createSession(options())).rejects.toMatchObject({ code: 'ERR_INPUT' });
+  });
+});
+
+describe('written by hand', () => {
+  const handed = (draft: unknown, rule: unknown = { rule: 'lossless' }): SessionOptions => ({
+    ...{ target: large, maxNewTokens: 8 },
+    ...{ draft: draft as Drafter, rule: rule as Rule },
+  });
+  const three = () => ({ drafter: 'chain', model: base, length: 3 });
+
+  it.each<[string, () => SessionOptions, RegExp]>([
+    ['a rule', () => handed(three(), { rule: 'opt', alpha: 0.1, lsos: 'log' }), /opt: .*alpha, loss, received "lsos"/], // prettier-ignore
+    ['a rule without parameters', () => handed(three(), { rule: 'lossless', alpha: 0 }), /lossless: expected no options, received "alpha"/], // prettier-ignore
+    ['BiLD', () => handed(three(), { rule: 'bild', rollback: 1, fallback: 2 }), /bild fallback.*2/],
+    ['a parameter that is missing', () => handed(three(), { rule: 'lossy' }), /lossy alpha.*undefined/], // prettier-ignore
+    ['a chain', () => handed({ ...three(), lenght: 3 }), /chain.*received "lenght"/],
+    ['a chain of no model', () => handed({ drafter: 'chain', length: 3 }), /T5Model, received undefined/], // prettier-ignore
+    ['a tree', () => handed({ drafter: 'tree', source: base, widths: [2], replacment: true }), /tree.*"replacment"/], // prettier-ignore
+    ['a tree without widths', () => handed({ drafter: 'tree', source: base }), /widths.*undefined/],
+    ['the source of a tree', () => handed({ drafter: 'tree', source: { drafter: 'maxGram', size: 3 }, widths: [2] }), /maxGram.*"size"/], // prettier-ignore
+    ['a dynamic tree', () => handed({ drafter: 'dynamicTree', model: base, nodes: 4, deep: 2 }), /dynamicTree.*"deep"/], // prettier-ignore
+    ['Max-Gram', () => handed({ drafter: 'maxGram', bigram: null }), /maxGram.*"bigram"/],
+    ['a cascade', () => handed({ drafter: 'csDraft', models: [base], lengths: [[2]], maxGram: null, lenient: 2 }), /csDraft.*"lenient"/], // prettier-ignore
+    ['a cascade of no models', () => handed({ drafter: 'csDraft', lengths: [[2]] }), /at least one T5Model/], // prettier-ignore
+    [
+      'adaptive',
+      () => handed({ drafter: 'adaptive', source: three(), most: 3 }),
+      /adaptive.*"most"/,
+    ],
+    ['the source of adaptive', () => handed({ drafter: 'adaptive', source: { ...three(), max: 3 } }), /chain.*"max"/], // prettier-ignore
+  ])('%s is checked when the session is created', async (_, options, message) => {
+    await expect(createSession(options())).rejects.toThrow(message);
+    await expect(createSession(options())).rejects.toMatchObject({ code: 'ERR_INPUT' });
+  });
+
+  it('descriptions may leave out what has a default', async () => {
+    const text = captions(1)[0]!;
+    for (const [written, made] of [
+      [handed(three(), { rule: 'bild', rollback: 1 }), handed(chain(base, { length: 3 }), bild({ rollback: 1 }))], // prettier-ignore
+      [handed(three(), { rule: 'chow', alpha: 0.3 }), handed(chain(base, { length: 3 }), chow({ alpha: 0.3 }))], // prettier-ignore
+      [handed({ drafter: 'tree', source: base, widths: [2] }), handed(tree(base, { widths: [2] }))],
+      [handed({ drafter: 'maxGram' }), handed(maxGram())],
+      [handed({ drafter: 'csDraft', models: [base], lengths: [[3]], maxGram: null }), handed(csDraft([base], { lengths: [[3]], maxGram: false }))], // prettier-ignore
+    ] as const) {
+      await using one = await createSession(written);
+      await using other = await createSession(made);
+      const { stats, tokens } = await one.generate(text);
+      const expected = await other.generate(text);
+      expect(tokens).toEqual(expected.tokens);
+      expect(stats.draftCalls).toEqual(expected.stats.draftCalls);
+    }
+  });
+
+  it('a beta that falls short of 1 - alpha by rounding alone counts as that', () => {
+    expect(1 - 0.7).toBeGreaterThan(0.3);
+    expect(lossy({ alpha: 0.7, beta: 0.3 })).toEqual({ rule: 'lossy', alpha: 0.7, beta: 1 - 0.7 });
+    for (let percent = 0; percent < 100; percent += 1) {
+      const { alpha, beta } = lossy({ alpha: percent / 100, beta: (100 - percent) / 100 });
+      expect(beta).toBeGreaterThanOrEqual(1 - alpha);
+    }
+    expect(() => lossy({ alpha: 0.7, beta: 0.29 })).toThrow('>= 1 - alpha = 0.3, received 0.29');
   });
 });
 
@@ -183,9 +256,9 @@ describe('a token cascade', () => {
 
 describe('a sequence cascade', () => {
   const texts = captions(16);
-  const open = (threshold: number): Promise<Awaited<ReturnType<typeof createSession>>> =>
+  const open = (threshold: number, maxNewTokens = 128) =>
     createSession({
-      target: large,
+      ...{ target: large, maxNewTokens },
       draft: chain(base, { length: 4 }),
       strategy: 'sequence-cascade',
       cascade: { score: 'mean-logprob', threshold },
@@ -238,6 +311,53 @@ describe('a sequence cascade', () => {
     const late = always.generate(texts, { maxNewTokens: 100 }).catch((error: unknown) => error);
     await always.close();
     expect(await late).toMatchObject({ code: expect.stringMatching(/ABORTED|CLOSED/) as string });
+  });
+
+  it('says what there was when it was aborted, of both models', async () => {
+    await using always = await open(Infinity, 4000);
+    const abortedBy = async (work: Promise<unknown>): Promise<Result> => {
+      const error = await work.then(
+        () => expect.unreachable('it did not fail'),
+        (reason: unknown) => reason as SpeccascadeError,
+      );
+      expect(error).toMatchObject({ code: 'ERR_ABORTED', cause: 'enough' });
+      return error.partial!;
+    };
+
+    // While the small model answers: what it has said is a draft, and nothing has been decided.
+    const early = new AbortController();
+    const endless = { minNewTokens: 4000, signal: early.signal };
+    const answering = abortedBy(always.generate(texts[0]!, endless));
+    await expect.poll(() => always.stats().steps, { interval: 1 }).toBeGreaterThan(3);
+    early.abort('enough');
+    const { stats, tokens, logprobs } = await answering;
+    expect(logprobs).toBeUndefined();
+    expect(tokens.length).toBeGreaterThan(0);
+    expect(stats).toMatchObject({ targetCalls: 0, proposed: tokens.length, tested: 0 });
+    expect(stats.draftCalls[0]).toBeGreaterThanOrEqual(tokens.length);
+
+    // Between the two: the small model has ended, but nobody has heard of it yet.
+    const between = new AbortController();
+    const one = { maxNewTokens: 1, signal: between.signal };
+    const asked = abortedBy(always.generate(texts[0]!, one));
+    for (const end = performance.now() + 500; performance.now() < end;);
+    between.abort('enough');
+    expect(await asked).toMatchObject({
+      ...{ tokens: [], finishReason: 'aborted' },
+      stats: { targetCalls: 0, draftCalls: [1], proposed: 1, tested: 1, accepted: 0 },
+    });
+
+    // While the target answers, whose tokens are all that a stream gives.
+    const late = new AbortController();
+    const chunks = always.stream(texts[0]!, {
+      ...{ minNewTokens: 128, maxNewTokens: 128, signal: late.signal },
+    });
+    await chunks.next();
+    late.abort('enough');
+    const deferred = await abortedBy(chunks.next());
+    expect(deferred.tokens.length).toBeGreaterThan(0);
+    expect(deferred.stats).toMatchObject({ draftCalls: [128], proposed: 128, deferralRate: 1 });
+    expect(deferred.stats.targetCalls).toBeGreaterThan(0);
   });
 
   it('scores as numpy would', () => {

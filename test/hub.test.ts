@@ -45,6 +45,35 @@ describe('paths', () => {
     },
   );
 
+  it('with a mistake in them are not looked for elsewhere', async () => {
+    const hub = await startHub();
+    const message = 'models/larg: no such folder (models is one';
+    const cacheDir = await tempFolder();
+    await expectError(resolveSource('models/larg', { cacheDir }), 'ERR_CHECKPOINT', message);
+    expect(hub.seen).toEqual([]);
+    expect(await readdir(cacheDir)).toEqual([]);
+    const meant = resolveSource('models/larg', { cacheDir, asId: true });
+    await expectError(meant, 'ERR_DOWNLOAD', 'GET /models/larg/resolve/main/config.json');
+    // Another folder, or none: an id like all others.
+    const wrong = resolveSource('modles/large', { cacheDir });
+    const first = 'there is no folder modles/large, so it was taken for a hub id; download of';
+    expect((await expectError(wrong, 'ERR_DOWNLOAD', '404')).message.startsWith(first)).toBe(true);
+  });
+
+  it('that look like an id once downloaded are found', async () => {
+    await startHub();
+    const here = process.cwd();
+    process.chdir(await tempFolder({ owner: null }));
+    try {
+      const cacheDir = await tempFolder();
+      await expectError(download({ cacheDir }), 'ERR_CHECKPOINT', 'owner/name: no such folder');
+      const folder = await download({ cacheDir, asId: true });
+      expect(await download({ cacheDir })).toBe(folder);
+    } finally {
+      process.chdir(here);
+    }
+  });
+
   it.each(['../x', '', 'a//b', 'a/', 'a?b', '.x'])('no revision: %o', async (revision) => {
     await expectError(resolveSource(id, { revision }), 'ERR_INPUT', 'revision');
   });
@@ -191,7 +220,8 @@ describe('shards', () => {
     const { 'part-2.safetensors': part, ...files } = sharded();
     expect(part).toBeDefined();
     await startHub(files);
-    await expectError(download(), 'ERR_DOWNLOAD', 'part-2.safetensors', '404');
+    const error = await expectError(download(), 'ERR_DOWNLOAD', 'part-2.safetensors', '404');
+    expect(error.message).not.toContain('there is no folder');
   });
 
   it('outside the folder are refused', async () => {
@@ -226,7 +256,10 @@ describe('refusals', () => {
     const files = model();
     files['config.json'] = { ...jsonFile(tinyConfig), statuses: [status] };
     await startHub(files);
-    await expectError(download(), 'ERR_DOWNLOAD', String(status), 'HF_TOKEN');
+    const error = await expectError(download(), 'ERR_DOWNLOAD', String(status), 'HF_TOKEN');
+    expect(error.message).toMatch(
+      /^there is no folder owner\/name, so it was taken for a hub id; /,
+    );
   });
 
   it('a web page in place of a file', async () => {

@@ -1,6 +1,6 @@
 /** lowlevel.bench: every operation gives times that fit its own sizes; wrong calls are refused. */
 import { describe, expect, it } from 'vitest';
-import { bench, type BenchOptions } from '../lib/lowlevel.ts';
+import { bench } from '../lib/lowlevel.ts';
 
 const cases: [string, Record<string, number>, number, number][] = [
   ['read', { bytes: 2 ** 22 }, 2 ** 22, 0],
@@ -38,7 +38,7 @@ describe('bench', () => {
     ['another device', 'read', { bytes: 4096 }, { device: 'cuda' }, /cuda/],
     ['no repeats', 'read', { bytes: 4096 }, { repeats: 0 }, /repeats.*0/],
   ] as const)('refuses %s', (_, op, shape, options, message) => {
-    const call = (): unknown => bench(op, shape, options as BenchOptions);
+    const call = (): unknown => bench(op, shape, options);
     expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }));
     expect(call).toThrow(message);
   });

@@ -95,6 +95,7 @@ describe('verify refuses', () => {
     ],
     ['a temperature below 0', { temperature: -0.5 }, /temperature.*-0\.5/],
     ['a temperature that is not finite', { temperature: Infinity }, /temperature.*Infinity/],
+    ['a temperature above float32', { temperature: 1e300 }, /temperature.*1e\+300/],
     ['topK below 0', { topK: -1 }, /topK.*-1/],
     ['topP above 1', { topP: 1.5 }, /topP.*1\.5/],
     ['stop tokens of another type', { stopTokens: [1] }, /stopTokens.*Int32Array/],

@@ -39,7 +39,9 @@ describe('the queue of a session', () => {
     const error: unknown = await session.trySubmit(input, long).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(SpeccascadeError);
     expect(error).toMatchObject({ code: 'ERR_QUEUE_FULL', size: 3, limit: 2 });
-    expect((error as Error).message).toContain('maxQueue is 2');
+    expect((error as Error).message).toBe(
+      'the queue is full: 3 requests have not begun; free slots take 1 of them, and maxQueue is 2',
+    );
     const results = await Promise.all(taken);
     for (const result of results) expect(result.finishReason).toBe('length');
     expect((await session.trySubmit(input, long)).tokens).toEqual(results[0]!.tokens);

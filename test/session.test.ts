@@ -169,6 +169,23 @@ describe('a session', () => {
     expect((await session.generate(third)).tokens.length).toBeGreaterThan(0);
   });
 
+  it('yields nothing more of a stream once it is aborted, ended or not', async () => {
+    await using session = await createSession({ target, draft: draftOf(2) });
+    const whole = await session.generate(first);
+    const abort = new AbortController();
+    const chunks = session.stream(first, { signal: abort.signal });
+    expect((await chunks.next()).done).toBe(false);
+    await expect.poll(() => session.stats().outputs).toBe(2); // it has ended, unread
+    abort.abort('enough');
+    const error = await chunks.next().then(
+      () => expect.unreachable('it went on'),
+      (reason: unknown) => reason as SpeccascadeError,
+    );
+    expect(error).toMatchObject({ code: 'ERR_ABORTED', cause: 'enough' });
+    expect(error.partial).toMatchObject({ tokens: whole.tokens, finishReason: 'aborted' });
+    expect(await chunks.next()).toMatchObject({ done: true });
+  });
+
   it('aborts within a step, with the reason and what there is so far', async () => {
     await using session = await createSession({ target, maxNewTokens: 4000 });
     const controller = new AbortController();
@@ -184,9 +201,8 @@ describe('a session', () => {
     expect(error).toBeInstanceOf(SpeccascadeError);
     expect(error?.code).toBe('ERR_ABORTED');
     expect((error?.cause as Error).message).toBe('enough');
-    const partial = error?.partial as { tokens: number[]; finishReason: string };
-    expect(partial.tokens.length).toBeGreaterThan(0);
-    expect(partial.finishReason).toBe('aborted');
+    expect(error?.partial?.tokens.length).toBeGreaterThan(0);
+    expect(error?.partial?.finishReason).toBe('aborted');
     const after = await session.generate(second, { maxNewTokens: 3 });
     expect(after.tokens.length).toBe(3);
   });

@@ -14,6 +14,16 @@ function value(metrics: Metric[], name: string): number {
 }
 
 describe('sessionMetrics', () => {
+  it.each([
+    [{}, {}, 'session: expected a DecodeSession, received an object (Object)'],
+    [undefined, {}, 'session: expected a DecodeSession, received undefined'],
+    [{ stats: () => ({}) }, 'x', 'labels: expected an object of options, received "x"'],
+  ])('refuses %j with labels %j', (session, labels, message) => {
+    const call = (): unknown => sessionMetrics(session as never, labels as never);
+    expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }) as Error);
+    expect(call).toThrow(message);
+  });
+
   it('counts what the session did', async () => {
     await using target = await loadGolden('relu-tied');
     await using session = await createSession({

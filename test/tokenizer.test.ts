@@ -166,6 +166,31 @@ describe('a stream', () => {
     expect(stream.push([28])).toBe('man');
   });
 
+  test.each([
+    [null, 'received null'],
+    [undefined, 'received undefined'],
+    [5, 'received 5'],
+    ['5', 'received "5"'],
+    [{}, 'received an object (Object)'],
+  ])('refuses ids that are %j', (ids, received) => {
+    const { large } = tokenizers;
+    for (const call of [
+      () => large.decode(ids as never),
+      () => large.stream().push(ids as never),
+    ]) {
+      expect(call).toThrow(`ids: expected an iterable of token ids, ${received}`);
+      expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }));
+    }
+  });
+
+  test('refuses options that mean nothing', () => {
+    const { large } = tokenizers;
+    for (const options of [null, { skipSpecial: true }, { skipSpecialTokens: 'no' }]) {
+      const call = (): string => large.decode([4], options as never);
+      expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }));
+    }
+  });
+
   test('ends once', () => {
     const stream = tokenizers.large.stream();
     stream.push([4]);

@@ -121,7 +121,11 @@ describe('the decision', () => {
 });
 
 describe('what to paste', () => {
-  const names = { target: 'large', sourceOf: (name: string) => `models/${name}` };
+  const names = {
+    target: 'large',
+    sourceOf: (name: string) => `models/${name}`,
+    prefix: 'translate English to German: ',
+  };
   const values = (spec: string) => parseMethod(spec)[0]!.values;
 
   it.each([
@@ -138,6 +142,22 @@ describe('what to paste', () => {
     expect(typescriptOf(values(spec), names)).toContain(code);
   });
 
+  it.each([
+    ['large', names.prefix, 'generate("translate English to German: " + text)', ''],
+    ['large', '', 'generate(text)', " --prefix ''"],
+    ['own', '', 'generate(text)', ''],
+    ['own', 'say "it": ', 'generate("say \\"it\\": " + text)', ` --prefix 'say "it": '`],
+  ])('for %s begins every text with %j, as it was measured', (target, prefix, code, option) => {
+    const all = { ...names, target, prefix };
+    for (const spec of ['draft=base length=3', null]) {
+      const own = spec === null ? null : values(spec);
+      expect(typescriptOf(own, all)).toContain(`const result = await session.${code};\n`);
+      expect(commandOf(spec, all)).toMatch(
+        new RegExp(`^speccascade generate --target models/${target}${option} --(no-)?draft`),
+      );
+    }
+  });
+
   it('is a command line, and for not speculating one too', () => {
     expect(commandOf('draft=base+small lengths=4,0/0,2', names)).toBe(
       'speccascade generate --target models/large --draft models/base --draft models/small ' +
@@ -146,7 +166,7 @@ describe('what to paste', () => {
     expect(commandOf(null, names)).toBe('speccascade generate --target models/large --no-draft');
     expect(typescriptOf(null, names)).toContain('createSession({ target })');
     const spaced = commandOf('draft=a length=1', {
-      target: 'b',
+      ...{ target: 'b', prefix: '' },
       sourceOf: (name) => `it's ${name}`,
     });
     expect(spaced).toContain(`--draft 'it'\\''s a'`);
@@ -186,6 +206,7 @@ describe('the command', () => {
     expect(text).toContain('rule=opt alpha=');
     expect(text).toMatch(/^Recommended: /m);
     expect(text).toContain('createSession({ target');
+    expect(text).toContain('session.generate("translate English to German: " + text)');
   });
 
   it('refuses goals that exclude each other, or that nothing can tell', async () => {

@@ -1,7 +1,8 @@
 /** The outputs of a job's shards as the output of the whole job. */
-import { open, rm } from 'node:fs/promises';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SpeccascadeError } from '../errors.ts';
+import { checkPath, inputError } from '../validate.ts';
 import { readCheckpoint, writeError } from './checkpoint.ts';
 import { compressionOf } from './compression.ts';
 import { openInput, type Source } from './input.ts';
@@ -11,11 +12,12 @@ const lineEnd = Buffer.from('\n');
 /**
  * Deals the lines of all shards, given in their order, back into one file: the bytes that one job
  * without shards writes. Shards may be compressed; the output is plain, and must not exist yet.
- * Errors: ERR_INPUT (no shards; one whose checkpoint says that it is another or not complete, or
- * whose number of lines cannot be), ERR_IO.
+ * Errors: ERR_INPUT (no shards; what is no path; a shard whose checkpoint says that it is another or
+ * not complete, or whose number of lines cannot be; an output that exists), ERR_IO.
  */
 export async function mergeShards(shards: readonly string[], output: string): Promise<void> {
-  if (shards.length === 0) throw new SpeccascadeError('ERR_INPUT', 'shards: expected at least one');
+  checkShards(shards);
+  checkPath('output', output);
   if (compressionOf(output) !== null) {
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
@@ -30,7 +32,7 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
       inputs.map(({ records }) => records[Symbol.asyncIterator]()),
       shards,
     );
-    const handle = await open(output, 'wx');
+    const handle = await openNew(output);
     await pipeline(lines, handle.createWriteStream()).catch(async (error: unknown) => {
       await rm(output, { force: true }); // half a merged file looks like a whole one
       throw error;
@@ -40,6 +42,22 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
   } finally {
     stop.abort();
     for (const input of inputs) input.close();
+  }
+}
+
+function checkShards(shards: unknown): void {
+  if (!Array.isArray(shards)) throw inputError('shards', 'a list of paths', shards);
+  if (shards.length === 0) throw inputError('shards', 'at least one path', shards);
+  for (const [i, shard] of shards.entries()) checkPath(`shards[${i}]`, shard);
+}
+
+/** Throws ERR_INPUT, as a job does, for one that exists. */
+async function openNew(output: string): Promise<FileHandle> {
+  try {
+    return await open(output, 'wx');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+    throw new SpeccascadeError('ERR_INPUT', `output: ${output} exists already`, { cause });
   }
 }
 

@@ -7,6 +7,7 @@ import {
   checkKeys,
   checkNumber,
   checkObject,
+  checkPath,
   inputError,
 } from '../validate.ts';
 import type { LineForm } from './record.ts';
@@ -46,7 +47,10 @@ export interface BatchOptions {
   checkpointSeconds?: number;
   /** Ends the job with ERR_ABORTED, after a last checkpoint. */
   signal?: AbortSignal;
-  /** Called when the job begins and after every line. Must not throw. */
+  /**
+   * Called when the job begins and after every line. What it throws ends the job, which rejects with
+   * it after a last checkpoint.
+   */
   onProgress?: (progress: BatchProgress) => void;
 }
 
@@ -101,14 +105,17 @@ const keys = [
   'onProgress',
 ] as const satisfies readonly (keyof BatchOptions)[];
 
+const pathOrStream = "a path or '-'";
+
 /** Fields that mean something of their own. */
 const reservedFields = ['id', 'options'];
 
-/** Throws ERR_INPUT naming the option. */
+/** Throws ERR_INPUT naming the option, ERR_CLOSED. */
 export function checkBatchOptions(options: BatchOptions): BatchSettings {
   checkKeys('batch options', checkObject('batch options', options), keys);
   const { session, signal } = options;
   if (!(session instanceof DecodeSession)) throw inputError('session', 'a DecodeSession', session);
+  session.checkOpen(); // before there is an output that a closed session cannot fill
   const { target, defaults, followsLoad, reproducible } = session.settings;
   if (followsLoad && !reproducible) {
     throw inputError('session', 'one that is reproducible, as a resumed job has to be', false);
@@ -121,7 +128,7 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
   if (field === '' || reservedFields.includes(field)) {
     throw inputError('field', `a name other than ${reservedFields.join(' and ')}`, field);
   }
-  const output = checkPath('output', options.output);
+  const output = checkPath('output', options.output, pathOrStream);
   const resume = checkBoolean('resume', options.resume ?? false);
   const overwrite = checkBoolean('overwrite', options.overwrite ?? false);
   if (resume && overwrite) throw inputError('overwrite', 'false with resume', overwrite);
@@ -155,7 +162,7 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
 }
 
 function checkInput(input: unknown): BatchOptions['input'] {
-  if (typeof input === 'string') return checkPath('input', input);
+  if (typeof input === 'string') return checkPath('input', input, pathOrStream);
   const iterable =
     typeof input === 'object' &&
     input !== null &&
@@ -173,9 +180,4 @@ function checkShard(shard: { index: number; count: number }): { index: number; c
 function checkText(name: string, value: unknown): string {
   if (typeof value === 'string') return value;
   throw inputError(name, 'a text', value);
-}
-
-function checkPath(name: string, value: unknown): string {
-  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return value;
-  throw inputError(name, "a path or '-'", value);
 }

@@ -2,6 +2,7 @@
 import { createHash, randomUUID, type Hash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
 import {
@@ -217,12 +218,19 @@ export class FileOutput implements JobOutput {
 /** Places that cannot be written at, and the one that must not be. */
 async function checkPlace({ input, output }: BatchSettings): Promise<void> {
   const there = await statOf(output);
-  if (there === null) return;
+  if (there === null) return checkFolder(output);
   if (!there.isFile()) throw inputError('output', "a regular file or '-'", output);
   const from = typeof input === 'string' && input !== '-' ? await statOf(input) : null;
   if (from !== null && from.dev === there.dev && from.ino === there.ino) {
     throw inputError('output', 'another file than the input', output);
   }
+}
+
+/** Of the folder that was named, rather than of a file in it that nobody knows of. */
+async function checkFolder(output: string): Promise<void> {
+  const folder = path.dirname(output);
+  if ((await statOf(folder)) !== null) return;
+  throw new SpeccascadeError('ERR_IO', `${output}: there is no folder ${folder}`);
 }
 
 /** A new job needs a free place, unless it was told to make one. */

@@ -17,6 +17,14 @@ export function downloadError(id: string, problem: string, cause?: unknown): Spe
   return new SpeccascadeError('ERR_DOWNLOAD', `download of ${id}: ${problem}`, { cause });
 }
 
+/** Of the first file: there may be no such model because a path was meant. */
+export function takenForId(id: string, error: unknown): unknown {
+  const failed = error instanceof SpeccascadeError && error.code === 'ERR_DOWNLOAD';
+  if (!failed) return error;
+  const problem = `there is no folder ${id}, so it was taken for a hub id; ${error.message}`;
+  return new SpeccascadeError('ERR_DOWNLOAD', problem, { cause: error.cause });
+}
+
 /** ERR_ABORTED where the signal says so. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) {

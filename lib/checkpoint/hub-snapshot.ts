@@ -1,7 +1,7 @@
 /** Downloads the files of a model that are of use here, and only those, into one folder. */
 import path from 'node:path';
 import { downloadFile } from './hub-file.ts';
-import { downloadError, TransientError } from './hub-errors.ts';
+import { downloadError, takenForId, TransientError } from './hub-errors.ts';
 import { writeManifest, type Manifest } from './hub-manifest.ts';
 import type { DownloadProgress } from './hub-progress.ts';
 import { requestFile, type Remote } from './hub-request.ts';
@@ -31,8 +31,11 @@ export async function downloadSnapshot(
     fetchInto(remote, folder, manifest, progress, name);
   // A branch may move during the download: all files are taken from the commit of the first.
   if (manifest.commit !== null) remote.revision = manifest.commit;
-  if (!(await fetchFile('config.json'))) {
-    throw missing(remote, 'config.json', 'no such model or revision, and no such folder');
+  try {
+    const found = await fetchFile('config.json');
+    if (!found) throw missing(remote, 'config.json', 'no such model or revision');
+  } catch (error) {
+    throw takenForId(remote.id, error);
   }
   if (manifest.commit !== null) remote.revision = manifest.commit;
   for (const name of optionalFiles) await fetchFile(name);

@@ -8,11 +8,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import { onDisk, throwIfAborted } from './hub-errors.ts';
-import { readManifest } from './hub-manifest.ts';
+import { readManifest, type Manifest } from './hub-manifest.ts';
 import { DownloadProgress, type DownloadReport } from './hub-progress.ts';
 import type { Remote } from './hub-request.ts';
 import { downloadSnapshot } from './hub-snapshot.ts';
-import { show } from './messages.ts';
+import { checkpointError, show } from './messages.ts';
 
 export type { DownloadReport } from './hub-progress.ts';
 
@@ -21,6 +21,8 @@ export interface ResolveOptions {
   cacheDir?: string | undefined;
   /** Branch, tag or commit of a hub model; default: 'main'. */
   revision?: string | undefined;
+  /** Whether what looks like a misspelt path is the id of a model all the same; default: not. */
+  asId?: boolean;
   signal?: AbortSignal | undefined;
   onProgress?: ((report: DownloadReport) => void) | undefined;
 }
@@ -37,10 +39,11 @@ export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
  * The folder of a model. `source` is a path (it exists, or starts with `.`, `/`, `~`), which is
  * returned as it is, or the id of a hub model (`name` or `owner/name`), which is downloaded from
  * $HF_ENDPOINT (default https://huggingface.co) with $HF_TOKEN, if set. A snapshot that is
- * complete in the cache is used as it is, without any network traffic.
+ * complete in the cache is used as it is, without any network traffic. Where the first part of an id
+ * is a folder here, it is more likely a path with a mistake in it: nothing is downloaded then.
  *
  * Errors: ERR_INPUT (neither a path nor an id), ERR_DOWNLOAD (status and URL path),
- * ERR_CHECKPOINT (no safetensors), ERR_IO (the cache folder), ERR_ABORTED.
+ * ERR_CHECKPOINT (a misspelt path; no safetensors), ERR_IO (the cache folder), ERR_ABORTED.
  */
 export async function resolveSource(source: string, options: ResolveOptions = {}): Promise<string> {
   throwIfAborted(options.signal);
@@ -59,19 +62,22 @@ export async function resolveSource(source: string, options: ResolveOptions = {}
   const cacheDir = path.resolve(options.cacheDir ?? defaultCacheDir());
   const target = path.join(cacheDir, source.replace('/', '--'), encodeURIComponent(revision));
   const progress = new DownloadProgress(options.onProgress ?? (() => {}));
-  await alone(target, options.signal, () => completeSnapshot(remote, target, revision, progress));
+  await alone(target, options.signal, async () => {
+    throwIfAborted(remote.signal);
+    const manifest = await readManifest(target, remote.id, revision);
+    if (manifest.complete) return;
+    if (options.asId !== true) await checkNoPath(source);
+    await completeSnapshot(remote, target, manifest, progress);
+  });
   return target;
 }
 
 async function completeSnapshot(
   remote: Remote,
   target: string,
-  revision: string,
+  manifest: Manifest,
   progress: DownloadProgress,
 ): Promise<void> {
-  throwIfAborted(remote.signal);
-  const manifest = await readManifest(target, remote.id, revision);
-  if (manifest.complete) return;
   await onDisk(target, () => mkdir(target, { recursive: true }));
   await downloadSnapshot(remote, target, manifest, progress);
 }
@@ -89,6 +95,19 @@ async function localFolder(source: string): Promise<string | null> {
     () => false,
   );
   return there ? path.resolve(source) : null;
+}
+
+/** Throws ERR_CHECKPOINT for an id that begins with a folder of this machine. */
+async function checkNoPath(id: string): Promise<void> {
+  const [first = '', name] = id.split('/');
+  if (name === undefined) return;
+  const parent = await stat(first).catch(() => null);
+  if (parent === null || !parent.isDirectory()) return;
+  throw checkpointError(
+    id,
+    `no such folder (${first} is one, so this was not taken for a hub id; if it is one, ` +
+      `"speccascade download ${id}" fetches it, and it is found from then on)`,
+  );
 }
 
 function checkId(id: string): void {

@@ -1,4 +1,5 @@
 /** speccascade download: fetch models of a hub before they are needed. */
+import { checkFolder } from '../checkpoint.ts';
 import { resolveSource } from '../checkpoint/hub.ts';
 import { defineCommand } from './command.ts';
 import { flag, text } from './options.ts';
@@ -33,12 +34,15 @@ export const download = defineCommand({
       folder = await resolveSource(id, {
         revision,
         cacheDir: values['cache-dir'],
+        asId: true,
         signal,
         onProgress: ({ done, total }) => progress.show(() => share(id, done, total)),
       });
     } finally {
       progress.clear();
     }
+    // An id is what this is for; of a path there is nothing to fetch, but it has to be there.
+    await checkFolder(folder);
     await terminal.write(values.json ? json({ id, revision, folder }) : `${folder}\n`);
     return 0;
   },

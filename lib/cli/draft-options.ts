@@ -106,15 +106,29 @@ export const draftOptions = {
 
 export type DraftValues = Values<typeof draftOptions>;
 
+function isSequenceCascade({ strategy }: DraftValues): boolean {
+  return strategy === 'sequence-cascade';
+}
+
 /** Options that mean something beside others alone. */
 const companions: [keyof DraftValues, (values: DraftValues) => unknown, string][] = [
   ['length', ({ tree, nodes, lengths }) => !(tree ?? nodes ?? lengths), 'of chains and --max-gram'],
   ['replacement', ({ tree }) => tree, 'of --tree'],
+  [
+    'replacement',
+    ({ 'max-gram': copies }) => !copies,
+    'of a model, which draws; --max-gram copies',
+  ],
+  ['adaptive', ({ tree, nodes }) => !(tree ?? nodes), 'of chains and cascades'],
   ['depth', ({ nodes }) => nodes, 'of --nodes'],
   ['bigrams', ({ lengths, 'max-gram': copies }) => lengths ?? copies, 'of --max-gram or --lengths'],
   ['lenience', ({ lengths }) => lengths, 'of --lengths'],
   ['confidence', ({ adaptive }) => adaptive, 'of --adaptive'],
   ['max-gram', ({ lengths }) => !lengths, 'said by --lengths, with one row more'],
+  ['max-run', ({ strategy }) => strategy === 'token-cascade', 'of --strategy token-cascade'],
+  ['score', isSequenceCascade, 'of --strategy sequence-cascade'],
+  ['threshold', isSequenceCascade, 'of --strategy sequence-cascade'],
+  ['quantile', ({ score }) => score === 'quantile', 'of --score quantile'],
 ];
 
 /**

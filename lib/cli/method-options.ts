@@ -44,7 +44,7 @@ export const methodOptions = {
   loss: text({
     value: 'LOSS',
     help: 'of chow, diff and opt',
-    default: 'zero-one',
+    shownDefault: 'zero-one',
     choices: ['zero-one', 'log'],
   }),
   rollback: text({
@@ -56,7 +56,7 @@ export const methodOptions = {
   fallback: number({
     value: 'P',
     help: 'of bild: drafting stops where the drafter is less sure than this',
-    default: 0,
+    shownDefault: '0',
     min: 0,
     max: 1,
   }),
@@ -64,7 +64,7 @@ export const methodOptions = {
 
 export type MethodValues = Values<typeof methodOptions>;
 
-/** The rule with its parameters; a missing or meaningless one is a UsageError. */
+/** The rule with its parameters; a missing or impossible one is a UsageError. */
 export function ruleOf(values: MethodValues): Rule {
   try {
     return readRule(values);
@@ -74,7 +74,7 @@ export function ruleOf(values: MethodValues): Rule {
 }
 
 function readRule(values: MethodValues): Rule {
-  const loss = values.loss as Loss;
+  const loss = (values.loss ?? 'zero-one') as Loss;
   switch (values.rule as (typeof ruleNames)[number]) {
     case 'lossless':
       return lossless();
@@ -96,7 +96,7 @@ function readRule(values: MethodValues): Rule {
     case 'tokenV3':
       return tokenV3({ alpha: needed(values, 'alpha') });
     case 'bild':
-      return bild({ rollback: needed(values, 'rollback'), fallback: values.fallback });
+      return bild({ rollback: needed(values, 'rollback'), fallback: values.fallback ?? 0 });
   }
 }
 

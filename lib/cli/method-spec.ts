@@ -5,6 +5,7 @@
 import type { Method, MethodSession } from '../evaluate/method.ts';
 import type { T5Model } from '../model.ts';
 import { draftSession, wantedModels, type DraftSession } from './draft-options.ts';
+import { checkMethodOptions } from './method-checks.ts';
 import { methodOptions, ruleOf } from './method-options.ts';
 import { readOptions, text, UsageError, type OptionTable, type Values } from './options.ts';
 
@@ -62,9 +63,10 @@ function specOf(words: string[], curve: string, parameter: number | null): Metho
   try {
     const { values, positionals } = readOptions(specOptions as OptionTable, argv.map(asOption));
     if (positionals.length > 0) throw new UsageError(`unknown word ${positionals[0]}`);
+    const known = values as SpecValues;
     // A rule without its alpha should not wait for the models to be loaded.
-    ruleOf(values as SpecValues);
-    return { id, curve, parameter, values: values as SpecValues };
+    checkMethodOptions(known, id !== targetSpec && known.alone === undefined);
+    return { id, curve, parameter, values: known };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`--method ${JSON.stringify(id)}: ${error.message}`);

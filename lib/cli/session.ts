@@ -2,6 +2,7 @@
 import type { DecodeSession } from '../session.ts';
 import { draftSession, wantedModels } from './draft-options.ts';
 import type { decodingOptions } from './generate-options.ts';
+import { checkMethodOptions } from './method-checks.ts';
 import { ruleOf, type methodOptions } from './method-options.ts';
 import { bundled, draftSources, type modelOptions, type Models } from './models.ts';
 import { UsageError, type Values } from './options.ts';
@@ -14,6 +15,7 @@ export function checkMethod(values: SessionValues): void {
   if (values['no-draft'] && values['max-gram']) {
     throw new UsageError('--max-gram and --no-draft exclude each other');
   }
+  checkMethodOptions(values, models.length > 0 || values['max-gram']);
   if (ruleOf(values).rule !== 'lossless' && models.length === 0) {
     throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
   }

@@ -103,7 +103,7 @@ async function runTune(
         ...{ evidence, predictions: predicted, measured, confirmed: again?.[0] ?? null },
         decision: again === null ? first : decide(again, { maxBleuLoss }),
       },
-      { target: shelf.targetName, sourceOf: pasted },
+      { target: shelf.targetName, sourceOf: pasted, prefix: shelf.prefix },
     );
   } finally {
     progress.clear();

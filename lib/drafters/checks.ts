@@ -8,7 +8,10 @@ export function checkWidths(widths: unknown): number[] {
   if (!Array.isArray(widths) || widths.length === 0) {
     throw inputError('widths', 'a list of at least one width', widths);
   }
-  const checked = widths.map((width, i) => checkInteger(`widths[${i}]`, width, 1, maxNodes));
+  // Array.from, here and below: map() leaves holes out.
+  const checked = Array.from(widths, (width, i) =>
+    checkInteger(`widths[${i}]`, width, 1, maxNodes),
+  );
   let level = 1;
   let nodes = 0;
   for (const width of checked) nodes += level *= width;
@@ -22,10 +25,10 @@ export function checkLengths(lengths: unknown, drafters: number): number[][] {
   if (!Array.isArray(lengths) || lengths.length !== drafters) {
     throw inputError('lengths', size, lengths);
   }
-  return lengths.map((row: unknown, i) => {
+  return Array.from(lengths, (row: unknown, i) => {
     const name = `lengths[${i}]`;
     if (!Array.isArray(row) || row.length !== drafters) throw inputError(name, size, row);
-    const checked = row.map((length, j) => {
+    const checked = Array.from(row, (length, j) => {
       const one = checkInteger(`${name}[${j}]`, length, 0, maxNodes);
       if (j < i && one !== 0) throw inputError(`${name}[${j}]`, '0 (upper triangular)', one);
       return one;

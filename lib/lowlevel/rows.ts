@@ -1,7 +1,7 @@
 /** Rows that callers of single operations hand in: their type, shape and numbers, checked. */
 import { SpeccascadeError } from '../errors.ts';
 import type { NativeScaling } from '../native.ts';
-import { checkInteger, checkNumber, inputError } from '../validate.ts';
+import { checkInteger, checkTemperature, checkTopP, inputError } from '../validate.ts';
 
 /** Numbers of rows, one row after another. Float32Array: float arithmetic; Float64Array: double. */
 export type Rows = Float32Array | Float64Array;
@@ -24,13 +24,11 @@ export function checkScaling(
   vocab: number,
   probabilities = false,
 ): NativeScaling {
-  const topP = checkNumber('topP', options.topP ?? 1, 0, 1);
-  if (topP === 0) throw inputError('topP', 'a number above 0, at most 1', topP);
   const topK = checkInteger('topK', options.topK ?? 0, 0, 2 ** 30);
   return {
-    temperature: checkNumber('temperature', options.temperature ?? 1, 0, Infinity),
+    temperature: checkTemperature(options.temperature ?? 1),
     topK: Math.min(topK, vocab),
-    topP,
+    topP: checkTopP(options.topP ?? 1),
     probabilities,
   };
 }

@@ -39,10 +39,12 @@ export class Admission {
   checkRoom(): void {
     if (this.#waiting.size === 0 && this.#hasRoom()) return;
     const size = this.#load.queued + this.#waiting.size;
+    const limit = this.#limit;
     throw new SpeccascadeError(
       'ERR_QUEUE_FULL',
-      `the queue is full: ${size} requests wait, maxQueue is ${this.#limit}`,
-      { size, limit: this.#limit },
+      `the queue is full: ${size} requests have not begun; free slots take ` +
+        `${this.#freeSlots()} of them, and maxQueue is ${limit}`,
+      { size, limit },
     );
   }
 
@@ -75,7 +77,10 @@ export class Admission {
 
   /** Requests that free slots take do not wait. */
   #hasRoom(): boolean {
-    const { queued, running } = this.#load;
-    return queued < this.#limit + Math.max(0, this.#slots - running);
+    return this.#load.queued < this.#limit + this.#freeSlots();
+  }
+
+  #freeSlots(): number {
+    return Math.max(0, this.#slots - this.#load.running);
   }
 }

@@ -1,5 +1,16 @@
 /** Drafters as the engine takes them, and whether they fit a target. */
-import { adaptive, chain, csDraft, dynamicTree, maxGram, tree, type Drafter } from '../drafters.ts';
+import {
+  adaptive,
+  chain,
+  csDraft,
+  dynamicTree,
+  isMaxGram,
+  maxGram,
+  tree,
+  type Drafter,
+  type MaxGram,
+  type MaxGramOptions,
+} from '../drafters.ts';
 import { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { NativeDraftPlan } from '../native.ts';
@@ -54,31 +65,49 @@ export function draftPlan(target: T5Model, draft: Drafter): DraftPlan {
   return plan;
 }
 
-/** A description may have been written by hand: the constructors check it. */
+/**
+ * A description may have been written by hand: the constructors check it, also that it says nothing
+ * that they do not know.
+ */
 function rebuilt(draft: Drafter): Drafter {
   switch (draft.drafter) {
     case 'chain':
-      return chain(draft.model, { length: draft.length });
-    case 'tree':
-      return tree(draft.source, { widths: [...draft.widths], replacement: draft.replacement });
+      return chain(draft.model, besides(draft, 'drafter', 'model'));
+    case 'tree': {
+      const { source } = draft;
+      const from = isMaxGram(source) ? (rebuilt(source) as MaxGram) : source;
+      return tree(from, besides(draft, 'drafter', 'source'));
+    }
     case 'dynamicTree':
-      return dynamicTree(draft.model, { nodes: draft.nodes, depth: draft.depth });
+      return dynamicTree(draft.model, besides(draft, 'drafter', 'model'));
     case 'maxGram':
-      return maxGram({ length: draft.length, ...(draft.bigrams && { bigrams: draft.bigrams }) });
+      return maxGram(copyOptions(draft));
     case 'csDraft': {
-      const { models, lengths, maxGram: copies, lenience } = draft;
-      const { length, bigrams } = copies ?? {};
-      return csDraft([...models], {
-        lengths: lengths.map((row) => [...row]),
-        maxGram: copies === null ? false : { length: length!, ...(bigrams && { bigrams }) },
-        lenience,
+      const { models, maxGram: copies } = draft;
+      const below = copies ? copyOptions(copies) : false;
+      return csDraft(models, {
+        ...besides(draft, 'drafter', 'models', 'maxGram'),
+        ...(copies !== undefined && { maxGram: below }),
       });
     }
     case 'adaptive': {
-      const { max, confidence } = draft;
-      return adaptive(rebuilt(draft.source) as typeof draft.source, { max, confidence });
+      const { source } = draft;
+      const checked = adaptive(source, besides(draft, 'drafter', 'source'));
+      return { ...checked, source: rebuilt(source) as typeof source };
     }
   }
+}
+
+/** As maxGram() takes them. */
+function copyOptions(draft: MaxGram): MaxGramOptions {
+  const { bigrams } = draft;
+  return { ...besides(draft, 'drafter', 'bigrams'), ...(bigrams !== null && { bigrams }) };
+}
+
+/** What a description says, without these. */
+function besides<T extends Drafter, K extends keyof T>(draft: T, ...keys: K[]): Omit<T, K> {
+  const said = Object.entries(draft).filter(([key]) => !keys.includes(key as K));
+  return Object.fromEntries(said) as Omit<T, K>;
 }
 
 function planOf(draft: Drafter): DraftPlan {

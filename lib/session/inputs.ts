@@ -5,7 +5,7 @@ import { SpeccascadeError } from '../errors.ts';
 import type { SessionSettings } from './options.ts';
 
 /** A text, or its token ids (with the end token, as the model expects it). */
-export type Input = string | number[] | Int32Array;
+export type Input = string | readonly number[] | Int32Array;
 
 /** The ids of one input. Errors: ERR_INPUT naming the input and what is wrong with it. */
 export function inputTokens(name: string, input: Input, session: SessionSettings): Int32Array {
@@ -13,7 +13,7 @@ export function inputTokens(name: string, input: Input, session: SessionSettings
   const ids =
     typeof input === 'string'
       ? textTokens(name, input, tokenizer, config.eosTokenIds)
-      : checkTokens(name, input, config.vocabSize);
+      : checkTokens(name, checkIds(name, input), config.vocabSize);
   if (ids.length === 0) throw inputError(name, 'at least one token id', input);
   if (ids.length <= session.maxInputTokens) return ids;
   if (!session.truncate) {
@@ -24,6 +24,11 @@ export function inputTokens(name: string, input: Input, session: SessionSettings
     );
   }
   return truncated(ids, session.maxInputTokens, config.eosTokenIds);
+}
+
+function checkIds(name: string, input: unknown): Input {
+  if (Array.isArray(input) || input instanceof Int32Array) return input as Input;
+  throw inputError(name, 'a text or a list of token ids', input);
 }
 
 function textTokens(

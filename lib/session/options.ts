@@ -2,15 +2,16 @@
 import type { Drafter } from '../drafters.ts';
 import { T5Model } from '../model.ts';
 import type { NativeRequest, NativeRule } from '../native.ts';
-import { lossless, nativeRule, type Rule } from '../rules.ts';
+import { checkRule, lossless, nativeRule, type Rule } from '../rules.ts';
 import {
   checkBoolean,
   checkInteger,
   checkKeys,
-  checkNumber,
   checkObject,
   checkOneOf,
+  checkTemperature,
   checkTokens,
+  checkTopP,
   inputError,
 } from '../validate.ts';
 import { checkCascade, type CascadeOptions, type CascadeSettings } from './cascade-options.ts';
@@ -63,14 +64,14 @@ export interface SessionOptions {
   /** Cut longer inputs (the end token stays last) instead of ERR_INPUT; default false. */
   truncate?: boolean;
   /** Tokens that end an output, besides the model's end tokens. */
-  stopTokens?: number[];
+  stopTokens?: readonly number[];
   /** Tokens that are never emitted. */
-  suppressTokens?: number[];
+  suppressTokens?: readonly number[];
   /**
    * What the decoder has said already; the model's start token is put in front unless the prefix
    * begins with it. Not part of `Result.tokens`.
    */
-  decoderPrefix?: number[];
+  decoderPrefix?: readonly number[];
   /** Sequences decoded together, 1 to 4096; default 16. Sizes the session's memory. */
   maxBatch?: number;
   /**
@@ -104,8 +105,8 @@ export interface GenerateOptions extends SamplingOptions {
   rule?: Rule;
   maxNewTokens?: number;
   minNewTokens?: number;
-  stopTokens?: number[];
-  suppressTokens?: number[];
+  stopTokens?: readonly number[];
+  suppressTokens?: readonly number[];
   /**
    * Outputs per input, from one encoder pass; default 1. If given, `generate` of a single input
    * resolves to a list; that of a list to a flat list, the samples of an input side by side.
@@ -183,7 +184,8 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   if (!(target instanceof T5Model)) throw inputError('target', 'a T5Model', target);
   const verifier = checkOneOf('verifier', options.verifier ?? 'auto', verifiers);
   const strategy = checkOneOf('strategy', options.strategy ?? 'speculative', strategies);
-  const cascade = checkCascade(strategy, options);
+  const rule = checkRule(options.rule ?? lossless());
+  const cascade = checkCascade(strategy, { ...options, rule });
   const given = cascade?.draft ?? options.draft;
   const draft = given === undefined ? noDraft : draftPlan(target, given);
   const byDefault = draft.native.adaptive === null ? 'fixed' : 'load';
@@ -213,7 +215,7 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
     verifier: cascade === null ? checkVerifier(verifier, draft) : 'trusted',
     defaults: {
       priority: 0,
-      ...checkRule(options.rule ?? lossless(), draft),
+      ...ruleSettings(rule, draft),
       ...checkSampling(sampling, { temperature: 0, topK: 0, topP: 1, seed: undefined }),
       maxNewTokens,
       minNewTokens: checkInteger('minNewTokens', options.minNewTokens ?? 0, 0, maxNewTokens),
@@ -244,35 +246,32 @@ export function checkGenerateOptions(
   );
   const minNewTokens = options.minNewTokens ?? Math.min(defaults.minNewTokens, maxNewTokens);
   const { rule, confidenceStop } = defaults;
+  // null counts as not given, as everywhere; what else is falsy is wrong.
+  const own = options.rule ?? null;
+  const stopTokens = options.stopTokens ?? null;
+  const suppressTokens = options.suppressTokens ?? null;
   return {
-    ...(options.rule ? checkRule(options.rule, session.draft) : { rule, confidenceStop }),
+    ...(own === null ? { rule, confidenceStop } : ruleSettings(checkRule(own), session.draft)),
     ...checkSampling(options, defaults),
     priority: checkInteger('priority', options.priority ?? 0, -10, 10),
     maxNewTokens,
     minNewTokens: checkInteger('minNewTokens', minNewTokens, 0, maxNewTokens),
-    stopTokens: options.stopTokens
-      ? checkTokens('stopTokens', options.stopTokens, vocabSize)
-      : defaults.stopTokens,
-    suppressTokens: options.suppressTokens
-      ? checkSuppressed(options.suppressTokens, vocabSize)
-      : defaults.suppressTokens,
+    stopTokens:
+      stopTokens === null ? defaults.stopTokens : checkTokens('stopTokens', stopTokens, vocabSize),
+    suppressTokens:
+      suppressTokens === null
+        ? defaults.suppressTokens
+        : checkSuppressed(suppressTokens, vocabSize),
   };
 }
 
 type Sampling = Pick<RequestSettings, 'temperature' | 'topK' | 'topP' | 'seed'>;
 
 function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
-  const topP = checkNumber('topP', options.topP ?? defaults.topP, 0, 1);
-  if (topP === 0) throw inputError('topP', 'a number above 0, at most 1', topP);
   return {
-    temperature: checkNumber(
-      'temperature',
-      options.temperature ?? defaults.temperature,
-      0,
-      Infinity,
-    ),
+    temperature: checkTemperature(options.temperature ?? defaults.temperature),
     topK: checkInteger('topK', options.topK ?? defaults.topK, 0, 2 ** 30),
-    topP,
+    topP: checkTopP(options.topP ?? defaults.topP),
     seed: options.seed === undefined ? defaults.seed : checkSeed(options.seed),
   };
 }
@@ -285,13 +284,16 @@ export function checkSeed(seed: unknown): bigint {
   throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
 }
 
-function checkSuppressed(tokens: number[], vocabSize: number): Int32Array {
+function checkSuppressed(tokens: readonly number[], vocabSize: number): Int32Array {
   const checked = checkTokens('suppressTokens', tokens, vocabSize);
   if (new Set(checked).size < vocabSize) return checked;
   throw inputError('suppressTokens', 'at least one token of the vocabulary left', tokens);
 }
 
-function checkRule(rule: Rule, draft: DraftPlan): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
+function ruleSettings(
+  rule: Rule,
+  draft: DraftPlan,
+): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
   const native = nativeRule(rule);
   if (native.kind !== 'lossless' && draft.models.length === 0) {
     const expected = 'lossless without a model that drafts (the others weigh two models)';
@@ -305,6 +307,9 @@ function checkVerifier(
   draft: DraftPlan,
 ): NativeRequest['verifier'] {
   if (verifier === 'auto') return draft.chain ? 'block' : 'token';
+  if (verifier !== 'token' && draft.drafters === 0) {
+    throw inputError('verifier', 'auto without a drafter (there is nothing to verify)', verifier);
+  }
   if (verifier === 'block' && !draft.chain) {
     const expected = 'auto, token or traversal for a tree (block verification is of chains)';
     throw inputError('verifier', expected, verifier);
@@ -318,7 +323,7 @@ function checkVerifier(
   return verifier;
 }
 
-function decoderPrefix(target: T5Model, prefix: number[] | undefined): Int32Array {
+function decoderPrefix(target: T5Model, prefix: readonly number[] | undefined): Int32Array {
   const { decoderStartTokenId: start, vocabSize } = target.config;
   const given = checkTokens('decoderPrefix', prefix ?? [], vocabSize);
   return given[0] === start ? given : Int32Array.of(start, ...given);

@@ -1,16 +1,16 @@
 /** Checked requests in, results out: one engine. */
-import { SpeccascadeError } from '../errors.ts';
+import type { SpeccascadeError } from '../errors.ts';
 import { native, type NativeRule, type NativeSession } from '../native.ts';
 import { AbortFanout } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
 import type { GenerateOptions, RequestSettings, SessionSettings } from './options.ts';
+import { Backlog } from './pace.ts';
 import { ResultBuilder, type Result } from './result.ts';
 import { RunningOutput, RunningRequests, type OnEvent } from './running.ts';
 import { sessionStats, type SessionStats } from './stats.ts';
 
 /** One call's request, checked. */
 export interface Prepared {
-  index: number;
   inputIds: Int32Array;
   seeds: bigint[];
 }
@@ -25,7 +25,7 @@ export interface Begun {
 export type CallOptions = Pick<GenerateOptions, 'logprobs' | 'signal'>;
 
 export interface Runner {
-  /** Starts requests; a signal cancels them all. Throws ERR_ABORTED if it has fired already. */
+  /** Starts requests; a signal cancels them all, also one that has fired already. */
   begin(
     requests: Prepared[],
     settings: RequestSettings,
@@ -51,6 +51,9 @@ export class EngineRunner implements Runner {
   readonly #running = new RunningRequests();
   readonly #aborts = new AbortFanout();
   readonly #admission: Admission;
+  /** Ends of outputs that the engine was never given: there may be very many at once. */
+  readonly #refusals = new Backlog();
+  #closed = false;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -84,17 +87,16 @@ export class EngineRunner implements Runner {
     onEvent?: OnEvent,
   ): Begun {
     const { signal } = options;
-    if (signal?.aborted) {
-      throw new SpeccascadeError('ERR_ABORTED', 'the request was aborted before it began', {
-        cause: signal.reason,
-      });
-    }
     const submitted = requests.map((request) =>
       this.#submission(request, settings, options, onEvent),
     );
-    for (const submission of submitted) this.#admission.add(submission);
     const cancel = (): void => submitted.forEach((submission) => submission.cancel());
     const results = submitted.flatMap(({ outputs }) => outputs.map(({ promise }) => promise));
+    if (this.#closed || signal?.aborted) {
+      cancel();
+      return { results, cancel };
+    }
+    for (const submission of submitted) this.#admission.add(submission);
     if (signal !== undefined) this.#aborts.watch(signal, cancel, Promise.allSettled(results));
     return { results, cancel };
   }
@@ -114,9 +116,12 @@ export class EngineRunner implements Runner {
     });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    this.#closed = true;
     for (const entrant of this.#admission.clear()) (entrant as Submission).cancel();
-    return this.#native.close().then(() => this.#running.idle());
+    await this.#native.close();
+    await this.#running.idle();
+    await this.#refusals.idle();
   }
 
   #submission(
@@ -133,10 +138,9 @@ export class EngineRunner implements Runner {
     );
     const called = performance.now();
     let id: number | undefined;
+    /** Ends without the engine. */
     let refused = false;
     const refuse = (error: SpeccascadeError | null): void => {
-      if (refused) return;
-      refused = true;
       for (const output of outputs) output.refuse(error, signal);
     };
     const submission: Submission = {
@@ -155,13 +159,16 @@ export class EngineRunner implements Runner {
           });
           this.#running.add(id, outputs, signal);
         } catch (error) {
+          refused = true;
           refuse(error as SpeccascadeError);
         }
       },
       cancel: () => {
         if (id !== undefined) return this.#native.cancel(id);
+        if (refused) return;
+        refused = true;
         this.#admission.leave(submission);
-        refuse(null);
+        this.#refusals.add(() => refuse(null));
       },
     };
     return submission;

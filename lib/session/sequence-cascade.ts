@@ -2,12 +2,13 @@
  * The sequence-level cascade: the small model answers, the large one is asked where the answer's
  * score is low. Without speculation, a baseline: the large model begins anew, its encoder included.
  */
+import type { SpeccascadeError } from '../errors.ts';
 import type { NativeEvent } from '../native.ts';
 import { lossless, nativeRule } from '../rules.ts';
 import type { CascadeSettings } from './cascade-options.ts';
 import { noDraft } from './draft-plan.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
-import { addStats, emptyStats, finishStats, type Result } from './result.ts';
+import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
 import type { OnEvent } from './running.ts';
 import { EngineRunner, type Begun, type CallOptions, type Prepared } from './runner.ts';
 import type { Runner } from './runner.ts';
@@ -46,13 +47,18 @@ export class SequenceCascade implements Runner {
       return large.results[0]!;
     };
     const places = requests.flatMap((request) => request.seeds.map((seed) => ({ request, seed })));
+    const logprobs = options.logprobs ?? false;
     const results = places.map(async ({ request, seed }, i) => {
-      const answer = await small.results[i]!;
+      const answer = await small.results[i]!.catch(
+        withPartial((partial) => unansweredResult(partial, logprobs)),
+      );
       if (sequenceScore(answer.logprobs!, this.#cascade) >= this.#cascade.threshold) {
         onEvent?.(wholeEvent(answer));
-        return this.#counted(keptResult(answer, options.logprobs ?? false));
+        return this.#counted(keptResult(answer, logprobs));
       }
-      return this.#counted(deferredResult(answer, await askLarge(request, seed)));
+      const large = askLarge(request, seed);
+      const own = await large.catch(withPartial((partial) => deferredResult(answer, partial)));
+      return this.#counted(deferredResult(answer, own));
     });
     // Whoever awaits them sees their errors; that nobody does yet is no fault.
     for (const result of results) result.catch(() => {});
@@ -124,15 +130,33 @@ function quantileOf(values: Float32Array, quantile: number): number {
   return low + (high - low) * (at - Math.floor(at));
 }
 
+/** Rethrows an error with what there is so far as a result of both models. */
+function withPartial(both: (partial: Result) => Result): (error: SpeccascadeError) => never {
+  return (error) => {
+    if (error.partial !== undefined) error.partial = both(error.partial);
+    throw error;
+  };
+}
+
 /** The small model's tokens are the drafts: all of them accepted, or all rejected. */
 function keptResult(answer: Result, logprobs: boolean): Result {
-  const { targetCalls, encodeMs, decodeMs } = answer.stats;
   const tokens = answer.tokens.length;
-  const stats = {
-    ...{ targetCalls: 0, draftCalls: [targetCalls], encodeMs, decodeMs },
-    ...{ proposed: tokens, tested: tokens, accepted: tokens },
-    ...{ acceptanceRate: tokens > 0 ? 1 : 0, blockEfficiency: 0, deferralRate: 0 },
-  };
+  const decided = { tested: tokens, accepted: tokens, acceptanceRate: tokens > 0 ? 1 : 0 };
+  return draftedResult(answer, logprobs, { ...decided, deferralRate: 0 });
+}
+
+/** What the small model had said when it was stopped: no decision has been made on it. */
+function unansweredResult(partial: Result, logprobs: boolean): Result {
+  const undecided = { tested: 0, accepted: 0, acceptanceRate: 0 };
+  return draftedResult(partial, logprobs, { ...undecided, deferralRate: null });
+}
+
+type Decision = Pick<ResultStats, 'tested' | 'accepted' | 'acceptanceRate' | 'deferralRate'>;
+
+function draftedResult(answer: Result, logprobs: boolean, decision: Decision): Result {
+  const { targetCalls, encodeMs, decodeMs } = answer.stats;
+  const calls = { targetCalls: 0, draftCalls: [targetCalls], proposed: answer.tokens.length };
+  const stats = { ...calls, ...decision, blockEfficiency: 0, encodeMs, decodeMs };
   const { logprobs: own, ...rest } = answer;
   return { ...rest, ...(logprobs && own ? { logprobs: own } : {}), stats };
 }

@@ -1,5 +1,5 @@
 /** Tokens as they come, as text that never ends in half a character. */
-import type { SpeccascadeError } from '../errors.ts';
+import { SpeccascadeError } from '../errors.ts';
 import type { NativeEvent } from '../native.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Result } from './result.ts';
@@ -36,8 +36,14 @@ export class ChunkQueue {
     this.#wake?.();
   }
 
-  /** Yields chunks until the output ends; throws its error. */
-  async *read(result: Promise<Result>): AsyncGenerator<StreamChunk, void, undefined> {
+  /**
+   * Yields chunks until the output ends; throws its error. Once the signal has fired nothing more is
+   * yielded, also of an output that had ended by then and waited to be read.
+   */
+  async *read(
+    result: Promise<Result>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<StreamChunk, void, undefined> {
     let failure: SpeccascadeError | undefined;
     let failed = false;
     result.catch((error: SpeccascadeError) => {
@@ -46,6 +52,7 @@ export class ChunkQueue {
       this.#wake?.();
     });
     for (;;) {
+      if (signal?.aborted) throw await abortedStream(result, signal);
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
         if (chunk.done) chunk.result = await result;
@@ -58,4 +65,15 @@ export class ChunkQueue {
       }
     }
   }
+}
+
+/** The output's own error, or where it had ended before: that its end was not read. */
+async function abortedStream(
+  result: Promise<Result>,
+  { reason }: { reason: unknown },
+): Promise<SpeccascadeError> {
+  const whole = await result.catch((error: SpeccascadeError) => error);
+  if (whole instanceof SpeccascadeError) return whole;
+  const partial: Result = { ...whole, finishReason: 'aborted' };
+  return new SpeccascadeError('ERR_ABORTED', 'the request was aborted', { cause: reason, partial });
 }

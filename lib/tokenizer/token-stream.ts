@@ -1,4 +1,5 @@
 import { SpeccascadeError } from '../errors.ts';
+import { checkBoolean, checkKeys, checkObject, inputError } from '../validate.ts';
 import type { Codec } from './codec.ts';
 import type { Stage } from './stages.ts';
 
@@ -23,7 +24,8 @@ export class TokenStream {
   constructor(codec: Codec, rows: number, options: DecodeOptions) {
     this.#codec = codec;
     this.#rows = rows;
-    this.#skipSpecial = options.skipSpecialTokens ?? true;
+    checkKeys('decode options', checkObject('decode options', options), ['skipSpecialTokens']);
+    this.#skipSpecial = checkBoolean('skipSpecialTokens', options.skipSpecialTokens ?? true);
     this.#stage = codec.decoder();
   }
 
@@ -35,7 +37,7 @@ export class TokenStream {
   push(ids: Iterable<number>): string {
     if (this.#ended)
       throw new SpeccascadeError('ERR_CLOSED', 'push() after end() of a token stream');
-    const all = Array.isArray(ids) ? (ids as number[]) : Array.from(ids);
+    const all = listOf(ids);
     for (const [index, id] of all.entries()) this.#check(id, index);
     let text = '';
     for (const id of all) {
@@ -62,4 +64,11 @@ export class TokenStream {
       `token id ${String(id)} at position ${index} is not one of ${range}`,
     );
   }
+}
+
+function listOf(ids: Iterable<number>): readonly number[] {
+  if (Array.isArray(ids)) return ids as number[];
+  const iterable = typeof ids === 'object' && ids !== null && Symbol.iterator in ids;
+  if (iterable) return Array.from(ids);
+  throw inputError('ids', 'an iterable of token ids', ids);
 }
