@@ -114,10 +114,14 @@ describe('bad input', () => {
   });
 
   it('a session whose parts fit the machine one by one alone', async () => {
-    const tokens = { maxInputTokens: 4096, maxNewTokens: 4096 };
-    await using small = await createSession({ target, ...tokens, maxBatch: 1 });
+    const tokens = { maxInputTokens: 65_536, maxNewTokens: 65_536 };
+    const bytesOf = async (maxBatch: number): Promise<number> => {
+      await using session = await createSession({ target, ...tokens, maxBatch });
+      return session.stats().cacheBytes;
+    };
     // Two caches of the same size are nearly all of it.
-    const maxBatch = Math.ceil((1.5 * os.totalmem()) / small.stats().cacheBytes);
+    const perSlot = (await bytesOf(2)) - (await bytesOf(1));
+    const maxBatch = Math.ceil((1.5 * os.totalmem()) / perSlot);
     await expect(createSession({ target, ...tokens, maxBatch })).rejects.toMatchObject({
       code: 'ERR_OUT_OF_MEMORY',
       message: expect.stringMatching(/needed \d+ bytes for the session, free \d+/) as unknown,

@@ -38,7 +38,7 @@ describe('a job', () => {
     let kills = 0;
     // A fast machine may come to the end of the job before the last of them.
     while (kills < 5 && (await killOnce(again, place('killed.jsonl'), random, 40))) kills += 1;
-    expect(kills).toBeGreaterThanOrEqual(2);
+    expect(kills).toBeGreaterThanOrEqual(3);
     const { code, err } = await run(again);
     expect(code, err).toBe(0);
     expect((await readFile(place('killed.jsonl'))).equals(whole)).toBe(true);

@@ -114,7 +114,9 @@ describe('a long list', () => {
   afterAll(() => model.dispose());
 
   it('leaves the event loop free while it is checked, and when it is aborted', async () => {
-    await using session = await createSession({ target: model, maxNewTokens: 2 });
+    // Outputs long enough that the queue grows faster than it is worked off.
+    const slow = { maxNewTokens: 100, minNewTokens: 100, maxBatch: 1 };
+    await using session = await createSession({ target: model, ...slow });
     const abort = new AbortController();
     const began = performance.now();
     const work = caught(session.generate(texts, { signal: abort.signal }));

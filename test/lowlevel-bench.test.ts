@@ -34,12 +34,21 @@ describe('bench', () => {
     ['a fraction', 'norm', { rows: 1.5, width: 3 }, {}, /rows.*1\.5/],
     ['an absurd size', 'norm', { rows: 2 ** 33, width: 3 }, {}, /rows.*8589934592/],
     ['a surplus size', 'read', { bytes: 4096, rows: 1 }, {}, /rows/],
-    ['an unknown dtype', 'gemm', { rows: 1, n: 1, k: 1 }, { dtype: 'f16' }, /f16/],
-    ['another device', 'read', { bytes: 4096 }, { device: 'cuda' }, /cuda/],
+    ['an unknown dtype', 'gemm', { rows: 1, n: 1, k: 1 }, { dtype: 'f64' }, /f64/],
+    ['another device', 'read', { bytes: 4096 }, { device: 'gpu' }, /gpu/],
     ['no repeats', 'read', { bytes: 4096 }, { repeats: 0 }, /repeats.*0/],
   ] as const)('refuses %s', (_, op, shape, options, message) => {
     const call = (): unknown => bench(op, shape, options);
     expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }));
+    expect(call).toThrow(message);
+  });
+
+  it.each([
+    ['f16 on the CPU', { dtype: 'f16' }, /f16.*CPU/],
+    ['a GPU that is not there', { device: 'cuda:999' }, /cuda:999|CUDA|nvcc/],
+  ])('cannot have %s', (_, options, message) => {
+    const call = (): unknown => bench('gemm', { rows: 1, n: 1, k: 1 }, options);
+    expect(call).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }));
     expect(call).toThrow(message);
   });
 });

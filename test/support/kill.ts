@@ -30,10 +30,13 @@ export async function killOnce(
   const during = random() < startShare ? 'start' : 'decoding';
   let over = false;
   void ended.then(() => (over = true));
+  const written = (): boolean => over || size(output) > before;
   if (during === 'start') {
-    await wait(random() * longestStartMs);
+    // A fast machine may have started before that, and would soon be through.
+    const latest = begin + random() * longestStartMs;
+    while (!written() && performance.now() < latest) await wait(5);
   } else {
-    while (size(output) <= before && !over) await wait(5);
+    while (!written()) await wait(5);
     await wait(random() * longestMs);
   }
   child.kill('SIGKILL');
