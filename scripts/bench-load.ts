@@ -108,7 +108,7 @@ async function writeCheckpoint(folder: string, config: T5Config, dtype: FileDtyp
   await writeFile(path.join(folder, 'config.json'), JSON.stringify(json));
 }
 
-const load = () => T5Model.load(values.folder, { dtype: values.dtype as RunDtype });
+const load = () => T5Model.load(values.folder, { device: 'cpu', dtype: values.dtype as RunDtype });
 
 /** Kilobytes of a line of /proc/self/status, in bytes. */
 function status(key: string): number {

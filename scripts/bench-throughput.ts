@@ -59,10 +59,10 @@ interface Method {
 const bundled = values.pair === 'bundled';
 await using target = bundled
   ? await loadBundled('large', { dtype })
-  : await T5Model.load('random:t5-base', { dtype });
+  : await T5Model.load('random:t5-base', { device: 'cpu', dtype });
 await using drafter = bundled
   ? await loadBundled('base', { dtype })
-  : await T5Model.load('random:t5-small', { dtype });
+  : await T5Model.load('random:t5-small', { device: 'cpu', dtype });
 const methods: Method[] = [
   { label: 'autoregressive' },
   { label: 'chain, by load', draft: chain(drafter, { length: 5 }), lengths: 'load' },

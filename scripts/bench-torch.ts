@@ -91,7 +91,11 @@ async function ownRate(inputs: number[][], maxBatch: number): Promise<number> {
 
 async function own(inputs: number[][]): Promise<Measured> {
   const measured: Measured = { steps: {}, rates: {} };
-  await using shape = await T5Model.load('random:t5-base', { dtype: 'bf16', threads });
+  await using shape = await T5Model.load('random:t5-base', {
+    device: 'cpu',
+    dtype: 'bf16',
+    threads,
+  });
   for (const batch of batches) {
     measured.steps[batch] = await ownSteps(shape, batch);
     measured.rates[batch] = await ownRate(inputs, batch);

@@ -35,7 +35,7 @@ export async function passes(limits: Ceilings, repeats: number, print: Print): P
 }
 
 async function decoderRow(dtype: Dtype, threads: number, repeats: number): Promise<string[]> {
-  const model = await T5Model.load(shape, { dtype, threads });
+  const model = await T5Model.load(shape, { device: 'cpu', dtype, threads });
   const time = () => bench('read', { bytes: 2 ** 29, threads }, { repeats: 7 });
   const before = time();
   const times = await model
@@ -67,7 +67,7 @@ export async function encoder(limits: Ceilings, repeats: number, print: Print): 
   const lengths = [64, 128, 256, 512];
   const rows: string[][] = [];
   for (const dtype of ['bf16', 'int8', 'f32'] as const) {
-    const model = await T5Model.load(shape, { dtype, threads: limits.threads });
+    const model = await T5Model.load(shape, { device: 'cpu', dtype, threads: limits.threads });
     const times = await model
       .nativeModel()
       .timePasses('encoder', Int32Array.from(lengths), 0, 1, Math.min(repeats, 5));
