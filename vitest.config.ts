@@ -22,6 +22,8 @@ export default defineConfig({
   test: {
     pool: 'forks',
     globalSetup: 'test/support/compiled.ts',
+    // On a machine with a GPU, where models would be on it by default, the same tests run.
+    env: { CUDA_VISIBLE_DEVICES: '' },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     sequence: { sequencer: LongestFirst },

@@ -131,7 +131,7 @@ export async function bundledModels(
       "processor's cache: several positions cost more than one there, and speculation has less to " +
       'gain than on a model that is read from memory.\n',
   );
-  const options = { dtype: 'bf16', threads: limits.threads } as const;
+  const options = { device: 'cpu', dtype: 'bf16', threads: limits.threads } as const;
   await using large = await loadBundled('large', options);
   await using base = await loadBundled('base', options);
   await using small = await loadBundled('small', options);
@@ -166,7 +166,7 @@ export async function randomPair(limits: Ceilings, repeats: number, print: Print
       'which is the acceptance rate of lossless sampling: T sets it, while each step does the ' +
       'same work as with any other weights. Two outputs of 32 tokens, sampled, bf16.\n',
   );
-  const options = { dtype: 'bf16', threads: limits.threads } as const;
+  const options = { device: 'cpu', dtype: 'bf16', threads: limits.threads } as const;
   await using target = await T5Model.load('random:t5-base', options);
   await using drafter = await T5Model.load('random:t5-small', options);
   const inputs = [0, 1].map((i) => Array.from({ length: 24 }, (_, j) => 100 + 37 * j + 1000 * i));
