@@ -84,7 +84,10 @@ export interface NativeTimes {
   flops: number;
 }
 
-/** Single operations on the CPU, exact laws by enumeration, formulas. Undefined numbers are NaN. */
+/**
+ * Single operations, on the CPU if nothing else is said; exact laws by enumeration, formulas.
+ * Undefined numbers are NaN.
+ */
 export interface NativeLowlevel {
   scale(args: { rows: NativeRows; vocabulary: number; scaling: NativeScaling }): NativeRows;
   target(args: NativePlaces): NativeRows;

@@ -32,7 +32,8 @@ try {
   const input = await writeRecords(path.join(folder, 'in.jsonl'), records);
   const job = (name: string): string[] => [
     ...['batch', input, '--output', path.join(folder, name), '--quiet', '--resume'],
-    ...['--target', 'models/base', '--draft', 'models/small', '--length', '3', '--dtype', 'f32'],
+    ...['--target', 'models/base', '--draft', 'models/small', '--length', '3'],
+    ...['--device', 'cpu', '--dtype', 'f32'],
     ...['--temperature', '0.8', '--seed', '7', '--max-new-tokens', '24'],
     ...['--checkpoint-seconds', '0.2'],
   ];

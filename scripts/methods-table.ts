@@ -15,7 +15,10 @@ const plots = ['calls.svg'];
 
 const methods = path.join(root, 'examples', 'captions', 'methods.txt');
 // float32: in bfloat16 the bundled target is too fast for speculation to gain on most machines.
-const usual = ['--methods', methods, '--dtype', 'f32', '--limit', '320', '--parts', '8'];
+const usual = [
+  ...['--methods', methods, '--device', 'cpu', '--dtype', 'f32'],
+  ...['--limit', '320', '--parts', '8'],
+];
 const argv = ['--import', 'tsx', 'lib/cli.ts', 'sweep', ...usual, '--out', out];
 const { status } = spawnSync(process.execPath, [...argv, ...process.argv.slice(2)], {
   cwd: root,

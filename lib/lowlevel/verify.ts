@@ -17,7 +17,8 @@ export interface VerifyOptions extends ScalingOptions {
   rule: Rule;
   /**
    * 'cpu' (default, and what 'auto' is); 'cuda', 'cuda:N': the kernels of a session's step, in float.
-   * They take no uniforms, drafterRows, request, or proposals of candidates that branch: ERR_DEVICE.
+   * They take at most 255 candidates and positions up to 2^30, and no uniforms, drafterRows, request
+   * or, by tree or traversal, proposals: ERR_DEVICE.
    */
   device?: string;
   vocab: number;
@@ -43,7 +44,10 @@ export interface VerifyOptions extends ScalingOptions {
   proposals?: 'drafter' | 'fixed' | Float32Array | Float64Array;
   /** Whether siblings were drawn with replacement; default false. Counts for proposals 'drafter'. */
   replacement?: boolean;
-  /** 'auto' (default): block on chains, token elsewhere. 'block' on branches is ERR_INPUT. */
+  /**
+   * 'auto' (default): block on chains, token elsewhere. 'block' on branches is ERR_INPUT;
+   * 'traversal' is what block is, for trees.
+   */
   verifier?: 'auto' | 'token' | 'block' | 'traversal';
   /** Accepted, these end the step: nothing follows them. */
   stopTokens?: Int32Array;

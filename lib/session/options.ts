@@ -37,8 +37,9 @@ export interface SessionOptions {
   rule?: Rule;
   /**
    * How drafts are tested: token by token, or as a block, which accepts more. 'auto' (default):
-   * block on chains. 'k-seq' (Sun et al. 2023) is of trees drawn with replacement. At temperature 0
-   * they are the same.
+   * block on chains, token on trees. 'traversal' (Weng et al. 2025) is to trees what block is to
+   * chains; 'k-seq' (Sun et al. 2023) is of trees drawn with replacement. At temperature 0 they are
+   * the same.
    */
   verifier?: 'auto' | 'token' | 'block' | 'k-seq' | 'traversal';
   /**

@@ -2,6 +2,7 @@
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
 #include "addon/lowlevel_given_step.h"
+#include "decode/accept_block.h"
 #include "decode/position_cuda.h"
 #include "decode/step_cuda.h"
 
@@ -45,11 +46,12 @@ void check_device_step(const StepArgs<float>& step) {
   const auto only_here = [](bool given, const char* what) {
     if (given) fail(ErrorCode::kDevice, what, ": on the CPU alone");
   };
+  only_here(step.nodes > kMaxDraft, "more than 255 candidates");
   only_here(step.uniforms != nullptr, "uniforms");
   only_here(step.drafter_rows != nullptr, "drafterRows");
   const bool tree =
       step.verifier == StepVerifier::kTree || step.verifier == StepVerifier::kTraversal;
-  only_here(tree && step.proposals != nullptr, "proposals of candidates that branch");
+  only_here(tree && step.proposals != nullptr, "proposals, by tree or traversal");
   only_here(step.at.request != 0, "request");
   only_here(step.at.position > (1u << 30), "position above 2^30");
 }

@@ -45,6 +45,11 @@ class Array {
   size_t size() const { return count_; }
   size_t bytes() const { return buffer_.bytes(); }
   T& operator[](size_t i) const { return data()[i]; }
+  // Its memory, for who keeps it; the array is empty then.
+  Buffer release() {
+    count_ = 0;
+    return std::move(buffer_);
+  }
 
  private:
   Buffer buffer_;

@@ -13,7 +13,7 @@ struct DeviceInfo {
   size_t memory_bytes = 0;
   std::string compute_capability;  // "9.0"; empty on the CPU
   std::vector<std::string> features;
-  std::string note;  // why something is missing; empty if nothing is
+  std::string note;    // why something is missing; empty if nothing is
   bool usable = true;  // whether there are kernels for it
 };
 

@@ -1,4 +1,5 @@
-// One position's rows and pi as the kernels of a step make them, for tests against exact numbers.
+// One position's rows and pi as the kernels of a step make them: for lowlevel.targetDistribution,
+// and for tests against exact numbers.
 #pragma once
 
 #include <vector>

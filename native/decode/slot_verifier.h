@@ -186,7 +186,7 @@ class SlotVerifier {
     int node = -1;
     for (int child = 0; child < nodes_; ++child) {
       if (parents_[child] != node) continue;
-      if (child == 0 || parents_[child - 1] != node) ++outcome.tested;
+      outcome.tested = outcome.accepted + 1;
       if (tokens_[child] != args_.target_best[logit_row(node)]) continue;
       const int place = outcome.accepted++;
       Math::alone([this, place, child] { path_[place] = child; });

@@ -89,7 +89,7 @@ class Launch {
   std::unique_ptr<Machine> machine_;
 };
 
-// --- The device's memory (cuda_device_emulated.cpp) ---------------------------------------------
+// --- The device's memory and streams (device_memory_emulated.cpp, device_stream_emulated.cpp) ---
 
 // While one lives, all threads reach the device's memory; otherwise touching it is a fault.
 class DeviceAccess {

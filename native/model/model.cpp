@@ -40,12 +40,17 @@ int device_index(const std::string& wish) {
   return index;
 }
 
-// The first GPU that the kernels run on, if the build has any; else the CPU.
+// The first GPU that the kernels run on, if the build has any; else the CPU, also where the driver
+// cannot tell.
 std::string best_device() {
-  std::string why_none;
-  const std::vector<DeviceInfo> devices = cuda_devices(&why_none);
-  for (size_t i = 0; i < devices.size(); ++i) {
-    if (devices[i].usable) return "cuda:" + std::to_string(i);
+  try {
+    std::string why_none;
+    const std::vector<DeviceInfo> devices = cuda_devices(&why_none);
+    for (size_t i = 0; i < devices.size(); ++i) {
+      if (devices[i].usable) return "cuda:" + std::to_string(i);
+    }
+  } catch (const Error&) {
+    return "cpu";
   }
   return "cpu";
 }

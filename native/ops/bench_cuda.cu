@@ -34,14 +34,16 @@ SC_KERNEL(kThreads) read_kernel(const char* memory, int64_t units) {
 }
 
 // Chains of products that wait for nothing but themselves.
-SC_KERNEL(kThreads) matrix_products_kernel(int rounds, bool f16) {
+template <bool kF16>
+SC_KERNEL(kThreads)
+matrix_products_kernel(int rounds) {
   wait_for_previous();
   float sums[kTogether][4] = {};
   const uint32_t a[4] = {}, b[2] = {};
   for (int r = 0; r < rounds; ++r) {
     SC_UNROLL
     for (int t = 0; t < kTogether; ++t) {
-      if (f16) {
+      if (kF16) {
         mma_f16(sums[t], a, b);
       } else {
         mma_bf16(sums[t], a, b);
@@ -90,7 +92,9 @@ double multiply_add_cuda(DType dtype, void* stream) {
     launch(waiting(blocks, kThreads), stream, products_kernel, kRounds, 0.5f);
     return 2.0 * kTogether * kRounds * kThreads * blocks;
   }
-  launch(waiting(blocks, kThreads), stream, matrix_products_kernel, kRounds, dtype == DType::kF16);
+  launch(waiting(blocks, kThreads), stream,
+         dtype == DType::kF16 ? matrix_products_kernel<true> : matrix_products_kernel<false>,
+         kRounds);
   constexpr double kProducts = 16 * 8 * 16;  // of an instruction
   return kProducts * kTogether * kRounds * kWarps * blocks;
 }

@@ -83,20 +83,28 @@ BenchResult bench_multiply_add(BenchPlace& place, DType dtype, int repeats) {
   return result;
 }
 
+// A matrix of made-up weights, packed.
+Matrix place_matrix(BenchPlace& place, int n, int k, DType dtype) {
+  const Backend& backend = place.backend();
+  const Array<float> weights = operands(static_cast<int64_t>(n) * k);
+  Array<char> packed(backend.matrix_bytes(n, k, dtype, false));
+  backend.pack_rows(weights.data(), 0, n, n, k, dtype, 0, false, packed.data());
+  return {place.place(std::move(packed)), dtype, n, k, false};
+}
+
 BenchResult bench_gemm(BenchPlace& place, int rows, int n, int k, DType dtype, int repeats) {
   const Backend& backend = place.backend();
-  const Array<float> x = operands(static_cast<int64_t>(rows) * k);
-  const Array<float> w = operands(static_cast<int64_t>(n) * k);
-  const Buffer packed(backend.matrix_bytes(n, k, dtype, false));
-  backend.pack_rows(w.data(), 0, n, n, k, dtype, 0, false, packed.data());
+  const Matrix weight = place_matrix(place, n, k, dtype);
   void* scratch = place.room(backend.gemm_scratch_bytes(rows, k, 1, dtype));
   const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(n);
   auto* out = static_cast<float*>(place.room(area * sizeof(float)));
-  const Matrix weight = {place.copy_of(packed.data(), packed.bytes()), dtype, n, k, false};
+  Array<float> x = operands(static_cast<int64_t>(rows) * k);
+  const size_t bytes = backend.matrix_bytes(n, k, dtype, false) + x.bytes();
   Program program;
-  program.add(GemmArgs{place.copy_of(x), k, weight, out, n, Epilogue::kStore, Activation::kNone,
-                       place.copy_of(int32_t{rows}), rows, nullptr, nullptr, scratch});
-  return result_of(place.time(repeats, program), static_cast<double>(packed.bytes() + x.bytes()),
+  program.add(GemmArgs{place.place(std::move(x)), k, weight, out, n, Epilogue::kStore,
+                       Activation::kNone, place.copy_of(int32_t{rows}), rows, nullptr, nullptr,
+                       scratch});
+  return result_of(place.time(repeats, program), static_cast<double>(bytes),
                    2.0 * static_cast<double>(area) * k);
 }
 
@@ -104,7 +112,9 @@ BenchResult bench_gemm(BenchPlace& place, int rows, int n, int k, DType dtype, i
 BenchResult bench_attention(BenchPlace& place, int rows, int keys, int heads, int head_dim,
                             int repeats) {
   const int64_t inner = static_cast<int64_t>(heads) * head_dim;
-  const Array<float> query = operands(rows * inner), cache = operands(2 * keys * inner);
+  const auto bytes_of = [&](int64_t count) {
+    return static_cast<size_t>(count * inner) * sizeof(float);
+  };
   DecoderRows layout = {};
   layout.num_rows = place.copy_of(int32_t{rows});
   layout.slot = static_cast<int32_t*>(place.room(static_cast<size_t>(rows) * sizeof(int32_t)));
@@ -112,22 +122,22 @@ BenchResult bench_attention(BenchPlace& place, int rows, int keys, int heads, in
   void* scratch =
       place.on_device() ? nullptr : place.room(attention_scratch_bytes(keys, place.threads()));
   Program program;
-  program.add(CrossAttentionArgs{place.copy_of(query), place.copy_of(cache),
-                                 static_cast<float*>(place.room(query.bytes())), heads, head_dim,
-                                 keys, layout, place.copy_of(int32_t{0}),
-                                 place.copy_of(int32_t{keys}), scratch});
-  return result_of(place.time(repeats, program), static_cast<double>(cache.bytes()),
+  program.add(CrossAttentionArgs{
+      place.place(operands(rows * inner)), place.place(operands(2 * keys * inner)),
+      static_cast<float*>(place.room(bytes_of(rows))), heads, head_dim, keys, layout,
+      place.copy_of(int32_t{0}), place.copy_of(int32_t{keys}), scratch});
+  return result_of(place.time(repeats, program), static_cast<double>(bytes_of(2 * int64_t{keys})),
                    4.0 * rows * static_cast<double>(keys * inner));
 }
 
 BenchResult bench_norm(BenchPlace& place, int rows, int width, int repeats) {
-  const Array<float> x = operands(static_cast<int64_t>(rows) * width), weight = operands(width);
+  Array<float> x = operands(static_cast<int64_t>(rows) * width);
+  const size_t bytes = x.bytes();
   Program program;
-  program.add(RmsNormArgs{place.copy_of(x), place.copy_of(weight),
-                          static_cast<float*>(place.room(x.bytes())), width, 1e-6f, 1.0f,
+  program.add(RmsNormArgs{place.place(std::move(x)), place.place(operands(width)),
+                          static_cast<float*>(place.room(bytes)), width, 1e-6f, 1.0f,
                           place.copy_of(int32_t{rows}), rows, nullptr});
-  return result_of(place.time(repeats, program), static_cast<double>(x.bytes()),
-                   4.0 * rows * width);
+  return result_of(place.time(repeats, program), static_cast<double>(bytes), 4.0 * rows * width);
 }
 
 void softmax_by_threads(const float* x, int rows, int width, float* out, int threads) {
@@ -139,14 +149,15 @@ void softmax_by_threads(const float* x, int rows, int width, float* out, int thr
 }
 
 BenchResult bench_softmax(BenchPlace& place, int rows, int width, int repeats) {
-  const Array<float> x = operands(static_cast<int64_t>(rows) * width);
-  const float* logits = place.copy_of(x);
-  auto* out = static_cast<float*>(place.room(x.bytes()));
+  Array<float> x = operands(static_cast<int64_t>(rows) * width);
+  const size_t bytes = x.bytes();
+  const float* logits = place.place(std::move(x));
+  auto* out = static_cast<float*>(place.room(bytes));
   const auto run = [&] {
     if (place.on_device()) return softmax_cuda(logits, rows, width, out, place.queue());
     softmax_by_threads(logits, rows, width, out, place.threads());
   };
-  return result_of(place.time(repeats, run), static_cast<double>(x.bytes()), 4.0 * rows * width);
+  return result_of(place.time(repeats, run), static_cast<double>(bytes), 4.0 * rows * width);
 }
 
 }  // namespace

@@ -21,9 +21,9 @@ struct FoldedOp {
 // read changes before they are read.
 std::vector<FoldedOp> fold_norms(const Program& program);
 
-// Fills `reads` and `leaves` where products that round inputs to bf16 read, in one part and row by row, what one
-// operation makes. Such rows lie in the scratch of the program's products, which has room for two
-// parts of the deepest.
+// Fills `reads` and `leaves` where products that round inputs to bf16 read, in one part and row by
+// row, what one operation makes. Such rows lie in the scratch of the program's products, which has
+// room for two parts of the deepest.
 void leave_rows(std::vector<FoldedOp>& steps);
 
 // What an operation reads and writes, by where it begins. Caches and tables of rows are read where
