@@ -125,6 +125,7 @@ describe('what to paste', () => {
     target: 'large',
     sourceOf: (name: string) => `models/${name}`,
     prefix: 'translate English to German: ',
+    ...{ device: 'auto', dtype: 'auto', temperature: 0, bigrams: null },
   };
   const values = (spec: string) => parseMethod(spec)[0]!.values;
 
@@ -158,6 +159,24 @@ describe('what to paste', () => {
     }
   });
 
+  it('says on what, in which type and how it was measured', () => {
+    const own = { ...names, device: 'cpu', dtype: 'f32', temperature: 0.8, bigrams: 'b/igrams' };
+    const code = typescriptOf(values('max-gram length=2'), own);
+    expect(code).toContain('T5Model.load("models/large", { device: "cpu", dtype: "f32" })');
+    expect(code).toContain('readFile("b/igrams")');
+    expect(code).toContain('draft: maxGram({ length: 2, bigrams })');
+    expect(code).toContain('sampling: { temperature: 0.8 }');
+    expect(typescriptOf(values('draft=base lengths=4,4/0,3'), own)).toContain(
+      'csDraft([drafter], { lengths: [[4, 4], [0, 3]], maxGram: { bigrams } })',
+    );
+    expect(typescriptOf(values('draft=base length=3'), own)).not.toContain('igrams');
+    expect(typescriptOf(null, own)).toContain('createSession({ target, sampling');
+    expect(commandOf('draft=base length=3', own)).toBe(
+      'speccascade generate --target models/large --device cpu --dtype f32 --temperature 0.8 ' +
+        '--draft models/base --length 3',
+    );
+  });
+
   it('is a command line, and for not speculating one too', () => {
     expect(commandOf('draft=base+small lengths=4,0/0,2', names)).toBe(
       'speccascade generate --target models/large --draft models/base --draft models/small ' +
@@ -166,7 +185,7 @@ describe('what to paste', () => {
     expect(commandOf(null, names)).toBe('speccascade generate --target models/large --no-draft');
     expect(typescriptOf(null, names)).toContain('createSession({ target })');
     const spaced = commandOf('draft=a length=1', {
-      ...{ target: 'b', prefix: '' },
+      ...{ ...names, target: 'b', prefix: '' },
       sourceOf: (name) => `it's ${name}`,
     });
     expect(spaced).toContain(`--draft 'it'\\''s a'`);

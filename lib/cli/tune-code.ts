@@ -8,23 +8,38 @@ export interface CodeNames {
   sourceOf: (name: string) => string;
   /** What was put in front of every text. */
   prefix: string;
+  /** As given: 'auto' leaves the choice to the machine. */
+  device: string;
+  dtype: string;
+  temperature: number;
+  /** The file that Max-Gram's bigrams were read from. */
+  bigrams: string | null;
 }
 
 /** `values` null: without a drafter. */
 export function typescriptOf(values: SpecValues | null, names: CodeNames): string {
+  const loading = objectCode({ device: chosen(names.device), dtype: chosen(names.dtype) });
   const load = (name: string): string =>
-    `await T5Model.load(${JSON.stringify(names.sourceOf(name))})`;
+    `await T5Model.load(${JSON.stringify(names.sourceOf(name))}${loading && `, ${loading}`})`;
   const target = `const target = ${load(names.target)};\n`;
   // Without its prefix a text is another one than those that were measured.
   const text = names.prefix === '' ? 'text' : `${JSON.stringify(names.prefix)} + text`;
   const call = `const result = await session.generate(${text});\n`;
-  if (values === null) return `${target}const session = await createSession({ target });\n${call}`;
-  const models = modelsOf(values);
-  const drafters = models.map((name, i) => `const ${variable(i)} = ${load(name)};\n`);
-  const options = ['target', `draft: ${draftCode(values, models.length)}`];
-  if (values.rule !== 'lossless') options.push(`rule: ${values.rule}({ alpha: ${values.alpha} })`);
+  const options = ['target'];
+  const before: string[] = [];
+  if (values !== null) {
+    const models = modelsOf(values);
+    before.push(...models.map((name, i) => `const ${variable(i)} = ${load(name)};\n`));
+    const copied = copies(values, models.length) ? names.bigrams : null;
+    if (copied !== null) before.push(...bigramsCode(copied));
+    options.push(`draft: ${draftCode(values, models.length, copied !== null)}`);
+    if (values.rule !== 'lossless') {
+      options.push(`rule: ${values.rule}({ alpha: ${values.alpha} })`);
+    }
+  }
+  if (names.temperature > 0) options.push(`sampling: { temperature: ${names.temperature} }`);
   const session = `const session = await createSession({ ${options.join(', ')} });\n`;
-  return `${target}${drafters.join('')}${session}${call}`;
+  return `${target}${before.join('')}${session}${call}`;
 }
 
 /** `spec`: the words of the method; null: without a drafter. */
@@ -32,7 +47,12 @@ export function commandOf(spec: string | null, names: CodeNames): string {
   const source = names.sourceOf(names.target);
   const usual = isBundled(source) ? bundled.prefix : '';
   const prefix = names.prefix === usual ? '' : ` --prefix ${quoted(names.prefix)}`;
-  const target = `speccascade generate --target ${quoted(source)}${prefix}`;
+  const { device, dtype, temperature } = names;
+  const given = Object.entries({ device: chosen(device), dtype: chosen(dtype) })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` --${name} ${value}`);
+  if (temperature > 0) given.push(` --temperature ${temperature}`);
+  const target = `speccascade generate --target ${quoted(source)}${prefix}${given.join('')}`;
   if (spec === null) return `${target} --no-draft`;
   const options = spec.split(' ').flatMap((word) => {
     if (!word.startsWith('draft=')) return [`--${word.replace('=', ' ')}`];
@@ -46,19 +66,43 @@ function modelsOf(values: SpecValues): string[] {
   return values['max-gram'] ? [] : (values.draft?.split('+') ?? []);
 }
 
-function draftCode(values: SpecValues, models: number): string {
-  const { adaptive, lengths, tree, length, 'max-gram': copies } = values;
+/** Whether Max-Gram drafts, alone or below others. */
+function copies({ lengths, 'max-gram': alone }: SpecValues, models: number): boolean {
+  return alone || (lengths?.split('/').length ?? 0) > models;
+}
+
+function bigramsCode(file: string): string[] {
+  return [
+    `const bytes = await readFile(${JSON.stringify(file)}); // of node:fs/promises\n`,
+    'const bigrams = new Int32Array(new Uint8Array(bytes).buffer);\n',
+  ];
+}
+
+function draftCode(values: SpecValues, models: number, bigrams: boolean): string {
+  const { adaptive, lengths, tree, length, 'max-gram': alone } = values;
   const first = variable(0);
-  if (copies) return `maxGram({ length: ${length} })`;
+  if (alone) return `maxGram({ length: ${length}${bigrams ? ', bigrams' : ''} })`;
   if (adaptive) return `adaptive(chain(${first}, { length: ${length ?? 8} }))`;
   if (lengths !== undefined) {
     const rows = lengths.split('/').map((row) => `[${row.split(',').join(', ')}]`);
-    const copying = rows.length > models ? '' : ', maxGram: false';
+    const below = bigrams ? ', maxGram: { bigrams }' : '';
+    const copying = copies(values, models) ? below : ', maxGram: false';
     const list = Array.from({ length: models }, (_, i) => variable(i)).join(', ');
     return `csDraft([${list}], { lengths: [${rows.join(', ')}]${copying} })`;
   }
   if (tree !== undefined) return `tree(${first}, { widths: [${tree.split(',').join(', ')}] })`;
   return `chain(${first}, { length: ${length ?? bundled.draftLength} })`;
+}
+
+function chosen(value: string): string | undefined {
+  return value === 'auto' ? undefined : value;
+}
+
+/** '' where nothing is said. */
+function objectCode(values: Record<string, string | undefined>): string {
+  const said = Object.entries(values).filter(([, value]) => value !== undefined);
+  if (said.length === 0) return '';
+  return `{ ${said.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(', ')} }`;
 }
 
 function variable(i: number): string {

@@ -103,7 +103,11 @@ async function runTune(
         ...{ evidence, predictions: predicted, measured, confirmed: again?.[0] ?? null },
         decision: again === null ? first : decide(again, { maxBleuLoss }),
       },
-      { target: shelf.targetName, sourceOf: pasted, prefix: shelf.prefix },
+      {
+        ...{ target: shelf.targetName, sourceOf: pasted, prefix: shelf.prefix },
+        ...{ device: values.device, dtype: values.dtype, temperature },
+        bigrams: models.defaultBigrams && pasted(models.defaultBigrams),
+      },
     );
   } finally {
     progress.clear();
