@@ -2,6 +2,8 @@
 import type { NativeStep } from '../native.ts';
 import { checkOneOf, inputError } from '../validate.ts';
 
+const verifiers = ['auto', 'token', 'block', 'traversal'] as const;
+
 export interface Nodes {
   parents: Int32Array;
   tokens: Int32Array;
@@ -46,9 +48,7 @@ export function checkDistinctSiblings({ parents, tokens }: Nodes): void {
  * Traversal is block verification where it does not.
  */
 export function checkVerifier(verifier: unknown, nodes: Nodes): NativeStep['verifier'] {
-  const chosen = checkOneOf('verifier', verifier ?? 'auto', [
-    ...(['auto', 'token', 'block', 'traversal'] as const),
-  ]);
+  const chosen = checkOneOf('verifier', verifier ?? 'auto', verifiers);
   if (chosen === 'traversal') return chosen;
   if (nodes.branch < 0) return chosen === 'token' ? 'chain' : 'block';
   if (chosen !== 'block') return 'tree';

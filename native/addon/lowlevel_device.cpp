@@ -88,8 +88,7 @@ Napi::Value device_verify(Napi::Env env, const Napi::Object& args) {
   wanted.proposals = step.proposals;
   wanted.siblings = step.siblings;
   wanted.stops.assign(step.stops, step.stops + step.num_stops);
-  const DeviceStepResult result = step_on_cuda(to_int(args, "device", 0, 999), wanted);
-  return from_step(env, {result.accepted, result.next, result.deferral});
+  return from_step(env, step_on_cuda(to_int(args, "device", 0, 999), wanted));
 }
 
 }  // namespace

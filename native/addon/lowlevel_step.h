@@ -9,6 +9,7 @@
 #include "decode/accept_tree.h"
 #include "decode/exact_law_rows.h"
 #include "decode/rules.h"
+#include "decode/step_result.h"
 
 namespace speccascade::addon {
 
@@ -34,12 +35,6 @@ struct StepArgs {
   int num_stops;
   const double* uniforms;  // [nodes + 1] one per node, the last for the final draw; or null:
   DrawAddress at;          // counters from this address on, as the engine's
-};
-
-struct StepResult {
-  std::vector<int32_t> accepted;  // nodes of the accepted path
-  int32_t next = -1;              // the token after it; -1 when its last token ends the sequence
-  std::vector<float> deferral;    // per tested position
 };
 
 // Of each node below the prefix, from 0 on; and how many levels there are.

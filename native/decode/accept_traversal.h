@@ -84,7 +84,8 @@ struct Traversal {
     const Real entry = place.touched() ? wanted(place.depth)[token] : pi(place.node)[token];
     const Real* drawn = drawn_from(place, child);
     const Real weight = acceptance(place.weight * entry, drawn != nullptr ? drawn[token] : Real{1});
-    Math::alone([=, this_weights = weights] { this_weights[place.depth] = place.weight; });
+    Real* above = weights;
+    Math::alone([=] { above[place.depth] = place.weight; });
     return {child, place.depth + 1, child, weight};
   }
 

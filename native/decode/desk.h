@@ -89,6 +89,26 @@ inline SlotSampling place_sampling(Desk& desk, const DeskScaling& scaling, int v
   return sampling;
 }
 
+// `count` rows of logits, from `logits` or zero, and room for what becomes of them. All belong to
+// the one slot and to the sequence's first token.
+inline DistributionArgs place_distribution(Desk& desk, const float* logits, int count,
+                                           int vocabulary, const SlotSampling& sampling) {
+  const auto rows = static_cast<size_t>(count), whole = rows * static_cast<size_t>(vocabulary);
+  DistributionArgs args = {};
+  args.logits = desk.place(whole, logits);
+  args.vocabulary = vocabulary;
+  args.num_rows = desk.place_one(int32_t{count});
+  args.max_rows = count;
+  args.row_slot = args.row_output = desk.place<int32_t>(rows);
+  args.slots = sampling;
+  args.probs = desk.place<float>(whole);
+  args.unscaled = desk.place<float>(whole);
+  args.best = desk.place<int32_t>(rows);
+  args.log_sum = desk.place<float>(rows);
+  args.row_status = desk.place<int32_t>(rows);
+  return args;
+}
+
 // A draft of one slot.
 struct DeskDraft {
   int nodes = 0;

@@ -13,15 +13,10 @@ namespace speccascade {
 
 namespace {
 
-struct Rows {
-  float *logits, *probs, *unscaled;
-  int32_t *best, *status;
-  float* log_sum;
-  uint32_t* suppressed;
-};
-
-// Logits of minus infinity are tokens that a request suppresses: models give none.
-Rows place_rows(Desk& desk, const float* given, const float* unscaled, size_t vocabulary) {
+// A row of logits, or, where `unscaled` is given too, the row that they would become. Logits of
+// minus infinity are tokens that a request suppresses: models give none.
+DistributionArgs place_row(Desk& desk, const float* given, const float* unscaled, size_t vocabulary,
+                           SlotSampling sampling) {
   std::vector<float> logits(vocabulary);
   std::vector<uint32_t> suppressed(
       static_cast<size_t>(bit_words_for(static_cast<int>(vocabulary))));
@@ -30,15 +25,14 @@ Rows place_rows(Desk& desk, const float* given, const float* unscaled, size_t vo
     if (never) suppressed[v / 32] |= 1u << (v % 32);
     logits[v] = never ? 0.0f : given[v];
   }
-  Rows rows = {};
-  rows.logits = desk.place(vocabulary, logits.data());
-  rows.probs = desk.place<float>(vocabulary, given);
-  rows.unscaled = desk.place<float>(vocabulary, unscaled);
-  rows.best = desk.place<int32_t>(1);
-  rows.status = desk.place<int32_t>(1);
-  rows.log_sum = desk.place<float>(1);
-  rows.suppressed = desk.place(suppressed.size(), suppressed.data());
-  return rows;
+  sampling.suppress_bits = desk.place(suppressed.size(), suppressed.data());
+  DistributionArgs row =
+      place_distribution(desk, logits.data(), 1, static_cast<int>(vocabulary), sampling);
+  if (unscaled != nullptr) {
+    row.probs = desk.place(vocabulary, given);
+    row.unscaled = desk.place(vocabulary, unscaled);
+  }
+  return row;
 }
 
 // After verify_cuda: the rows themselves.
@@ -68,17 +62,17 @@ SC_KERNEL(kMaxRowThreads, 1) given_rows_kernel(VerifyArgs args) {
 
 DevicePositionRows position_on_cuda(int device, const DevicePosition& position) {
   const auto vocabulary = static_cast<size_t>(position.vocabulary);
-  // Eleven rows, four tables of bits, and some fifty single numbers, each aligned.
-  Desk desk(open_cuda_device(device), vocabulary * 12 * sizeof(float) + (size_t{24} << 10));
+  // Fourteen rows, five tables of bits, and some fifty single numbers, each aligned.
+  Desk desk(open_cuda_device(device), vocabulary * 15 * sizeof(float) + (size_t{24} << 10));
   const bool drafted = reads_drafter(position.rule.kind);
   const bool scaled = position.target_unscaled == nullptr;
-  const Rows target = place_rows(desk, position.target, position.target_unscaled, vocabulary);
-  const Rows drafter = place_rows(desk, position.drafter, position.drafter_unscaled, vocabulary);
   SlotSampling sampling = place_sampling(
       desk, {position.temperature, position.top_k, position.top_p}, position.vocabulary, {});
   sampling.suppresses = desk.place_one(int32_t{1});
-  const int32_t* zero = desk.place<int32_t>(1);
-  const int32_t* one = desk.place_one(int32_t{1});
+  const DistributionArgs target =
+      place_row(desk, position.target, position.target_unscaled, vocabulary, sampling);
+  const DistributionArgs drafter =
+      place_row(desk, position.drafter, position.drafter_unscaled, vocabulary, sampling);
   VerifyArgs args = {};
   args.state = place_state(desk, position.rule, {});
   args.sampling = sampling;
@@ -93,7 +87,7 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   args.target_probs = target.probs;
   args.target_unscaled = target.unscaled;
   args.target_best = target.best;
-  args.target_status = target.status;
+  args.target_status = target.row_status;
   args.target_log_sum = target.log_sum;
   args.pi = desk.place<float>(vocabulary);
   args.deferral = desk.place<float>(1);
@@ -101,27 +95,16 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   args.one_hot = desk.place<float>(vocabulary);
   args.target = desk.place<TargetRow>(1);
   void* stream = desk.begin();
-  const auto distribution = [&](const Rows& rows) {
-    SlotSampling edits = sampling;
-    edits.suppress_bits = rows.suppressed;
-    return DistributionArgs{rows.logits, position.vocabulary,
-                            one,         1,
-                            zero,        zero,
-                            nullptr,     edits,
-                            rows.probs,  rows.unscaled,
-                            rows.best,   rows.log_sum,
-                            rows.status};
-  };
   const LaunchShape block = waiting(1, row_threads(position.vocabulary));
   if (scaled) {
-    if (drafted) distribution_cuda(distribution(drafter), stream);
-    verify_cuda(distribution(target), args, stream);
+    if (drafted) distribution_cuda(drafter, stream);
+    verify_cuda(target, args, stream);
     launch(block, stream, made_rows_kernel, args, target.probs);
   } else {
     launch(block, stream, given_rows_kernel, args);
   }
   desk.end();
-  const bool failed = *desk.read(args.state.failure) != 0 || *desk.read(drafter.status) != 0;
+  const bool failed = *desk.read(args.state.failure) != 0 || *desk.read(drafter.row_status) != 0;
   if (failed) fail(ErrorCode::kNumeric, "cuda:", device, ": a row without a token to draw");
   DevicePositionRows result;
   const float* probs = desk.read(target.probs);

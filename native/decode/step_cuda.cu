@@ -8,25 +8,7 @@ namespace speccascade {
 
 namespace {
 
-// A model's rows after the prefix and after each node, and what becomes of them.
-struct PlacedRows {
-  float *logits, *probs, *unscaled;
-  int32_t *best, *status;
-  float* log_sum;
-};
-
-PlacedRows place_rows(Desk& desk, const float* logits, size_t rows, size_t vocabulary) {
-  PlacedRows placed = {};
-  placed.logits = desk.place(rows * vocabulary, logits);
-  placed.probs = desk.place<float>(rows * vocabulary);
-  placed.unscaled = desk.place<float>(rows * vocabulary);
-  placed.best = desk.place<int32_t>(rows);
-  placed.status = desk.place<int32_t>(rows);
-  placed.log_sum = desk.place<float>(rows);
-  return placed;
-}
-
-// Where each row of an array begins, `first` .. of them.
+// Where each row of an array on the device begins.
 const float** place_pointers(Desk& desk, const float* rows, size_t count, size_t vocabulary) {
   std::vector<const float*> pointers;
   for (size_t r = 0; r < count; ++r) pointers.push_back(rows + r * vocabulary);
@@ -35,7 +17,7 @@ const float** place_pointers(Desk& desk, const float* rows, size_t count, size_t
 
 // What the tokens of a chain were drawn from; null where they were chosen without chance.
 const float* const* place_proposals(Desk& desk, const DeviceStepArgs& args,
-                                    const PlacedRows& drafter, size_t vocabulary) {
+                                    const DistributionArgs& drafter, size_t vocabulary) {
   const auto nodes = static_cast<size_t>(args.draft.nodes);
   if (args.siblings == Siblings::kFixed) return desk.place<const float*>(nodes);
   if (args.proposals == nullptr) return place_pointers(desk, drafter.probs, nodes, vocabulary);
@@ -50,8 +32,8 @@ size_t desk_bytes(const DeviceStepArgs& args, int scratch_rows) {
   return whole + rows * (sizeof(TargetRow) + 256) + (size_t{32} << 10);
 }
 
-DeviceStepResult result_of(const Desk& desk, const VerifyArgs& args) {
-  DeviceStepResult result;
+StepResult result_of(const Desk& desk, const VerifyArgs& args) {
+  StepResult result;
   const int32_t* path = desk.read(args.state.path);
   const int accepted = *desk.read(args.state.accepted), tested = *desk.read(args.state.tested);
   result.accepted.assign(path, path + accepted);
@@ -66,21 +48,24 @@ DeviceStepResult result_of(const Desk& desk, const VerifyArgs& args) {
 
 }  // namespace
 
-DeviceStepResult step_on_cuda(int device, const DeviceStepArgs& step) {
+StepResult step_on_cuda(int device, const DeviceStepArgs& step) {
   const auto vocabulary = static_cast<size_t>(step.vocabulary);
   const int count = step.draft.nodes + 1;
   const auto rows = static_cast<size_t>(count);
   const bool traversal = step.draft.verifier == Verifier::kTraversal;
   const int scratch_rows = verify_scratch_rows(traversal, step.draft.levels);
   Desk desk(open_cuda_device(device), desk_bytes(step, scratch_rows));
-  const PlacedRows target = place_rows(desk, step.target, rows, vocabulary);
-  const PlacedRows drafter = place_rows(desk, step.drafter, rows, vocabulary);
+  const SlotSampling sampling = place_sampling(desk, step.scaling, step.vocabulary, step.stops);
+  const DistributionArgs target =
+      place_distribution(desk, step.target, count, step.vocabulary, sampling);
+  const DistributionArgs drafter =
+      place_distribution(desk, step.drafter, count, step.vocabulary, sampling);
   std::vector<int32_t> nodes;
   for (int r = 0; r < count; ++r) nodes.push_back(r - 1);
 
   VerifyArgs args = {};
   args.state = place_state(desk, step.rule, step.draft);
-  args.sampling = place_sampling(desk, step.scaling, step.vocabulary, step.stops);
+  args.sampling = sampling;
   args.drafts.siblings = step.siblings;
   args.drafts.chain = step.chain;
   if (step.drafter != nullptr) {
@@ -93,7 +78,7 @@ DeviceStepResult step_on_cuda(int device, const DeviceStepArgs& step) {
   args.logits.node = desk.place(rows, nodes.data());
   args.target_logits = target.logits;
   args.target_best = target.best;
-  args.target_status = target.status;
+  args.target_status = target.row_status;
   args.target_log_sum = target.log_sum;
   args.deferral = desk.place<float>(rows);
   args.scratch_rows = scratch_rows;
@@ -101,19 +86,12 @@ DeviceStepResult step_on_cuda(int device, const DeviceStepArgs& step) {
   args.weights = desk.place<float>(static_cast<size_t>(step.draft.levels) + 1);
   args.one_hot = desk.place<float>(vocabulary);
   args.target = desk.place<TargetRow>(rows);
-  const int32_t* zeros = desk.place<int32_t>(rows);
-  const int32_t* number = desk.place_one(int32_t{count});
 
   void* stream = desk.begin();
-  const auto distribution = [&](const PlacedRows& own) {
-    return DistributionArgs{own.logits, step.vocabulary, number,        count,     zeros,
-                            zeros,      nullptr,         args.sampling, own.probs, own.unscaled,
-                            own.best,   own.log_sum,     own.status};
-  };
-  if (step.drafter != nullptr) distribution_cuda(distribution(drafter), stream);
-  verify_cuda(distribution(target), args, stream);
+  if (step.drafter != nullptr) distribution_cuda(drafter, stream);
+  verify_cuda(target, args, stream);
   desk.end();
-  const int32_t* status = desk.read(drafter.status);
+  const int32_t* status = desk.read(drafter.row_status);
   bool failed = *desk.read(args.state.failure) != 0;
   for (int r = 0; step.drafter != nullptr && r < count; ++r) failed = failed || status[r] != 0;
   if (failed) fail(ErrorCode::kNumeric, "cuda:", device, ": a row without a token to draw");

@@ -9,6 +9,7 @@
 #include "decode/desk.h"
 #include "decode/draft_shape.h"
 #include "decode/rules.h"
+#include "decode/step_result.h"
 
 namespace speccascade {
 
@@ -25,13 +26,7 @@ struct DeviceStepArgs {
   std::vector<int32_t> stops;  // tokens that end the sequence
 };
 
-struct DeviceStepResult {
-  std::vector<int32_t> accepted;  // nodes of the accepted path
-  int32_t next = -1;              // the token after it; -1 when its last token ends the sequence
-  std::vector<float> deferral;    // per tested position
-};
-
 // Throws ERR_DEVICE where there is no such device, ERR_NUMERIC for rows without a token to draw.
-DeviceStepResult step_on_cuda(int device, const DeviceStepArgs& args);
+StepResult step_on_cuda(int device, const DeviceStepArgs& args);
 
 }  // namespace speccascade

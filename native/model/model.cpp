@@ -49,8 +49,7 @@ std::string best_device() {
     for (size_t i = 0; i < devices.size(); ++i) {
       if (devices[i].usable) return "cuda:" + std::to_string(i);
     }
-  } catch (const Error&) {
-    return "cpu";
+  } catch (const Error&) {  // no driver to ask: no GPU
   }
   return "cpu";
 }
