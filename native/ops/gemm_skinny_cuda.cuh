@@ -94,13 +94,12 @@ class Run {
       4 * kMatrices + 2 * kColumns * kInputs * Type::kInstructions;
   // Found by trial, without spills at that many blocks a multiprocessor.
   static constexpr bool kWidensPairs = Type::kInstructions > 1 && kGated;
-  static constexpr int kRegisters = kColumns * kMatrices > 4           ? 40
-                                    : kColumns > 2                     ? 64
-                                    : kWidensPairs&& kColumns > 1      ? 48
-                                    : kColumns* kMatrices* kInputs > 2 ? 24
-                                    : kWidensPairs                     ? 36
-                                    : kInputs > 1 || kColumns > 1      ? 36
-                                                                       : 48;
+  static constexpr int kRegisters = kColumns * kMatrices > 4                      ? 40
+                                    : kColumns > 2                                ? 64
+                                    : kWidensPairs&& kColumns > 1                 ? 48
+                                    : kColumns* kMatrices* kInputs > 2            ? 24
+                                    : kWidensPairs || kInputs > 1 || kColumns > 1 ? 36
+                                                                                  : 48;
   static constexpr int kMostAhead = kRegisters / kStepRegisters;
   static constexpr int kAhead = kMostAhead < 8 ? kMostAhead : 8;
 
