@@ -4,7 +4,7 @@
 
 namespace speccascade {
 
-DeviceStepResult step_on_cuda(int device, const DeviceStepArgs&) {
+StepResult step_on_cuda(int device, const DeviceStepArgs&) {
   open_cuda_device(device);
   fail(ErrorCode::kDevice, "device cuda:", device, ": no kernels");
 }
