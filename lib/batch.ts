@@ -146,8 +146,9 @@ class BatchRun {
       if (own > done) {
         yield readRecord(source, position, this.#settings);
       } else {
-        const sha256 = this.#output.skip(source);
-        if (own === done && sha256 !== inputSha256) throw this.#otherInput(done);
+        this.#output.skip(source);
+        const isLast = own === done;
+        if (isLast && this.#output.inputSha256 !== inputSha256) throw this.#otherInput(done);
       }
     }
     if (own < done) throw this.#otherInput(done);

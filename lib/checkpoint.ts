@@ -2,23 +2,21 @@
  * A folder in the published layout -> everything the native side needs to map and bind its
  * weights. Which tensor goes where, and whether its shape fits, is checked there.
  */
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { NativeConfig, NativeTensor } from './native.ts';
 import { activationOf } from './checkpoint/activation.ts';
 import { parseConfig, type T5Config } from './checkpoint/config.ts';
 import { field } from './checkpoint/fields.ts';
-import { readJsonObject } from './checkpoint/json-file.ts';
+import { checkFolder, readJsonObject } from './checkpoint/json-file.ts';
 import { hasBiasInEveryLayer, layoutWarnings, nativeTensors } from './checkpoint/layout.ts';
-import { checkpointError, configError, systemCode } from './checkpoint/messages.ts';
+import { checkpointError, configError } from './checkpoint/messages.ts';
 import { readWeights } from './checkpoint/weights.ts';
 
 export type { T5Config } from './checkpoint/config.ts';
-export type { ModelType } from './checkpoint/families.ts';
-export { publishedConfig, publishedShapes, type PublishedShape } from './checkpoint/published.ts';
+export { publishedConfig } from './checkpoint/published.ts';
 
 /** A checkpoint whose headers have been read and whose tensor data have not. */
-export interface Checkpoint {
+interface Checkpoint {
   /** Absolute path. */
   folder: string;
   config: T5Config;
@@ -96,19 +94,4 @@ export function nativeConfig(
     scaleDecoderOutputs: config.scaleDecoderOutputs,
     tieWordEmbeddings: config.tieWordEmbeddings,
   };
-}
-
-/** Throws ERR_CHECKPOINT unless `folder` is one. */
-export async function checkFolder(folder: string): Promise<void> {
-  let info;
-  try {
-    info = await stat(folder);
-  } catch (cause) {
-    const code = systemCode(cause);
-    const absent = code === 'ENOENT' || code === 'ENOTDIR';
-    throw checkpointError(folder, absent ? 'no such folder' : `cannot be read (${code})`, cause);
-  }
-  if (!info.isDirectory()) {
-    throw checkpointError(folder, 'expected the folder of a checkpoint, received a file');
-  }
 }

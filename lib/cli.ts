@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The command line: finds the command, runs it, and turns its end into an exit code. */
-import { readFileSync } from 'node:fs';
 import { batch } from './cli/batch.ts';
 import { bench } from './cli/bench.ts';
 import { bigrams } from './cli/bigrams.ts';
@@ -13,6 +12,7 @@ import { UsageError } from './cli/options.ts';
 import { sweep } from './cli/sweep.ts';
 import { Terminal } from './cli/terminal.ts';
 import { tune } from './cli/tune.ts';
+import { packageVersion } from './version.ts';
 
 /** A new command is its file in cli/ and its name here. */
 const commands = [generate, batch, bench, sweep, tune, bigrams, info, download];
@@ -33,11 +33,6 @@ async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Pr
   if (name === undefined) throw new UsageError(`expected a command: ${known}`);
   const kind = name.startsWith('-') ? 'option' : 'command';
   throw new UsageError(`unknown ${kind} ${JSON.stringify(name)}; the commands are ${known}`);
-}
-
-function packageVersion(): string {
-  const file = new URL('../package.json', import.meta.url); // same depth from lib/ and dist/
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 const abort = new AbortController();

@@ -2,15 +2,28 @@
  * Drafters: who proposes tokens, and in which shape. Typed descriptions, checked; nothing runs here.
  * A step drafts at most 255 tokens in all: with the last token 256 candidate positions.
  */
-import { checkWidths, checkLengths, checkBigrams, maxNodes } from './drafters/checks.ts';
+import {
+  checkBigrams,
+  checkLengths,
+  checkWidths,
+  maxDrafters,
+  maxNodes,
+} from './drafters/checks.ts';
 import { T5Model } from './model.ts';
-import { checkBoolean, checkInteger, checkKeys, checkNumber, checkObject } from './validate.ts';
-import { inputError } from './validate.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkNumber,
+  checkObject,
+  checkOptions,
+  inputError,
+} from './validate.ts';
 
 /** A small model that drafts `length` tokens in a row. */
 export interface ChainDrafter {
   readonly drafter: 'chain';
   readonly model: T5Model;
+  /** Tokens of a draft, 1 to 255. */
   readonly length: number;
 }
 
@@ -18,7 +31,9 @@ export interface ChainDrafter {
 export interface TreeDrafter {
   readonly drafter: 'tree';
   readonly source: T5Model | MaxGram;
+  /** Children per node, level by level; at most 255 nodes in all. */
   readonly widths: readonly number[];
+  /** Whether siblings are drawn with replacement. */
   readonly replacement: boolean;
 }
 
@@ -26,23 +41,31 @@ export interface TreeDrafter {
 export interface DynamicTreeDrafter {
   readonly drafter: 'dynamicTree';
   readonly model: T5Model;
+  /** Candidates of a step, 1 to 255. */
   readonly nodes: number;
+  /** Most levels, 1 to `nodes`. */
   readonly depth: number;
 }
 
 /** Copies of what followed the longest repeated suffix of the output. */
 export interface MaxGram {
   readonly drafter: 'maxGram';
+  /** Most tokens proposed at once, 1 to 255. */
   readonly length: number;
+  /** The successor of each token, -1 for none; null: no table. */
   readonly bigrams: Int32Array | null;
 }
 
 /** Models that review each other's drafts. */
 export interface CsDraftDrafter {
   readonly drafter: 'csDraft';
+  /** The largest first. */
   readonly models: readonly T5Model[];
+  /** Upper triangular, one row and column per drafter, Max-Gram last; see csDraft(). */
   readonly lengths: readonly (readonly number[])[];
+  /** Below the models; null: nothing is. */
   readonly maxGram: MaxGram | null;
+  /** Of reviews below the target, at least 1: how much more than the exact test accepts. */
   readonly lenience: number;
 }
 
@@ -50,12 +73,19 @@ export interface CsDraftDrafter {
 export interface AdaptiveDrafter {
   readonly drafter: 'adaptive';
   readonly source: ChainDrafter | MaxGram | CsDraftDrafter;
+  /** Most tokens of a draft, 1 to 255. */
   readonly max: number;
+  /**
+   * Drafting stops before a position where the drafter's largest probability is below this, 0
+   * (never) to 1.
+   */
   readonly confidence: number;
 }
 
 export type Drafter =
   ChainDrafter | TreeDrafter | DynamicTreeDrafter | MaxGram | CsDraftDrafter | AdaptiveDrafter;
+
+const maxGramKeys = ['length', 'bigrams'];
 
 export interface MaxGramOptions {
   /** Most tokens proposed at once, 1 to 255; default 10. */
@@ -74,7 +104,7 @@ export interface MaxGramOptions {
  */
 export function chain(model: T5Model, options: { length: number }): ChainDrafter {
   checkModel('chain', model);
-  checkKeys('chain options', checkObject('chain options', options), ['length']);
+  checkOptions('chain options', options, ['length']);
   return { drafter: 'chain', model, length: checkInteger('length', options.length, 1, maxNodes) };
 }
 
@@ -92,7 +122,7 @@ export function tree(
 ): TreeDrafter {
   const copies = isMaxGram(source);
   if (!copies) checkModel('tree', source, 'a T5Model or maxGram()');
-  checkKeys('tree options', checkObject('tree options', options), ['widths', 'replacement']);
+  checkOptions('tree options', options, ['widths', 'replacement']);
   const replacement = checkBoolean('replacement', options.replacement ?? false);
   if (copies && replacement) {
     throw inputError('replacement', 'false with Max-Gram, which draws nothing', replacement);
@@ -111,8 +141,7 @@ export function dynamicTree(
   options: { nodes: number; depth?: number },
 ): DynamicTreeDrafter {
   checkModel('dynamicTree', model);
-  const known = ['nodes', 'depth'];
-  checkKeys('dynamicTree options', checkObject('dynamicTree options', options), known);
+  checkOptions('dynamicTree options', options, ['nodes', 'depth']);
   const nodes = checkInteger('nodes', options.nodes, 1, maxNodes);
   const depth = checkInteger('depth', options.depth ?? Math.min(nodes, 6), 1, nodes);
   return { drafter: 'dynamicTree', model, nodes, depth };
@@ -125,18 +154,19 @@ export function dynamicTree(
  * lossless() it needs a model to be compared with, as in csDraft(). Errors: ERR_INPUT.
  */
 export function maxGram(options: MaxGramOptions = {}): MaxGram {
-  checkKeys('maxGram options', checkObject('maxGram options', options), ['length', 'bigrams']);
+  const { length = 10, bigrams } = checkOptions('maxGram options', options, maxGramKeys);
   return {
     drafter: 'maxGram',
-    length: checkInteger('length', options.length ?? 10, 1, maxNodes),
-    bigrams: options.bigrams === undefined ? null : checkBigrams(options.bigrams),
+    length: checkInteger('length', length, 1, maxNodes),
+    bigrams: bigrams === undefined ? null : checkBigrams(bigrams),
   };
 }
 
 /**
  * Cascade Speculative Drafting (Chen et al. 2024) with `models` from the largest drafter to the
- * smallest, and Max-Gram below them unless `maxGram` is false. Vertical cascade: a model reviews
- * what those below it draft instead of generating; horizontal: later tokens come from smaller ones.
+ * smallest, and Max-Gram below them unless `maxGram` is false; at most 8 drafters in all. Vertical
+ * cascade: a model reviews what those below it draft instead of generating; horizontal: later
+ * tokens come from smaller ones.
  *
  * `lengths`: upper triangular, one row and column per drafter, Max-Gram last. Row 0 holds the
  * target's stages, row i those of models[i - 1]: a draft is extended by drafter j until it has
@@ -161,14 +191,18 @@ export function csDraft(
     throw inputError('csDraft', 'a list of at least one T5Model', models);
   }
   for (const [i, model] of models.entries()) checkModel(`csDraft models[${i}]`, model);
-  const known = ['lengths', 'maxGram', 'lenience'];
-  checkKeys('csDraft options', checkObject('csDraft options', options), known);
+  checkOptions('csDraft options', options, ['lengths', 'maxGram', 'lenience']);
+  const own = options.maxGram === false ? null : (options.maxGram ?? {});
   const copies =
-    options.maxGram === false ? null : maxGram({ length: maxNodes, ...options.maxGram });
+    own && maxGram({ length: maxNodes, ...checkOptions('maxGram options', own, maxGramKeys) });
+  const drafters = models.length + (copies === null ? 0 : 1);
+  if (drafters > maxDrafters) {
+    throw inputError('csDraft', `at most ${maxDrafters} drafters, Max-Gram included`, drafters);
+  }
   return {
     drafter: 'csDraft',
     models: [...models],
-    lengths: checkLengths(options.lengths, models.length + (copies === null ? 0 : 1)),
+    lengths: checkLengths(options.lengths, drafters),
     maxGram: copies,
     lenience: checkNumber('lenience', options.lenience ?? 1, 1, Infinity),
   };
@@ -178,8 +212,8 @@ export function csDraft(
  * A drafter whose length is chosen step by step: drafting goes on while the next token is expected
  * to be worth its time, by the request's own acceptance so far at the drafter's confidence, and the
  * models' sizes (docs/methods.md). `max`: most tokens a step drafts, default the drafter's own
- * length; `confidence`: nothing is drafted behind a position where the drafter's largest
- * probability is below it, 0 (default) to 1. Exact and reproducible like a fixed length.
+ * length. `confidence`, 0 (default) to 1: drafting stops before a position where the drafter's
+ * largest probability is below this. Exact and reproducible like a fixed length.
  * Errors: ERR_INPUT.
  */
 export function adaptive(
@@ -190,7 +224,7 @@ export function adaptive(
   if (kind !== 'chain' && kind !== 'maxGram' && kind !== 'csDraft') {
     throw inputError('adaptive', 'chain(), maxGram() or csDraft()', kind);
   }
-  checkKeys('adaptive options', checkObject('adaptive options', options), ['max', 'confidence']);
+  checkOptions('adaptive options', options, ['max', 'confidence']);
   const own = source.drafter === 'csDraft' ? maxNodes : source.length;
   return {
     drafter: 'adaptive',
@@ -200,7 +234,7 @@ export function adaptive(
   };
 }
 
-/** Not part of the public surface. */
+/** @internal */
 export function isMaxGram(source: T5Model | MaxGram): source is MaxGram {
   return (source as Partial<MaxGram> | null)?.drafter === 'maxGram';
 }

@@ -2,17 +2,29 @@ import type { Result } from './result.ts';
 
 /** The error codes of the package; every error a caller can see carries one. */
 export const errorCodes = [
+  /** A file of a model is missing, damaged or of another format. */
   'ERR_CHECKPOINT',
+  /** A value of a model's configuration is wrong or not supported. */
   'ERR_CONFIG',
+  /** An argument, an option or a record is wrong. */
   'ERR_INPUT',
+  /** Drafter and target do not have the same tokens. */
   'ERR_VOCAB_MISMATCH',
+  /** What was asked for does not fit the memory. */
   'ERR_OUT_OF_MEMORY',
+  /** There is no such device, it cannot do this, or it failed; or the addon is not built. */
   'ERR_DEVICE',
+  /** A signal fired, or the session was closed, before the work had ended. */
   'ERR_ABORTED',
+  /** The session was closed, the model disposed or the stream ended before the call. */
   'ERR_CLOSED',
+  /** A model computed numbers that are not finite. */
   'ERR_NUMERIC',
+  /** trySubmit() found no room in the queue. */
   'ERR_QUEUE_FULL',
+  /** A file or folder cannot be read or written. */
   'ERR_IO',
+  /** A hub did not give a file. */
   'ERR_DOWNLOAD',
 ] as const;
 

@@ -5,9 +5,9 @@ import type { T5Model } from './model.ts';
 const probeLength = 16;
 
 /**
- * The same for the same weights in the same type, on processors that give the same bits; 16
- * hexadecimal digits. One pass over a few tokens: through every layer and the whole head, but only
- * the probed rows of an input embedding that the head does not share. Errors: ERR_CLOSED.
+ * 16 hex digits, equal for equal weights, dtype and instruction set. One pass over 16 tokens covers
+ * every layer and the head, but only the probed rows of an untied input embedding.
+ * Errors: ERR_CLOSED.
  */
 export async function fingerprintOf(model: T5Model): Promise<string> {
   const { vocabSize } = model.config;

@@ -1,8 +1,11 @@
 /** The public names, nothing else. */
 export { T5Model } from './model.ts';
 export type { Device, Dtype, LoadOptions, LoadProgress } from './model.ts';
+export type { IdRows } from './pack.ts';
 export type { T5Config } from './checkpoint.ts';
+export type { ModelType } from './checkpoint/families.ts';
 export { Tokenizer, TokenStream } from './tokenizer.ts';
+export type { DecodeOptions } from './tokenizer.ts';
 export { adaptive, chain, csDraft, dynamicTree, maxGram, tree } from './drafters.ts';
 export type {
   AdaptiveDrafter,
@@ -38,4 +41,4 @@ export { mergeShards } from './batch/merge.ts';
 export { sessionMetrics } from './telemetry.ts';
 export type { Metric, MetricSample } from './telemetry.ts';
 export { errorCodes, SpeccascadeError } from './errors.ts';
-export type { ErrorCode } from './errors.ts';
+export type { ErrorCode, ErrorDetails } from './errors.ts';

@@ -1,4 +1,7 @@
-/** The caller's progress callback while the core reads: it is called by no stack that could throw. */
+/**
+ * Calls the caller's progress callback for the native reader, which cannot propagate exceptions: a
+ * thrown one is kept and rethrown by check().
+ */
 import { setImmediate } from 'node:timers/promises';
 
 export class ReadProgress {

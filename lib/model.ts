@@ -1,12 +1,19 @@
 /** A loaded model: find, validate, load, run teacher-forced, dispose. */
-import { resolveSource } from './checkpoint/hub.ts';
-import { nativeConfig, publishedConfig, readCheckpoint, type T5Config } from './checkpoint.ts';
+import type { T5Config } from './checkpoint.ts';
 import { SpeccascadeError } from './errors.ts';
 import { ReadProgress } from './load-progress.ts';
-import { native, type NativeConfig, type NativeModel, type NativeWeights } from './native.ts';
+import { locate, type Located } from './model-source.ts';
+import { native, type NativeModel, type NativeModelOptions } from './native.ts';
 import { pack, pad, type IdRows } from './pack.ts';
-import { Tokenizer } from './tokenizer.ts';
-import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from './validate.ts';
+import type { Tokenizer } from './tokenizer.ts';
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  inputError,
+  show,
+} from './validate.ts';
 
 export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export type Dtype = 'auto' | 'f32' | 'bf16' | 'f16' | 'int8';
@@ -20,8 +27,8 @@ export interface LoadProgress {
 
 export interface LoadOptions {
   /**
-   * Where the model computes, and sessions of models that are there draft and verify. 'auto'
-   * (default): the first GPU in builds with nvcc, else the CPU. 'cuda', 'cuda:N': a GPU, or
+   * The device that holds the weights and runs the passes; sessions draft and verify there too.
+   * 'auto' (default): the first GPU in builds with nvcc, else the CPU. 'cuda', 'cuda:N': a GPU, or
    * ERR_DEVICE.
    */
   device?: Device;
@@ -38,21 +45,11 @@ export interface LoadOptions {
   cacheDir?: string;
   /** Branch, tag or commit of a hub model; default 'main'. */
   revision?: string;
+  /** Ends the load, a download included, with ERR_ABORTED, whose `cause` is its reason. */
   signal?: AbortSignal;
   /** What it throws ends the load, which rejects with it. */
   onProgress?: (progress: LoadProgress) => void;
 }
-
-interface Located {
-  config: T5Config;
-  native: NativeConfig;
-  weights: NativeWeights;
-  tokenizer: Tokenizer | null;
-  warnings: string[];
-}
-
-/** Weights of `random:` models are a function of this seed, so that runs can be compared. */
-const randomSeed = 20240530n;
 
 /** A T5-family model in memory. Immutable; any number of sessions may use it at once. */
 export class T5Model {
@@ -73,9 +70,11 @@ export class T5Model {
   /** Tensors that were known and not needed: copies of the embedding, and leftovers. */
   readonly ignoredTensors: readonly string[];
   readonly #native: NativeModel;
+  readonly #source: string;
   #disposed = false;
 
-  private constructor(located: Located, loaded: NativeModel) {
+  private constructor(source: string, located: Located, loaded: NativeModel) {
+    this.#source = source;
     this.config = located.config;
     this.tokenizer = located.tokenizer;
     this.#native = loaded;
@@ -104,9 +103,9 @@ export class T5Model {
     if (typeof source !== 'string' || source === '') {
       throw inputError('model', 'a folder, a hub id or "random:<shape>"', source);
     }
-    const settings = checkLoadOptions(options);
-    const { signal, onProgress } = options;
-    const located = await locate(source, options);
+    const { native: settings, ...rest } = checkLoadOptions(options);
+    const { signal, onProgress } = rest;
+    const located = await locate(source, rest);
     if (signal?.aborted) throw abortError(signal);
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
     const cancel = (): void => void Atomics.store(cancelled, 0, 1);
@@ -122,7 +121,7 @@ export class T5Model {
         .finally(() => progress?.settled());
       progress?.check();
       if (signal?.aborted) throw abortError(signal);
-      return new T5Model(located, loaded);
+      return new T5Model(source, located, loaded);
     } catch (error) {
       loaded?.dispose();
       progress?.check();
@@ -134,7 +133,8 @@ export class T5Model {
 
   /**
    * Teacher-forced pass. Result: float32, [batch, longest decoder length, vocabSize]; rows past a
-   * shorter row's end are zero. Errors: ERR_INPUT (an id, an empty row), ERR_CLOSED.
+   * shorter row's end are zero. Errors: ERR_INPUT (an id, an empty row), ERR_CLOSED,
+   * ERR_OUT_OF_MEMORY, ERR_DEVICE.
    */
   async logits(
     inputIds: IdRows,
@@ -155,7 +155,7 @@ export class T5Model {
 
   /**
    * Final encoder states: float32, [batch, longest input, dModel], zero past a shorter input's
-   * end. Errors: ERR_INPUT, ERR_CLOSED.
+   * end. Errors: ERR_INPUT, ERR_CLOSED, ERR_OUT_OF_MEMORY, ERR_DEVICE.
    */
   async encode(inputIds: IdRows): Promise<{ data: Float32Array; shape: [number, number, number] }> {
     const input = pack('inputIds', inputIds, this.config.vocabSize);
@@ -166,7 +166,7 @@ export class T5Model {
   /**
    * Natural-logarithm probability of each given output token after its predecessors, at
    * temperature 1, and the sum per pair. Output ids are without the start token.
-   * Errors: ERR_INPUT, ERR_CLOSED, ERR_NUMERIC.
+   * Errors: ERR_INPUT, ERR_CLOSED, ERR_NUMERIC, ERR_OUT_OF_MEMORY, ERR_DEVICE.
    */
   async score(
     inputIds: IdRows,
@@ -189,10 +189,10 @@ export class T5Model {
     return { tokens, total: tokens.map((row) => row.reduce((sum, value) => sum + value, 0)) };
   }
 
-  /** The handle sessions are made from. Not part of the public surface. Throws ERR_CLOSED. */
+  /** @internal The handle sessions are made from. Throws ERR_CLOSED. */
   nativeModel(): NativeModel {
-    if (this.#disposed) throw new SpeccascadeError('ERR_CLOSED', 'the model was disposed');
-    return this.#native;
+    if (!this.#disposed) return this.#native;
+    throw new SpeccascadeError('ERR_CLOSED', `the model ${show(this.#source)} was disposed`);
   }
 
   /** Gives the model up. Its memory goes when the last session on it has closed. Idempotent. */
@@ -219,12 +219,11 @@ const loadKeys = [
   'onProgress',
 ] as const;
 
-function checkLoadOptions(options: LoadOptions): {
-  device: string;
-  dtype: string;
-  threads: number;
-} {
-  checkKeys('load options', checkObject('load options', options), loadKeys);
+type OtherOptions = Pick<LoadOptions, 'cacheDir' | 'revision' | 'signal' | 'onProgress'>;
+
+/** `native`: what the core is told. */
+function checkLoadOptions(given: LoadOptions): OtherOptions & { native: NativeModelOptions } {
+  const options = checkOptions('load options', given, loadKeys);
   const device = options.device ?? 'auto';
   if (typeof device !== 'string' || !/^(auto|cpu|cuda|cuda:\d{1,3})$/.test(device)) {
     throw inputError('device', 'auto, cpu, cuda or cuda:N', device);
@@ -239,30 +238,11 @@ function checkLoadOptions(options: LoadOptions): {
       throw inputError(name, 'a text that is not empty', value);
     }
   }
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-    throw inputError('signal', 'an AbortSignal', options.signal);
-  }
+  checkSignal(options.signal);
   if (options.onProgress !== undefined && typeof options.onProgress !== 'function') {
     throw inputError('onProgress', 'a function', options.onProgress);
   }
-  return { device, dtype, threads };
-}
-
-async function locate(source: string, options: LoadOptions): Promise<Located> {
-  if (source.startsWith('random:')) {
-    const config = publishedConfig(source.slice('random:'.length));
-    const weights = { seed: randomSeed };
-    return { config, native: nativeConfig(config), weights, tokenizer: null, warnings: [] };
-  }
-  const folder = await resolveSource(source, {
-    cacheDir: options.cacheDir,
-    revision: options.revision,
-    signal: options.signal,
-    onProgress: options.onProgress,
-  });
-  const checkpoint = await readCheckpoint(folder);
-  const tokenizer = await Tokenizer.load(folder);
-  return { ...checkpoint, tokenizer };
+  return { ...options, native: { device, dtype, threads } };
 }
 
 function checkPairs(inputs: IdRows, outputs: IdRows): void {

@@ -65,7 +65,7 @@ export interface NativeLoadReport {
 
 export interface NativeModel {
   readonly device: string;
-  readonly dtype: 'f32' | 'bf16' | 'int8';
+  readonly dtype: 'f32' | 'bf16' | 'f16' | 'int8';
   readonly parameters: number;
   readonly memoryBytes: number;
   readonly report: NativeLoadReport;

@@ -1,10 +1,11 @@
 /** Ragged lists of ids, packed back to back for the native side. */
+import { SpeccascadeError } from './errors.ts';
 import { checkTokens, inputError } from './validate.ts';
 
 /** Token ids, a row per sequence. */
 export type IdRows = readonly (readonly number[])[];
 
-export interface Packed {
+interface Packed {
   ids: Int32Array;
   lengths: Int32Array;
 }
@@ -28,18 +29,30 @@ export function pack(name: string, rows: IdRows, vocabSize: number): Packed {
   return { ids, lengths };
 }
 
-/** Packed rows of `width` floats -> [batch, longest, width] with zero rows past a shorter end. */
+/**
+ * Packed rows of `width` floats -> [batch, longest, width] with zero rows past a shorter end.
+ * Throws ERR_OUT_OF_MEMORY where that is more than an array can hold.
+ */
 export function pad(
   packed: Float32Array,
   lengths: Int32Array,
   width: number,
 ): { data: Float32Array; shape: [number, number, number] } {
   const longest = lengths.reduce((max, length) => Math.max(max, length), 0);
-  const data = new Float32Array(lengths.length * longest * width);
+  const data = floats(lengths.length * longest * width);
   let at = 0;
   lengths.forEach((length, row) => {
     data.set(packed.subarray(at, at + length * width), row * longest * width);
     at += length * width;
   });
   return { data, shape: [lengths.length, longest, width] };
+}
+
+function floats(count: number): Float32Array {
+  try {
+    return new Float32Array(count);
+  } catch (cause) {
+    const problem = `needed ${4 * count} bytes for the result`;
+    throw new SpeccascadeError('ERR_OUT_OF_MEMORY', problem, { cause });
+  }
 }

@@ -12,6 +12,7 @@ export interface ResultStats {
   proposed: number;
   /** Positions that verification tested: accepted ones, and where it stopped, if it stopped early. */
   tested: number;
+  /** Drafted tokens that verification accepted, all of them emitted. */
   accepted: number;
   /** accepted / tested; 0 if nothing was tested. */
   acceptanceRate: number;

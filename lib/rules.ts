@@ -8,7 +8,14 @@
  * Speculative Decoding", ICLR 2025.
  */
 import type { NativeRule } from './native.ts';
-import { checkKeys, checkNumber, checkObject, checkOneOf, inputError } from './validate.ts';
+import {
+  checkKeys,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  inputError,
+} from './validate.ts';
 
 export interface LosslessRule {
   readonly rule: 'lossless';
@@ -62,8 +69,7 @@ const rounding = 4 * Number.EPSILON;
  * Errors: ERR_INPUT.
  */
 export function lossy(options: { alpha: number; beta?: number | 'matched' }): LossyRule {
-  checkKeys('lossy', checkObject('lossy', options), ['alpha', 'beta']);
-  const { alpha, beta = 1 } = options;
+  const { alpha, beta = 1 } = checkOptions('lossy', options, ['alpha', 'beta']);
   checkNumber('lossy alpha', alpha, 0, 1);
   if (alpha === 1) throw inputError('lossy alpha', 'a number below 1', alpha);
   if (beta === 'matched') return { rule: 'lossy', alpha, beta };
@@ -131,8 +137,7 @@ export function tokenV3(options: { alpha: number }): TokenRule {
  * never). Errors: ERR_INPUT.
  */
 export function bild(options: { rollback: number; fallback?: number }): BildRule {
-  checkKeys('bild', checkObject('bild', options), ['rollback', 'fallback']);
-  const { rollback, fallback = 0 } = options;
+  const { rollback, fallback = 0 } = checkOptions('bild', options, ['rollback', 'fallback']);
   checkAlpha('bild rollback', rollback);
   return { rule: 'bild', rollback, fallback: checkNumber('bild fallback', fallback, 0, 1) };
 }
@@ -141,13 +146,13 @@ function positionRule(
   rule: PositionRule['rule'],
   options: { alpha: number; loss?: Loss },
 ): PositionRule {
-  checkKeys(rule, checkObject(rule, options), ['alpha', 'loss']);
+  checkOptions(rule, options, ['alpha', 'loss']);
   const loss = checkOneOf(`${rule} loss`, options.loss ?? 'zero-one', ['zero-one', 'log']);
   return { rule, alpha: checkAlpha(`${rule} alpha`, options.alpha), loss };
 }
 
 function tokenRule(rule: TokenRule['rule'], options: { alpha: number }): TokenRule {
-  checkKeys(rule, checkObject(rule, options), ['alpha']);
+  checkOptions(rule, options, ['alpha']);
   return { rule, alpha: checkAlpha(`${rule} alpha`, options.alpha) };
 }
 

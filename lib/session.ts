@@ -5,6 +5,7 @@ import { generateList } from './session/list-call.ts';
 import {
   checkGenerateOptions,
   checkSessionOptions,
+  givenOptions,
   type GenerateOptions,
   type RequestSettings,
   type SessionOptions,
@@ -26,7 +27,7 @@ import { checkInteger, inputError } from './validate.ts';
 export async function createSession(options: SessionOptions): Promise<DecodeSession> {
   // Synchronous today; awaiting keeps every failure a rejection.
   await Promise.resolve();
-  return new DecodeSession(checkSessionOptions(options));
+  return DecodeSession.open(checkSessionOptions(options));
 }
 
 export class DecodeSession {
@@ -34,14 +35,18 @@ export class DecodeSession {
   readonly #runner: Runner;
   #closing: Promise<void> | undefined;
 
-  /** Use createSession(). */
-  constructor(settings: SessionSettings) {
+  private constructor(settings: SessionSettings) {
     this.#settings = settings;
     const { cascade } = settings;
     this.#runner =
       cascade?.strategy === 'sequence-cascade'
         ? new SequenceCascade(settings, cascade)
         : new EngineRunner(settings);
+  }
+
+  /** @internal Behind createSession(). */
+  static open(settings: SessionSettings): DecodeSession {
+    return new DecodeSession(settings);
   }
 
   /**
@@ -72,15 +77,16 @@ export class DecodeSession {
     options: GenerateOptions = {},
   ): Promise<Result | (Result | SpeccascadeError)[]> {
     this.checkOpen();
-    const settings = checkGenerateOptions(options, this.#settings);
-    const preparation = this.#preparation(settings, options);
+    const given = givenOptions(options);
+    const settings = checkGenerateOptions(given, this.#settings);
+    const preparation = this.#preparation(settings, given);
     if (isList(input)) {
-      return generateList(input, { runner: this.#runner, preparation, settings, options });
+      return generateList(input, { runner: this.#runner, preparation, settings, options: given });
     }
     const request = preparation.prepare('input', input, 0);
-    const { results } = this.#runner.begin([request], settings, options);
+    const { results } = this.#runner.begin([request], settings, given);
     const all = await Promise.all(results);
-    return options.numSamples === undefined ? all[0]! : all;
+    return given.numSamples === undefined ? all[0]! : all;
   }
 
   /**
@@ -107,21 +113,22 @@ export class DecodeSession {
     options: GenerateOptions = {},
   ): AsyncGenerator<StreamChunk, void, undefined> {
     this.checkOpen();
-    const settings = checkGenerateOptions(options, this.#settings);
-    checkInteger('numSamples of stream()', options.numSamples ?? 1, 1, 1);
-    const request = this.#preparation(settings, options).prepare('input', input, 0);
+    const given = givenOptions(options);
+    const settings = checkGenerateOptions(given, this.#settings);
+    checkInteger('numSamples of stream()', given.numSamples ?? 1, 1, 1);
+    const request = this.#preparation(settings, given).prepare('input', input, 0);
     const chunks = new ChunkQueue(this.#settings.target.tokenizer);
-    const { results, cancel } = this.#runner.begin([request], settings, options, (event) =>
+    const { results, cancel } = this.#runner.begin([request], settings, given, (event) =>
       chunks.push(event),
     );
     try {
-      yield* chunks.read(results[0]!, options.signal);
+      yield* chunks.read(results[0]!, given.signal);
     } finally {
       cancel();
     }
   }
 
-  /** What it was created with, defaults filled in. Not part of the public surface. */
+  /** @internal What it was created with, defaults filled in. */
   get settings(): SessionSettings {
     return this.#settings;
   }
@@ -141,7 +148,7 @@ export class DecodeSession {
     return this.close();
   }
 
-  /** Throws ERR_CLOSED. Not part of the public surface. */
+  /** @internal Throws ERR_CLOSED. */
   checkOpen(): void {
     if (this.#closing) throw new SpeccascadeError('ERR_CLOSED', 'the session is closed');
   }

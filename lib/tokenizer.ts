@@ -35,12 +35,15 @@ export class Tokenizer {
    * tokenizer_config.json or config.json names that tokenizer. Added tokens of the small JSON files
    * beside them are respected; no id reaches config.json's vocab_size.
    *
-   * Throws ERR_CHECKPOINT (file and reason) for a file that is damaged or of a kind not supported,
-   * ERR_IO for a folder or file that cannot be read, ERR_INPUT for what is no path.
+   * Throws ERR_CHECKPOINT (file and reason) for a folder or file that is missing, cannot be read, is
+   * damaged or of a kind not supported, ERR_INPUT for what is no path.
    */
-  static async load(folder: string): Promise<Tokenizer | null> {
+  static async load(folder: string): Promise<Tokenizer | null>;
+  /** @internal `rows`: the ids that the model has, whether or not config.json says it. */
+  static async load(folder: string, rows: number): Promise<Tokenizer | null>;
+  static async load(folder: string, rows?: number): Promise<Tokenizer | null> {
     checkPath('folder', folder);
-    const found = await findCodec(folder);
+    const found = await findCodec(folder, rows);
     return found && new Tokenizer(found.codec, modelVocabSize(found.declarations));
   }
 

@@ -73,11 +73,26 @@ export function checkPath(name: string, value: unknown, expected = 'a path'): st
 export function checkTokens(name: string, value: unknown, vocabSize: number): Int32Array {
   const isList = Array.isArray(value) || value instanceof Int32Array;
   if (!isList) throw inputError(name, 'a list of token ids', value);
+  let i = 0;
   for (const id of value as ArrayLike<unknown> & Iterable<unknown>) {
     const inside = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize;
-    if (!inside) throw inputError(name, `token ids from 0 to ${vocabSize - 1}`, id);
+    if (!inside) throw inputError(`${name}[${i}]`, `token ids from 0 to ${vocabSize - 1}`, id);
+    i += 1;
   }
   return Int32Array.from(value as ArrayLike<number>);
+}
+
+/** A 64-bit seed. */
+export function checkSeed(seed: unknown): bigint {
+  const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
+  const value = isInteger ? BigInt(seed as bigint | number) : -1n;
+  if (value >= 0n && value < 2n ** 64n) return value;
+  throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
+}
+
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw inputError('signal', 'an AbortSignal', signal);
 }
 
 /** Refuses option names that mean nothing, so that a misspelt one is not silently ignored. */
@@ -92,4 +107,15 @@ export function checkKeys(name: string, value: object, known: readonly string[])
 export function checkObject(name: string, value: unknown): object {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw inputError(name, 'an object of options', value);
+}
+
+/** Options by known names; those that are null count as not given, everywhere. */
+export function checkOptions<T extends object>(
+  name: string,
+  value: T,
+  known: readonly string[],
+): T {
+  checkKeys(name, checkObject(name, value), known);
+  if (!Object.values(value).includes(null)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null)) as T;
 }

@@ -11,6 +11,7 @@ import {
   type GenerateOptions,
 } from '../lib/index.ts';
 import { philox } from '../lib/lowlevel.ts';
+import { pad } from '../lib/pack.ts';
 import { bundledFolder, loadBundled, loadGolden } from './support/models.ts';
 
 const text = 'translate English to German: A dog runs.';
@@ -33,7 +34,7 @@ describe('bad input', () => {
     ['blank text', '  \n ', /at least one token/],
     ['a text that is too long', 'word '.repeat(100), /maxInputTokens \(32\).*received 201/],
     ['no ids', new Int32Array(0), /at least one token id/],
-    ['an id outside the vocabulary', [5, 8064], /token ids from 0 to 8063, received 8064/],
+    ['an id outside the vocabulary', [5, 8064], /input\[1\]: expected.* 0 to 8063, received 8064/],
     ['a negative id', [5, -1], /received -1/],
     ['a fractional id', [5, 1.5], /received 1.5/],
     ['null', null, /received null/],
@@ -62,13 +63,17 @@ describe('bad input', () => {
     ['maxNewTokens 0', { maxNewTokens: 0 }, /maxNewTokens.*received 0/],
     ["maxNewTokens above the session's", { maxNewTokens: 17 }, /from 1 to 16, received 17/],
     ['minNewTokens above maxNewTokens', { minNewTokens: 17 }, /minNewTokens/],
-    ['a stop token outside', { stopTokens: [9000] }, /stopTokens.*received 9000/],
+    ['a stop token outside', { stopTokens: [1, 9000] }, /stopTokens\[1\].*received 9000/],
     ['a suppressed token outside', { suppressTokens: [-3] }, /suppressTokens.*received -3/],
     ['stop tokens 0', { stopTokens: 0 }, /stopTokens.*received 0/],
     ["stop tokens ''", { stopTokens: '' }, /stopTokens.*received ""/],
     ['suppressed tokens false', { suppressTokens: false }, /suppressTokens.*received false/],
     ["a rule ''", { rule: '' }, /rule.*received ""/],
-    ['everything suppressed', { suppressTokens: [...Array(8064).keys()] }, /at least one token/],
+    [
+      'everything suppressed',
+      { suppressTokens: [...Array(8064).keys()] },
+      /at least one token of the vocabulary's 8064 left, received 8064/,
+    ],
     ['numSamples 0', { numSamples: 0 }, /numSamples/],
     ['an unknown rule', { rule: { rule: 'magic' } }, /rule: expected one of.*"magic"/],
     ['an unknown option', { temprature: 1 }, /received "temprature"/],
@@ -156,6 +161,7 @@ describe('bad input', () => {
     await expect(model.logits([[1]], [[0]])).rejects.toMatchObject(gone);
     await expect(model.score([[1]], [[1]])).rejects.toMatchObject(gone);
     await expect(createSession({ target: model })).rejects.toMatchObject(gone);
+    await expect(model.encode([[1]])).rejects.toThrow(`the model "${bundledFolder('small')}"`);
   });
 
   it('in an array: nothing starts, and the index is told', async () => {
@@ -250,6 +256,14 @@ describe('bad input', () => {
     await expect(target.score([[1]], [[]])).rejects.toMatchObject(bad);
     await expect(target.encode(new Array<number[]>(2))).rejects.toMatchObject(bad);
     expect((await target.encode([])).shape[0]).toBe(0);
+  });
+
+  it('tensors that no array can hold', () => {
+    const error = expect.objectContaining({
+      code: 'ERR_OUT_OF_MEMORY',
+      message: `needed ${2 ** 62} bytes for the result`,
+    }) as Error;
+    expect(() => pad(new Float32Array(0), Int32Array.of(2 ** 30), 2 ** 30)).toThrow(error);
   });
 
   it('counters of the generator', () => {

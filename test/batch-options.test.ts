@@ -1,6 +1,7 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   chain,
@@ -11,6 +12,7 @@ import {
   type BatchProgress,
   type DecodeSession,
 } from '../lib/index.ts';
+import { StreamOutput } from '../lib/batch/output.ts';
 import { readOutput } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { loadGolden } from './support/models.ts';
@@ -93,4 +95,16 @@ describe('shards to merge', () => {
     const work = mergeShards(shards as string[], output as string);
     await expectError(work, 'ERR_INPUT', message);
   });
+});
+
+it('standard output keeps no listener of a job that has ended', async () => {
+  const stream = new PassThrough();
+  const entry = { source: Buffer.from('{}'), failed: false, tokens: 0 };
+  for (const line of ['a\n', 'b\n']) {
+    const output = new StreamOutput(stream);
+    await output.write({ line, ...entry });
+    await output.close();
+  }
+  expect(stream.listenerCount('error')).toBe(0);
+  expect(String(stream.read())).toBe('a\nb\n');
 });

@@ -1,8 +1,13 @@
 /** Successor tables for Max-Gram: counted, written, read, refused. */
 import { describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { bigrams as command } from '../lib/cli/bigrams.ts';
+import { Terminal } from '../lib/cli/terminal.ts';
 import { countBigrams, readBigrams, writeBigrams } from '../lib/drafters/bigrams.ts';
 import { createSession, maxGram } from '../lib/index.ts';
+import { checkpointFolder, tempFolder, tinyConfig } from './support/checkpoint-builder.ts';
 import { captions, loadBundled } from './support/models.ts';
 
 describe('countBigrams', () => {
@@ -14,6 +19,26 @@ describe('countBigrams', () => {
   it('counts nothing across sequences', () => {
     expect([...countBigrams([[1], [2], []], 3)]).toEqual([-1, -1, -1]);
   });
+});
+
+it('the command counts the tokens of a model whose weights it leaves alone', async () => {
+  // Tables of tensors that make no model.
+  const model = await checkpointFolder({
+    'config.json': { ...tinyConfig, vocab_size: 384, tokenizer_class: 'ByT5Tokenizer' },
+  });
+  const folder = await tempFolder({ 'texts.txt': 'ab\n\nab\nac\n' });
+  const output = path.join(folder, 'table');
+  const argv = ['--model', model, '--input', path.join(folder, 'texts.txt'), '--output', output];
+  const out = new PassThrough();
+  const terminal = new Terminal(out as never, new PassThrough() as never);
+  const { signal } = new AbortController();
+  expect(await command.run([...argv, '--json'], { terminal, signal })).toBe(0);
+  expect(JSON.parse(String(out.read()))).toMatchObject({ texts: 3, tokens: 384, known: 4 });
+  const next = readBigrams(readFileSync(output));
+  const id = (letter: string): number => letter.charCodeAt(0) + 3;
+  expect([0, id('a'), id('b'), id('c'), id('d')].map((token) => next[token])).toEqual([
+    ...[id('a'), id('b'), 1, 1, -1],
+  ]);
 });
 
 describe('a file of bigrams', () => {

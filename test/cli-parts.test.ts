@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { benchTable } from '../lib/cli/bench-table.ts';
 import { inOrder } from '../lib/batch/in-order.ts';
 import { readLines } from '../lib/cli/lines.ts';
-import { spread } from '../lib/cli/measure.ts';
+import { spread } from '../lib/evaluate/spread.ts';
 import {
   flag,
   integer,

@@ -51,6 +51,7 @@ describe('usage', () => {
     const { code, out, err } = await run(['--help']);
     expect({ code, err }).toEqual({ code: 0, err: '' });
     for (const name of ['generate', 'bench', 'info', 'download']) expect(out).toContain(name);
+    expect(out).toContain('130 interrupted, 143 terminated (SIGTERM)');
   });
 
   it.each([

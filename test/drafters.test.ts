@@ -18,10 +18,8 @@ import {
   type Result,
   type Rule,
   type SessionOptions,
-  type SpeccascadeError,
   type T5Model,
 } from '../lib/index.ts';
-import { sequenceScore } from '../lib/session/sequence-cascade.ts';
 import { captions, loadBundled } from './support/models.ts';
 
 let large: T5Model;
@@ -54,6 +52,7 @@ describe('ERR_INPUT tells what makes no sense', () => {
     ['too long a draft', () => csDraft([model()], { lengths: [[200, 56], [0, 3]] }), /256/], // prettier-ignore
     ['a NaN length', () => csDraft([model()], { lengths: [[NaN, 4], [0, 3]] }), /NaN/], // prettier-ignore
     ['lenience below 1', () => csDraft([model()], { lengths: [[4]], maxGram: false, lenience: 0.5 }), /lenience/], // prettier-ignore
+    ['nine drafters', () => csDraft(Array.from({ length: 8 }, model), { lengths: [[4]] }), /at most 8 drafters.*received 9/], // prettier-ignore
     ['no nodes', () => dynamicTree(model(), { nodes: 0 }), /nodes/],
     ['deeper than nodes', () => dynamicTree(model(), { nodes: 3, depth: 4 }), /depth/],
     ['no length', () => maxGram({ length: 0 }), /length/],
@@ -251,122 +250,5 @@ describe('a token cascade', () => {
       expect(tokens).toEqual((await speculative.generate(text)).tokens);
       expect(stats).toMatchObject({ targetCalls: tokens.length, draftCalls: [tokens.length] });
     }
-  });
-});
-
-describe('a sequence cascade', () => {
-  const texts = captions(16);
-  const open = (threshold: number, maxNewTokens = 128) =>
-    createSession({
-      ...{ target: large, maxNewTokens },
-      draft: chain(base, { length: 4 }),
-      strategy: 'sequence-cascade',
-      cascade: { score: 'mean-logprob', threshold },
-    });
-
-  it("gives one model's answer or the other's, by the score", async () => {
-    await using alone = await createSession({ target: large });
-    await using little = await createSession({ target: base });
-    const [answers, own] = [
-      await little.generate(texts, { logprobs: true }),
-      await alone.generate(texts),
-    ];
-    const scores = answers.map(({ logprobs }) =>
-      sequenceScore(logprobs!, { score: 'mean-logprob', quantile: 0 }),
-    );
-    const threshold = [...scores].sort((a, b) => a - b)[8]!;
-    await using session = await open(threshold);
-    const results = await session.generate(texts);
-    results.forEach(({ tokens, text, stats }, i) => {
-      const kept = scores[i]! >= threshold;
-      expect({ tokens, text }).toEqual({
-        tokens: (kept ? answers : own)[i]!.tokens,
-        text: (kept ? answers : own)[i]!.text,
-      });
-      expect(stats.targetCalls).toBe(kept ? 0 : own[i]!.stats.targetCalls);
-      expect(stats.draftCalls).toEqual([answers[i]!.stats.targetCalls]);
-      expect(stats.deferralRate).toBe(kept ? 0 : 1);
-    });
-    const { outputs, totals } = session.stats();
-    expect(outputs).toBe(texts.length);
-    expect(totals.deferralRate).toBeCloseTo(8 / 16, 12);
-  });
-
-  it('streams, samples, aborts and closes', async () => {
-    await using never = await open(-Infinity);
-    await using always = await open(Infinity);
-    for (const session of [never, always]) {
-      let text = '';
-      for await (const chunk of session.stream(texts[0]!)) text += chunk.text;
-      const { text: whole, seed } = await session.generate(texts[0]!);
-      expect(text).toBe(whole);
-      const sampled = { temperature: 1, seed, numSamples: 3 };
-      expect(await session.generate(texts[1]!, sampled)).toHaveLength(3);
-      const again = await session.generate(texts[1]!, sampled);
-      expect(again[0]!.seed).toBe(seed);
-    }
-    await expect(never.generate(texts, { signal: AbortSignal.abort('no') })).rejects.toMatchObject({
-      code: 'ERR_ABORTED',
-    });
-    const late = always.generate(texts, { maxNewTokens: 100 }).catch((error: unknown) => error);
-    await always.close();
-    expect(await late).toMatchObject({ code: expect.stringMatching(/ABORTED|CLOSED/) as string });
-  });
-
-  it('says what there was when it was aborted, of both models', async () => {
-    await using always = await open(Infinity, 4000);
-    const abortedBy = async (work: Promise<unknown>): Promise<Result> => {
-      const error = await work.then(
-        () => expect.unreachable('it did not fail'),
-        (reason: unknown) => reason as SpeccascadeError,
-      );
-      expect(error).toMatchObject({ code: 'ERR_ABORTED', cause: 'enough' });
-      return error.partial!;
-    };
-
-    // While the small model answers: what it has said is a draft, and nothing has been decided.
-    const early = new AbortController();
-    const endless = { minNewTokens: 4000, signal: early.signal };
-    const answering = abortedBy(always.generate(texts[0]!, endless));
-    await expect.poll(() => always.stats().steps, { interval: 1 }).toBeGreaterThan(3);
-    early.abort('enough');
-    const { stats, tokens, logprobs } = await answering;
-    expect(logprobs).toBeUndefined();
-    expect(tokens.length).toBeGreaterThan(0);
-    expect(stats).toMatchObject({ targetCalls: 0, proposed: tokens.length, tested: 0 });
-    expect(stats.draftCalls[0]).toBeGreaterThanOrEqual(tokens.length);
-
-    // Between the two: the small model has ended, but nobody has heard of it yet.
-    const between = new AbortController();
-    const one = { maxNewTokens: 1, signal: between.signal };
-    const asked = abortedBy(always.generate(texts[0]!, one));
-    for (const end = performance.now() + 500; performance.now() < end;);
-    between.abort('enough');
-    expect(await asked).toMatchObject({
-      ...{ tokens: [], finishReason: 'aborted' },
-      stats: { targetCalls: 0, draftCalls: [1], proposed: 1, tested: 1, accepted: 0 },
-    });
-
-    // While the target answers, whose tokens are all that a stream gives.
-    const late = new AbortController();
-    const chunks = always.stream(texts[0]!, {
-      ...{ minNewTokens: 128, maxNewTokens: 128, signal: late.signal },
-    });
-    await chunks.next();
-    late.abort('enough');
-    const deferred = await abortedBy(chunks.next());
-    expect(deferred.tokens.length).toBeGreaterThan(0);
-    expect(deferred.stats).toMatchObject({ draftCalls: [128], proposed: 128, deferralRate: 1 });
-    expect(deferred.stats.targetCalls).toBeGreaterThan(0);
-  });
-
-  it('scores as numpy would', () => {
-    const logprobs = Float32Array.of(-0.5, -2, -0.25, -1);
-    const of = (score: 'probability' | 'mean-logprob' | 'quantile' | 'chow-sum', quantile = 0) =>
-      sequenceScore(logprobs, { score, quantile });
-    expect(of('probability')).toBeCloseTo(Math.exp(-3.75), 12);
-    expect(of('chow-sum')).toBe(-3.75);
-    expect(of('mean-logprob')).toBe(-0.9375);
-    expect([0, 0.25, 0.5, 1].map((q) => of('quantile', q))).toEqual([-2, -1.25, -0.75, -0.25]);
   });
 });

@@ -2,8 +2,10 @@
 import { readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { defaultCacheDir, resolveSource, type DownloadReport } from '../lib/checkpoint/hub.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { defaultCacheDir, resolveSource } from '../lib/checkpoint/hub.ts';
+import { readManifest, writeManifest } from '../lib/checkpoint/hub-manifest.ts';
+import type { DownloadReport } from '../lib/checkpoint/hub-progress.ts';
 import { readCheckpoint } from '../lib/checkpoint.ts';
 import {
   expectError,
@@ -90,6 +92,29 @@ describe('paths', () => {
     expect(defaultCacheDir({ XDG_CACHE_HOME: 'relative' })).toBe(home);
     expect(defaultCacheDir({})).toBe(home);
   });
+});
+
+describe('a redirect', () => {
+  it('to an address that is not https is told, without its query', async () => {
+    const location = 'http://storage.example/blob?signature=secret';
+    const answer = new Response(null, { status: 302, headers: { location } });
+    const fetched = vi.spyOn(globalThis, 'fetch').mockResolvedValue(answer);
+    try {
+      process.env['HF_ENDPOINT'] = 'https://hub.example';
+      const problem = '"http://storage.example/blob", which is not https';
+      const error = await expectError(download(), 'ERR_DOWNLOAD', problem);
+      expect(error.message).not.toContain('secret');
+    } finally {
+      fetched.mockRestore();
+    }
+  });
+});
+
+it('the record of a snapshot is written beside what other threads write', async () => {
+  const folder = await tempFolder({ [`.speccascade.json.${process.pid}`]: null });
+  const manifest = { id, revision: 'main', commit: null, complete: false, files: {} };
+  await writeManifest(folder, manifest);
+  expect(await readManifest(folder, id, 'main')).toEqual(manifest);
 });
 
 describe('download', () => {

@@ -91,14 +91,15 @@ describe('the queue of a session', () => {
   });
 
   it('ends waiting requests when it is closed', async () => {
-    const session = await narrow();
-    const requests = Array.from({ length: 8 }, () => session.generate(input, long));
+    const session = await createSession({ target, maxBatch: 1, maxQueue: 2, maxNewTokens: 4096 });
+    const endless = { suppressTokens: [1], maxNewTokens: 4096 };
+    const requests = Array.from({ length: 8 }, () => session.generate(input, endless));
     const outcomes = Promise.allSettled(requests);
     await session.close();
     for (const outcome of await outcomes) {
-      if (outcome.status === 'rejected')
-        expect(outcome.reason).toMatchObject({ code: 'ERR_ABORTED' });
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_ABORTED' } });
     }
+    expect(session.stats()).toMatchObject({ queued: 0, active: 0, outputs: 8 });
     await expect(session.trySubmit(input)).rejects.toMatchObject({ code: 'ERR_CLOSED' });
   });
 

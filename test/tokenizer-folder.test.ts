@@ -1,9 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { locate } from '../lib/model-source.ts';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { soundFile, tinyConfig } from './support/checkpoint-parts.ts';
 import { goldenFolder } from './support/golden-files.ts';
 import { tokenizerJson } from './support/tokenizer-json.ts';
 
@@ -46,11 +49,30 @@ describe('a folder', () => {
     expect(await Tokenizer.load(folder({ 'vocab.json': { a: 0 } }))).toBeNull();
   });
 
-  test('that cannot be opened is ERR_IO', async () => {
+  test('that cannot be opened is ERR_CHECKPOINT, as for models', async () => {
     const missing = path.join(scratch, 'missing');
-    await expect(Tokenizer.load(missing)).rejects.toMatchObject({ code: 'ERR_IO' });
+    await expect(Tokenizer.load(missing)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' });
     const file = path.join(root, 'package.json');
-    await expect(Tokenizer.load(file)).rejects.toMatchObject({ code: 'ERR_IO' });
+    await expect(Tokenizer.load(file)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' });
+  });
+
+  test.skipIf(process.platform === 'win32')('with a pipe for a vocabulary is refused', async () => {
+    const made = folder({});
+    execFileSync('mkfifo', [path.join(made, 'spiece.model')]);
+    await expect(Tokenizer.load(made)).rejects.toMatchObject({
+      code: 'ERR_CHECKPOINT',
+      message: expect.stringMatching(/spiece\.model: expected a regular file/) as string,
+    });
+  });
+
+  test("whose config.json leaves vocab_size to its family's default takes all of its ids", async () => {
+    const config = { ...tinyConfig, vocab_size: null, tokenizer_class: 'ByT5Tokenizer' };
+    const made = folder({ 'config.json': config });
+    writeFileSync(path.join(made, 'model.safetensors'), soundFile());
+    const { tokenizer } = await locate(made);
+    expect(tokenizer?.vocabSize).toBe(384);
+    expect(tokenizer?.decode([68, 32127])).toBe('A');
+    expect(() => tokenizer?.decode([32128])).toThrow('32128');
   });
 
   test('with both files uses tokenizer.json', async () => {

@@ -126,6 +126,7 @@ describe('what to paste', () => {
     sourceOf: (name: string) => `models/${name}`,
     prefix: 'translate English to German: ',
     ...{ device: 'auto', dtype: 'auto', temperature: 0, bigrams: null },
+    ...{ threads: undefined, maxBatch: 16, maxNewTokens: 128 },
   };
   const values = (spec: string) => parseMethod(spec)[0]!.values;
 
@@ -177,6 +178,17 @@ describe('what to paste', () => {
     );
   });
 
+  it('says the sizes it was measured with, where they are not the usual ones', () => {
+    const own = { ...names, threads: 2, maxBatch: 1, maxNewTokens: 40 };
+    const code = typescriptOf(values('draft=base length=3'), own);
+    expect(code).toContain('T5Model.load("models/base", { threads: 2 })');
+    expect(code).toContain('{ length: 3 }), maxNewTokens: 40, maxBatch: 1 });');
+    expect(commandOf(null, own)).toBe(
+      'speccascade generate --target models/large --threads 2 --max-new-tokens 40 --batch 1 ' +
+        '--no-draft',
+    );
+  });
+
   it('is a command line, and for not speculating one too', () => {
     expect(commandOf('draft=base+small lengths=4,0/0,2', names)).toBe(
       'speccascade generate --target models/large --draft models/base --draft models/small ' +
@@ -225,6 +237,8 @@ describe('the command', () => {
     expect(text).toContain('rule=opt alpha=');
     expect(text).toMatch(/^Recommended: /m);
     expect(text).toContain('createSession({ target');
+    expect(text).toContain('maxBatch: 1 });');
+    expect(text).toMatch(/^speccascade generate .*--batch 1 /m);
     expect(text).toContain('session.generate("translate English to German: " + text)');
   });
 

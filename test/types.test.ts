@@ -3,13 +3,19 @@ import { describe, expectTypeOf, it } from 'vitest';
 import {
   tree,
   type csDraft,
+  type DecodeOptions,
   type DecodeSession,
+  type ErrorDetails,
   type GenerateOptions,
+  type IdRows,
   type Input,
+  type ModelType,
   type Result,
   type SessionOptions,
   type SpeccascadeError,
+  type T5Config,
   type T5Model,
+  type Tokenizer,
 } from '../lib/index.ts';
 import { bench, type BenchResult, type philox } from '../lib/lowlevel.ts';
 
@@ -74,6 +80,15 @@ describe('types', () => {
     expectTypeOf<readonly T5Model[]>().toExtend<Parameters<typeof csDraft>[0]>();
     expectTypeOf<readonly (readonly number[])[]>().toExtend<Parameters<T5Model['encode']>[0]>();
     expectTypeOf<readonly [0, 0, 0, 0]>().toExtend<Parameters<typeof philox>[1]>();
+  });
+
+  it('that signatures use have names', () => {
+    expectTypeOf<IdRows>().toEqualTypeOf<Parameters<T5Model['encode']>[0]>();
+    expectTypeOf<ModelType>().toEqualTypeOf<T5Config['modelType']>();
+    expectTypeOf<DecodeOptions | undefined>().toEqualTypeOf<Parameters<Tokenizer['decode']>[1]>();
+    expectTypeOf<ErrorDetails | undefined>().toEqualTypeOf<
+      ConstructorParameters<typeof SpeccascadeError>[2]
+    >();
   });
 
   it('of the low level and of errors are those of the documentation', () => {

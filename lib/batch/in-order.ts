@@ -6,7 +6,8 @@ export const inFlightPerSlot = 4;
 /**
  * At most `limit` items are under way or waiting to be taken, so memory is bounded however long
  * the stream; a result is given as soon as it and all before it are there, however slowly the
- * items come. `work` must not reject while others are under way, or its error ends the iteration.
+ * items come. If `work` rejects, iteration ends with its error even while other items are in
+ * progress; resolve to a failure value instead.
  */
 export async function* inOrder<T, R>(
   items: AsyncIterable<T>,

@@ -5,7 +5,7 @@ import { SpeccascadeError } from '../errors.ts';
 import { show } from '../validate.ts';
 import type { Job } from './job.ts';
 
-export const checkpointFormat = 'speccascade-batch/1';
+export const jobFormat = 'speccascade-batch/1';
 
 /** How far a job is. */
 export interface Done {
@@ -18,8 +18,8 @@ export interface Done {
   tokens: number;
 }
 
-export interface Checkpoint {
-  format: typeof checkpointFormat;
+interface JobFile {
+  format: typeof jobFormat;
   /** The run that writes the output: one that finds another here has been replaced by it. */
   owner: string;
   /** Whether the input was at its end. */
@@ -28,13 +28,13 @@ export interface Checkpoint {
   job: Job;
 }
 
-export function checkpointFile(output: string): string {
+export function jobFile(output: string): string {
   return `${output}.job.json`;
 }
 
 /** null: there is none. Throws ERR_IO, and ERR_INPUT for a file that is no checkpoint. */
-export async function readCheckpoint(output: string): Promise<Checkpoint | null> {
-  const file = checkpointFile(output);
+export async function readJobFile(output: string): Promise<JobFile | null> {
+  const file = jobFile(output);
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -42,18 +42,18 @@ export async function readCheckpoint(output: string): Promise<Checkpoint | null>
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw writeError(file, cause);
   }
-  const value = parsed(text) as Partial<Checkpoint> | null;
+  const value = parsed(text) as Partial<JobFile> | null;
   const done = value?.done;
   const numbers = [done?.records, done?.bytes, done?.failed, done?.tokens];
   const sound =
-    value?.format === checkpointFormat &&
+    value?.format === jobFormat &&
     typeof value.job === 'object' &&
     typeof done?.inputSha256 === 'string' &&
     numbers.every((number) => Number.isSafeInteger(number) && number! >= 0);
-  if (sound) return value as Checkpoint;
+  if (sound) return value as JobFile;
   throw new SpeccascadeError(
     'ERR_INPUT',
-    `${file}: expected a checkpoint (format ${checkpointFormat}), received ${show(text)}`,
+    `${file}: expected a checkpoint (format ${jobFormat}), received ${show(text)}`,
   );
 }
 
@@ -66,8 +66,8 @@ function parsed(text: string): unknown {
 }
 
 /** Puts a checkpoint in the place of the last one: whatever happens, one of the two is there, whole. */
-export async function writeCheckpoint(output: string, checkpoint: Checkpoint): Promise<void> {
-  const file = checkpointFile(output);
+export async function writeJobFile(output: string, checkpoint: JobFile): Promise<void> {
+  const file = jobFile(output);
   const temporary = `${file}.${checkpoint.owner}.tmp`;
   try {
     const handle = await open(temporary, 'w');
@@ -85,9 +85,9 @@ export async function writeCheckpoint(output: string, checkpoint: Checkpoint): P
   }
 }
 
-/** What runs that were killed in the middle of writeCheckpoint() have left. */
+/** What runs that were killed in the middle of writeJobFile() have left. */
 export async function removeTemporaries(output: string): Promise<void> {
-  const file = checkpointFile(output);
+  const file = jobFile(output);
   const folder = path.dirname(file);
   try {
     for (const name of await readdir(folder)) {
@@ -100,7 +100,7 @@ export async function removeTemporaries(output: string): Promise<void> {
 }
 
 /** So that the new name outlives a loss of power. */
-export async function syncFolder(folder: string): Promise<void> {
+async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

@@ -1,10 +1,10 @@
 /** What the lines of a job depend on: a job can be resumed only as the job it was. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { SpeccascadeError } from '../errors.ts';
 import { fingerprintOf } from '../fingerprint.ts';
 import type { NativeDraftPlan } from '../native.ts';
 import type { RequestSettings, SessionSettings } from '../session/options.ts';
+import { packageVersion } from '../version.ts';
 import type { BatchSettings } from './options.ts';
 
 /** Flat, so that the first difference can be named. */
@@ -20,7 +20,7 @@ export async function describeJob(
 ): Promise<Job> {
   const { session, field, prefix, seed, tokens, counters, shard } = settings;
   return {
-    version: packageVersion(),
+    version: packageVersion(), // sampling and acceptance may change from one to the next
     ...(await describeModels(session.settings)),
     ...describeDraft(session.settings),
     ...describeRequests(session.settings.defaults),
@@ -33,12 +33,6 @@ export async function describeJob(
     shard: `${shard.index}/${shard.count}`,
     'input.bytes': inputBytes,
   };
-}
-
-/** Sampling and acceptance may change from one version to the next. */
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url); // same depth from lib/ and dist/
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 async function describeModels({ target, draft, cascade }: SessionSettings): Promise<Job> {

@@ -3,7 +3,7 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SpeccascadeError } from '../errors.ts';
 import { checkPath, inputError } from '../validate.ts';
-import { readCheckpoint, writeError } from './checkpoint.ts';
+import { readJobFile, writeError } from './job-file.ts';
 import { compressionOf } from './compression.ts';
 import { openInput, type Source } from './input.ts';
 
@@ -63,7 +63,7 @@ async function openNew(output: string): Promise<FileHandle> {
 
 /** A shard without its checkpoint is taken as it is. */
 async function checkShard(file: string, expected: string): Promise<void> {
-  const checkpoint = await readCheckpoint(file);
+  const checkpoint = await readJobFile(file);
   if (checkpoint === null) return;
   const { complete, job } = checkpoint;
   if (complete && job['shard'] === expected) return;

@@ -1,13 +1,13 @@
 /** What a batch job may be told: checked, defaults filled in. */
 import { DecodeSession } from '../session.ts';
-import { checkSeed } from '../session/options.ts';
 import {
   checkBoolean,
   checkInteger,
-  checkKeys,
   checkNumber,
-  checkObject,
+  checkOptions,
   checkPath,
+  checkSeed,
+  checkSignal,
   inputError,
 } from '../validate.ts';
 import type { LineForm } from './record.ts';
@@ -111,9 +111,9 @@ const pathOrStream = "a path or '-'";
 const reservedFields = ['id', 'options'];
 
 /** Throws ERR_INPUT naming the option, ERR_CLOSED. */
-export function checkBatchOptions(options: BatchOptions): BatchSettings {
-  checkKeys('batch options', checkObject('batch options', options), keys);
-  const { session, signal } = options;
+export function checkBatchOptions(given: BatchOptions): BatchSettings {
+  const options = checkOptions('batch options', given, keys);
+  const { session } = given;
   if (!(session instanceof DecodeSession)) throw inputError('session', 'a DecodeSession', session);
   session.checkOpen(); // before there is an output that a closed session cannot fill
   const { target, defaults, followsLoad, reproducible } = session.settings;
@@ -135,9 +135,6 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
   if (resume && output === '-') {
     throw inputError('resume', 'false for standard output, which holds nothing', resume);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw inputError('signal', 'an AbortSignal', signal);
-  }
   const { onProgress = () => {} } = options;
   if (typeof onProgress !== 'function') throw inputError('onProgress', 'a function', onProgress);
   const seconds = options.checkpointSeconds ?? 2;
@@ -156,7 +153,7 @@ export function checkBatchOptions(options: BatchOptions): BatchSettings {
     shard: checkShard(options.shard ?? { index: 1, count: 1 }),
     orderByLength: checkBoolean('orderByLength', options.orderByLength ?? false),
     checkpointMs: 1000 * checkNumber('checkpointSeconds', seconds, 0, 3600),
-    signal,
+    signal: checkSignal(options.signal),
     onProgress,
   };
 }
@@ -172,7 +169,7 @@ function checkInput(input: unknown): BatchOptions['input'] {
 }
 
 function checkShard(shard: { index: number; count: number }): { index: number; count: number } {
-  checkKeys('shard', checkObject('shard', shard), ['index', 'count']);
+  checkOptions('shard', shard, ['index', 'count']);
   const count = checkInteger('shard.count', shard.count, 1, 2 ** 20);
   return { index: checkInteger('shard.index', shard.index, 1, count), count };
 }

@@ -6,14 +6,14 @@ import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
 import {
-  checkpointFile,
-  checkpointFormat,
-  readCheckpoint,
+  jobFile,
+  jobFormat,
+  readJobFile,
   removeTemporaries,
-  writeCheckpoint,
+  writeJobFile,
   writeError,
   type Done,
-} from './checkpoint.ts';
+} from './job-file.ts';
 import { compressionOf, type Compression } from './compression.ts';
 import type { Source } from './input.ts';
 import { checkSameJob, type Job } from './job.ts';
@@ -50,38 +50,46 @@ export interface JobOutput {
   readonly before: Done;
   /** Whether they had come to the end. */
   readonly complete: boolean;
-  /** Takes notice of a record that an earlier run has done; the hash of the input up to it. */
-  skip(source: Source): string;
+  /** Takes notice of a record that an earlier run has done. */
+  skip(source: Source): void;
+  /** The hash of the input as far as it was skipped or written. */
+  readonly inputSha256: string;
   /** Throws ERR_IO. */
   write(entry: Entry): Promise<void>;
   /** Ends the output: with all lines, or (`complete` false) so that it can be resumed. */
   close(complete: boolean): Promise<void>;
 }
 
+const ignore = (): void => {};
+
 /** Standard output: written once, as it comes. */
 export class StreamOutput implements JobOutput {
   readonly before = nothingDone;
   readonly complete = false;
+  readonly inputSha256 = ''; // there was no earlier run to compare with
   readonly #stream: NodeJS.WritableStream;
+  #failed = false;
 
   constructor(stream: NodeJS.WritableStream) {
     this.#stream = stream;
-    stream.on('error', () => {}); // write() tells it
+    stream.on('error', ignore); // write() tells it
   }
 
-  skip(): string {
-    return ''; // there was no earlier run
-  }
+  skip(): void {}
 
   write({ line }: Entry): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#stream.write(line, (cause) =>
-        cause ? reject(writeError('standard output', cause)) : resolve(),
-      );
+      this.#stream.write(line, (cause) => {
+        if (!cause) return resolve();
+        this.#failed = true;
+        reject(writeError('standard output', cause));
+      });
     });
   }
 
+  /** The stream is the caller's. Of one that has failed the event may still be on its way. */
   close(): Promise<void> {
+    if (!this.#failed) this.#stream.removeListener('error', ignore);
     return Promise.resolve();
   }
 }
@@ -100,7 +108,7 @@ export class FileOutput implements JobOutput {
   readonly #job: Job;
   readonly #owner: string;
   readonly #checkpointMs: number;
-  /** What the file holds in whole blocks, and what of it a checkpoint has said. */
+  /** `#done`: complete blocks in the file; `#said`: what the last checkpoint recorded. */
   #done: Done;
   #said: Done;
   #saidAt = performance.now();
@@ -132,15 +140,15 @@ export class FileOutput implements JobOutput {
     compressionOf(output); // before anything is touched
     await checkPlace(settings);
     const owner = randomUUID();
-    const found = resume ? await readCheckpoint(output) : null;
-    if (found !== null) checkSameJob(checkpointFile(output), found.job, job);
+    const found = resume ? await readJobFile(output) : null;
+    if (found !== null) checkSameJob(jobFile(output), found.job, job);
     else await checkFree(settings);
     const { done: before, complete } = found ?? { done: nothingDone, complete: false };
     await removeTemporaries(output);
     try {
       // First: a file without its checkpoint could not be told from someone else's.
-      const said = { format: checkpointFormat, owner, complete, done: before, job } as const;
-      await writeCheckpoint(output, said);
+      const said = { format: jobFormat, owner, complete, done: before, job } as const;
+      await writeJobFile(output, said);
       const handle = await open(output, before.bytes === 0 ? 'w' : 'r+');
       await cutTo(handle, before, output).catch(async (cause: unknown) => {
         await handle.close();
@@ -152,8 +160,11 @@ export class FileOutput implements JobOutput {
     }
   }
 
-  skip(source: Source): string {
+  skip(source: Source): void {
     this.#hash.add(source);
+  }
+
+  get inputSha256(): string {
     return this.#hash.value;
   }
 
@@ -201,15 +212,15 @@ export class FileOutput implements JobOutput {
     } catch (cause) {
       throw writeError(this.#file, cause);
     }
-    const found = await readCheckpoint(this.#file);
+    const found = await readJobFile(this.#file);
     if (found?.owner !== this.#owner) {
-      const file = checkpointFile(this.#file);
+      const file = jobFile(this.#file);
       const problem = 'another run has taken this job over, or its checkpoint was removed';
       throw new SpeccascadeError('ERR_IO', `${file}: ${problem}`);
     }
     const owner = this.#owner;
     const job = this.#job;
-    await writeCheckpoint(this.#file, { format: checkpointFormat, owner, complete, done, job });
+    await writeJobFile(this.#file, { format: jobFormat, owner, complete, done, job });
     this.#said = done;
     this.#saidAt = performance.now();
   }
@@ -226,7 +237,7 @@ async function checkPlace({ input, output }: BatchSettings): Promise<void> {
   }
 }
 
-/** Of the folder that was named, rather than of a file in it that nobody knows of. */
+/** Names the missing folder the caller gave, not the checkpoint file inside it. */
 async function checkFolder(output: string): Promise<void> {
   const folder = path.dirname(output);
   if ((await statOf(folder)) !== null) return;
@@ -237,16 +248,16 @@ async function checkFolder(output: string): Promise<void> {
 async function checkFree({ output, overwrite, resume }: BatchSettings): Promise<void> {
   if (overwrite) {
     try {
-      await rm(checkpointFile(output), { force: true });
+      await rm(jobFile(output), { force: true });
     } catch (cause) {
-      throw writeError(checkpointFile(output), cause);
+      throw writeError(jobFile(output), cause);
     }
     return;
   }
-  for (const file of [output, checkpointFile(output)]) {
+  for (const file of [output, jobFile(output)]) {
     if ((await statOf(file)) === null) continue;
     const problem = resume
-      ? `has no checkpoint (${checkpointFile(output)}) to resume from`
+      ? `has no checkpoint (${jobFile(output)}) to resume from`
       : 'exists already; resume goes on with an interrupted job, overwrite begins anew';
     throw new SpeccascadeError('ERR_INPUT', `output: ${file} ${problem}`);
   }

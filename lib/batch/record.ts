@@ -2,11 +2,11 @@
 import { SpeccascadeError, type ErrorCode } from '../errors.ts';
 import type { GenerateOptions } from '../session/options.ts';
 import type { Result } from '../session/result.ts';
-import { checkKeys, checkObject, inputError } from '../validate.ts';
+import { checkOptions, inputError } from '../validate.ts';
 import type { Source } from './input.ts';
 
 /** What a record may set for itself, in place of the session's. */
-export const recordOptions = [
+const recordOptions = [
   'temperature',
   'topK',
   'topP',
@@ -18,7 +18,7 @@ export const recordOptions = [
   'suppressTokens',
 ] as const satisfies readonly (keyof GenerateOptions)[];
 
-export type RecordId = string | number;
+type RecordId = string | number;
 
 export interface BatchRecord {
   /** Place in the whole input, from 0; shards count the records of the others. */
@@ -49,10 +49,9 @@ export function readRecord(
   const record: BatchRecord = { position, source, id: position + 1, request: unread };
   try {
     if (source instanceof SpeccascadeError) throw source;
-    const { id, options = {}, ...fields } = parsed(source) as Record<string, unknown>;
+    const { id, options, ...fields } = parsed(source) as Record<string, unknown>;
     if (id !== undefined && id !== null) record.id = checkId(id);
-    const own = checkObject('options', options) as GenerateOptions;
-    checkKeys('options', own, recordOptions);
+    const own: GenerateOptions = checkOptions('options', options ?? {}, recordOptions);
     record.request = { input: inputOf(field, fields[field], prefix), options: own };
   } catch (error) {
     if (!(error instanceof SpeccascadeError)) throw error;

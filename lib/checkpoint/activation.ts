@@ -3,7 +3,7 @@ import type { Activation } from '../native.ts';
 import { booleanField, fieldError, stringField } from './fields.ts';
 import type { JsonFile } from './json-file.ts';
 
-export interface FeedForward {
+interface FeedForward {
   feedForwardProj: string;
   denseActFn: string;
   isGatedAct: boolean;

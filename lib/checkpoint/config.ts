@@ -28,24 +28,31 @@ export interface T5Config {
   /** Encoder layers. */
   numLayers: number;
   numDecoderLayers: number;
+  /** Attention heads of a layer. */
   numHeads: number;
+  /** Classes of distances that have a bias of their own. */
   relativeAttentionNumBuckets: number;
   /** Distance in tokens from which on all positions share the last bucket. */
   relativeAttentionMaxDistance: number;
+  /** What is added to the mean square before its root is taken. */
   layerNormEpsilon: number;
   /** As published, e.g. 'relu' or 'gated-gelu'; `denseActFn` and `isGatedAct` say what it means. */
   feedForwardProj: string;
+  /** The activation: 'relu', 'gelu', 'gelu_new', 'silu' ... */
   denseActFn: string;
+  /** Whether it gates a second product instead of following a single one. */
   isGatedAct: boolean;
   /** As the file says. The head is `lm_head.weight` wherever that tensor exists, whatever this says. */
   tieWordEmbeddings: boolean;
   /** Whether the decoder output is multiplied by dModel^-0.5 before the head. */
   scaleDecoderOutputs: boolean;
+  /** What every output is begun with, itself no part of it. */
   decoderStartTokenId: number;
   /** As the file says: one id or a list. */
   eosTokenId: number | number[];
   /** The same as a list: any of these ends an output. */
   eosTokenIds: number[];
+  /** Read, and not needed: nothing is padded here. */
   padTokenId: number;
 }
 

@@ -9,14 +9,14 @@ import { claimPartial, contentKey, partialPath, type PartialFile } from './hub-p
 import { reasonOf, requestFile, type HubAnswer, type Remote } from './hub-request.ts';
 
 /** A finished file. */
-export interface DownloadedFile {
+interface DownloadedFile {
   bytes: number;
   /** The commit the hub took the file from; null where it does not say. */
   commit: string | null;
 }
 
 /** Called with the bytes so far and the expected total (null: unknown). */
-export type OnBytes = (done: number, total: number | null) => void;
+type OnBytes = (done: number, total: number | null) => void;
 
 /** Attempts in a row that bring no byte before giving up. */
 const maxFailures = 4;

@@ -2,6 +2,7 @@
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { onDisk } from './hub-errors.ts';
+import { owner } from './hub-partial.ts';
 import { isObject } from './json-file.ts';
 
 export interface Manifest {
@@ -47,7 +48,7 @@ export async function readManifest(
 /** Replaces the record in one step, so that a crash leaves the old one or the new one. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   const file = path.join(folder, manifestName);
-  const draft = `${file}.${process.pid}`;
+  const draft = `${file}.${owner}`;
   await onDisk(file, async () => {
     await writeFile(draft, `${JSON.stringify(manifest, null, 2)}\n`);
     await rename(draft, file);

@@ -1,6 +1,6 @@
 /**
  * Files on their way: `NAME.KEY.OWNER.part`. KEY says which content the bytes belong to, OWNER
- * which process writes them, so that two processes never write to one file and the bytes of a
+ * which thread of which process writes them, so that two never write to one file and the bytes of a
  * process that has gone can be taken over.
  */
 import { createHash } from 'node:crypto';
@@ -14,7 +14,8 @@ export interface PartialFile {
   bytes: number;
 }
 
-const owner = `${process.pid}-${threadId}`;
+/** This thread, in the names of files that it alone writes. */
+export const owner = `${process.pid}-${threadId}`;
 
 /** Identifies a file's content by the hub's etag; null where there is none to go by. */
 export function contentKey(etag: string | null): string | null {

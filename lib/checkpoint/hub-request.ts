@@ -1,5 +1,6 @@
 /** One request to the hub: redirects followed by hand, because the facts are in their headers. */
 import { downloadError, throwIfAborted, TransientError } from './hub-errors.ts';
+import { show } from './messages.ts';
 
 /** A model on a hub. */
 export interface Remote {
@@ -13,7 +14,7 @@ export interface Remote {
 }
 
 /** What the hub says about a file before it hands over to a storage host. */
-export interface HubFacts {
+interface HubFacts {
   commit: string | null;
   /** Names the content: changes whenever the file does. */
   etag: string | null;
@@ -115,8 +116,10 @@ function plainEtag(value: string | null): string | null {
 function redirectTarget(remote: Remote, from: URL, location: string, label: string): URL {
   const url = URL.canParse(location, from.href) ? new URL(location, from) : null;
   const safe = url !== null && (url.protocol === 'https:' || url.protocol === from.protocol);
-  if (!safe) throw downloadError(remote.id, `${label} redirects to an address that is not https`);
-  return url;
+  if (safe) return url;
+  // Without its query, which can hold a signature.
+  const where = show(location.replace(/[?#].*$/, ''));
+  throw downloadError(remote.id, `${label} redirects to ${where}, which is not https`);
 }
 
 async function checkStatus(remote: Remote, response: Response, label: string): Promise<void> {

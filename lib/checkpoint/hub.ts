@@ -14,8 +14,6 @@ import type { Remote } from './hub-request.ts';
 import { downloadSnapshot } from './hub-snapshot.ts';
 import { checkpointError, show } from './messages.ts';
 
-export type { DownloadReport } from './hub-progress.ts';
-
 export interface ResolveOptions {
   /** Where downloads are kept; default: `defaultCacheDir()`. */
   cacheDir?: string | undefined;

@@ -1,4 +1,4 @@
-/** Bounded reading of the small JSON files of a checkpoint. */
+/** Bounded reading of the files of a checkpoint, of JSON above all. */
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { SpeccascadeError } from '../errors.ts';
 import { checkpointError, configError, show, systemCode } from './messages.ts';
@@ -11,6 +11,21 @@ export interface JsonObject {
 export interface JsonFile {
   file: string;
   value: JsonObject;
+}
+
+/** Throws ERR_CHECKPOINT unless `folder` is one. */
+export async function checkFolder(folder: string): Promise<void> {
+  let info;
+  try {
+    info = await stat(folder);
+  } catch (cause) {
+    const code = systemCode(cause);
+    const absent = code === 'ENOENT' || code === 'ENOTDIR';
+    throw checkpointError(folder, absent ? 'no such folder' : `cannot be read (${code})`, cause);
+  }
+  if (!info.isDirectory()) {
+    throw checkpointError(folder, 'expected the folder of a checkpoint, received a file');
+  }
 }
 
 /**

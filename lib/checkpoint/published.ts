@@ -13,7 +13,7 @@ const shapes = {
 } as const;
 
 /** A published shape that `random:<shape>` sources can name. */
-export type PublishedShape = keyof typeof shapes;
+type PublishedShape = keyof typeof shapes;
 
 export const publishedShapes = Object.keys(shapes) as PublishedShape[];
 

@@ -8,7 +8,7 @@ import { checkpointError, show } from './messages.ts';
 import { parseTensorEntry, type TensorEntry } from './tensor-entry.ts';
 
 /** Longest header the format allows, in bytes. */
-export const maxHeaderBytes = 100_000_000;
+const maxHeaderBytes = 100_000_000;
 
 const prefixBytes = 8;
 

@@ -3,7 +3,7 @@ import { isObject, readJsonObject, type JsonFile, type JsonObject } from './json
 import { checkpointError, show } from './messages.ts';
 
 /** Largest index that is read, in bytes; the largest published T5 has one of 100 kB. */
-export const maxIndexBytes = 32 * 2 ** 20;
+const maxIndexBytes = 32 * 2 ** 20;
 
 const maxShards = 10_000;
 

@@ -2,7 +2,7 @@
 import { checkInteger, field, fieldError } from './fields.ts';
 import type { JsonFile } from './json-file.ts';
 
-export interface TokenIds {
+interface TokenIds {
   decoderStartTokenId: number;
   eosTokenId: number | number[];
   eosTokenIds: number[];

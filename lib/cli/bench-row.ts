@@ -1,11 +1,5 @@
-/** One row of the benchmark: a method at a batch size. */
-
-/** Median of the repeats, and the extremes. */
-export interface Spread {
-  median: number;
-  min: number;
-  max: number;
-}
+/** One row of the benchmark: a method at a batch size. Spreads are over the repeats. */
+import type { Spread } from '../evaluate/spread.ts';
 
 export interface Row {
   method: 'autoregressive' | 'chain' | 'adaptive';

@@ -1,5 +1,7 @@
 /** What `speccascade bench` has found, as a table. */
-import { methodName, type Row, type Spread } from './bench-row.ts';
+import type { Spread } from '../evaluate/spread.ts';
+import { aligned } from './aligned.ts';
+import { methodName, type Row } from './bench-row.ts';
 
 export interface BenchReport {
   machine: { cpu: string; cores: number; threads: number; platform: string; node: string };
@@ -36,7 +38,7 @@ export function benchTable(report: BenchReport): string {
     `${report.texts} texts, ${report.tokens} tokens, greedy; median of ${report.repeats} ` +
       'interleaved repeats, speed-up against autoregressive in the same repeat',
     '',
-    ...aligned([header, ...rows.map(cells)]),
+    ...aligned([header, ...rows.map(cells)], header.indexOf('method')),
     '',
     ...rows.flatMap(adaptiveLine),
     equality(report),
@@ -81,14 +83,4 @@ function equality({ rows, texts, greedyOutputsEqual }: BenchReport): string {
     (row) => `${methodName(row)} at batch ${row.batch}: ${row.different} of ${texts} texts`,
   );
   return `GREEDY OUTPUTS DIFFER from the target's own: ${list.join('; ')}`;
-}
-
-/** Columns padded to one width, the second from the left, the others from the right. */
-function aligned(table: string[][]): string[] {
-  const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  return table.map((row) =>
-    row
-      .map((cell, i) => (i === 1 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  '),
-  );
 }

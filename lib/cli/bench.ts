@@ -3,7 +3,7 @@ import os from 'node:os';
 import { SpeccascadeError } from '../errors.ts';
 import { benchTable, type BenchReport } from './bench-table.ts';
 import { defineCommand, type Context } from './command.ts';
-import { openLines } from './lines.ts';
+import { readTexts } from './lines.ts';
 import { bundled, loadModels, modelOptions, type Models } from './models.ts';
 import { flag, integer, integers, text, type Values } from './options.ts';
 import { Progress } from './progress.ts';
@@ -64,7 +64,7 @@ export const bench = defineCommand({
     'speccascade bench --target random:t5-base --draft random:t5-small --limit 4',
   ],
   async run(values, _operands, context) {
-    const texts = await readTexts(values, context);
+    const texts = await readTexts(values.input ?? bundled.captions, values.limit, context);
     const models = await loadModels(values, context, values.quiet);
     const report = await runBench(values, models, texts, context);
     await context.terminal.write(values.json ? json(report) : benchTable(report));
@@ -73,18 +73,6 @@ export const bench = defineCommand({
     return 1;
   },
 });
-
-async function readTexts(values: BenchValues, context: Context): Promise<string[]> {
-  const file = values.input ?? bundled.captions;
-  const texts: string[] = [];
-  const { lines } = openLines({ texts: [], file, limit: undefined }, context);
-  for await (const { text: line } of lines) {
-    if (line.trim() !== '') texts.push(line);
-    if (texts.length === values.limit) break;
-  }
-  if (texts.length > 0) return texts;
-  throw new SpeccascadeError('ERR_INPUT', `${file}: expected at least one text, received none`);
-}
 
 async function runBench(
   values: BenchValues,

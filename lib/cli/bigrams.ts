@@ -1,10 +1,12 @@
 /** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
 import { writeFile } from 'node:fs/promises';
 import { SpeccascadeError } from '../errors.ts';
-import { defineCommand } from './command.ts';
+import type { Located } from '../model-source.ts';
+import { defineCommand, type Context } from './command.ts';
 import { openLines } from './lines.ts';
-import { bundled, deviceOptions, loadModel } from './models.ts';
+import { bundled, modelName } from './models.ts';
 import { flag, text, UsageError } from './options.ts';
+import { Progress, share } from './progress.ts';
 import { json } from './views.ts';
 
 export const bigrams = defineCommand({
@@ -26,7 +28,6 @@ export const bigrams = defineCommand({
     output: text({ value: 'FILE', help: 'where the table goes' }),
     json: flag('a JSON object instead of a line'),
     quiet: flag('no progress'),
-    ...deviceOptions,
   },
   examples: ['speccascade bigrams --input german.txt --output german.bigrams'],
   async run(values, _, context) {
@@ -34,8 +35,7 @@ export const bigrams = defineCommand({
     if (output === undefined) throw new UsageError('--output: expected a file to write');
     const source = openLines({ texts: [], file: values.input, limit: undefined }, context);
     try {
-      const model = await loadModel(values.model ?? bundled.target, values, context, values.quiet);
-      const { tokenizer, config } = model;
+      const { tokenizer, config } = await locateModel(values, context);
       if (tokenizer === null) {
         throw new SpeccascadeError('ERR_INPUT', '--model: expected one with a tokenizer');
       }
@@ -62,3 +62,22 @@ export const bigrams = defineCommand({
     }
   },
 });
+
+/** All but its weights, which nothing here asks. */
+async function locateModel(
+  values: { model: string | undefined; quiet: boolean },
+  { terminal, signal }: Context,
+): Promise<Located> {
+  const { locate } = await import('../model-source.ts');
+  const source = values.model ?? bundled.target;
+  const progress = new Progress(terminal, values.quiet);
+  try {
+    return await locate(source, {
+      signal,
+      onProgress: ({ phase, done, total }) =>
+        progress.show(() => share(`${phase} ${modelName(source)}`, done, total)),
+    });
+  } finally {
+    progress.clear();
+  }
+}

@@ -23,7 +23,7 @@ export type Outcome =
   | { line: Line; empty: true }
   | { line: Line; error: SpeccascadeError };
 
-export interface DecoderOptions {
+interface DecoderOptions {
   session: DecodeSession;
   tokenizer: Tokenizer | null;
   prefix: string;

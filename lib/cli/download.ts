@@ -1,6 +1,6 @@
 /** speccascade download: fetch models of a hub before they are needed. */
-import { checkFolder } from '../checkpoint.ts';
 import { resolveSource } from '../checkpoint/hub.ts';
+import { checkFolder } from '../checkpoint/json-file.ts';
 import { defineCommand } from './command.ts';
 import { flag, text } from './options.ts';
 import { Progress, share } from './progress.ts';

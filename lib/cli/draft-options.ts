@@ -104,7 +104,7 @@ export const draftOptions = {
   }),
 };
 
-export type DraftValues = Values<typeof draftOptions>;
+type DraftValues = Values<typeof draftOptions>;
 
 function isSequenceCascade({ strategy }: DraftValues): boolean {
   return strategy === 'sequence-cascade';

@@ -4,7 +4,7 @@ import type { Option, OptionTable } from './options.ts';
 const width = 96;
 const labelWidth = 26;
 
-export interface Described {
+interface Described {
   name: string;
   /** The arguments besides options, as the usage line shows them. */
   operands: string;
@@ -36,7 +36,7 @@ export function programHelp(commands: readonly { name: string; summary: string }
     `Commands:\n${list}`,
     `Options:\n${entry('--help', 'this text; after a command, that of the command', 14)}` +
       entry('--version', 'version of the package', 14),
-    'Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.\n',
+    'Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated (SIGTERM).\n',
   ].join('\n');
 }
 

@@ -41,6 +41,18 @@ export function openLines(
   return { onScreen: typed, lines: numbered(asked, 'line', limit), close: () => stream.destroy() };
 }
 
+/** The first `limit` lines of a file ('-': standard input) that are not empty. */
+export async function readTexts(file: string, limit: number, context: Context): Promise<string[]> {
+  const texts: string[] = [];
+  const { lines } = openLines({ texts: [], file, limit: undefined }, context);
+  for await (const { text } of lines) {
+    if (text.trim() !== '') texts.push(text);
+    if (texts.length === limit) break;
+  }
+  if (texts.length > 0) return texts;
+  throw new SpeccascadeError('ERR_INPUT', `${file}: expected at least one text, received none`);
+}
+
 async function* prompted(lines: AsyncIterable<string>, terminal: Terminal): AsyncGenerator<string> {
   terminal.note('One text per line; Ctrl-D ends the input.');
   terminal.noteInline('> ');

@@ -1,11 +1,12 @@
 /** Timing of decoding methods against each other, interleaved so that a slow spell hits them all. */
 import { adaptive, chain } from '../drafters.ts';
+import { spread, type Spread } from '../evaluate/spread.ts';
 import type { T5Model } from '../model.ts';
 import { createSession, type DecodeSession } from '../session.ts';
 import type { Result } from '../session/result.ts';
-import { methodName, type Row, type Spread } from './bench-row.ts';
+import { methodName, type Row } from './bench-row.ts';
 
-export interface Plan {
+interface Plan {
   target: T5Model;
   draft: T5Model | null;
   inputs: Int32Array[];
@@ -20,7 +21,7 @@ export interface Plan {
   onRun: (what: string) => void;
 }
 
-export interface Measurement {
+interface Measurement {
   rows: Row[];
   /** Tokens of one run over all texts. */
   tokens: number;
@@ -119,16 +120,6 @@ function rowOf(variant: Variant, all: readonly Variant[], reference: readonly Re
 
 function sameTokens(a: Result, b: Result): boolean {
   return a.tokens.length === b.tokens.length && a.tokens.every((id, i) => id === b.tokens[i]);
-}
-
-export function spread(values: readonly number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const median =
-    sorted.length % 2 === 1
-      ? sorted[Math.floor(middle)]!
-      : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { median, min: sorted[0]!, max: sorted.at(-1)! };
 }
 
 function sum<T>(items: readonly T[], pick: (item: T) => number): number {

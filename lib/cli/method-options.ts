@@ -1,6 +1,17 @@
 /** Whom to trust, from the command line; with how to draft, all that makes a method. */
-import { bild, lossless, lossy, opt, chow, diff, tokenV1, tokenV2, tokenV3 } from '../rules.ts';
-import type { Loss, Rule } from '../rules.ts';
+import {
+  bild,
+  chow,
+  diff,
+  lossless,
+  lossy,
+  opt,
+  tokenV1,
+  tokenV2,
+  tokenV3,
+  type Loss,
+  type Rule,
+} from '../rules.ts';
 import { draftOptions } from './draft-options.ts';
 import { number, text, UsageError, type Values } from './options.ts';
 
@@ -103,6 +114,11 @@ function readRule(values: MethodValues): Rule {
 function needed(values: MethodValues, name: 'alpha' | 'rollback'): number {
   const given = values[name];
   if (given === undefined) throw new UsageError(`--rule ${values.rule} needs --${name}`);
+  return numberOf(given);
+}
+
+/** Of a text that `realNumber` allows. */
+export function numberOf(given: string): number {
   const infinite = /^([+-]?)inf/i.exec(given);
   if (infinite) return infinite[1] === '-' ? -Infinity : Infinity;
   return Number(given);

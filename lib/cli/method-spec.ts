@@ -6,7 +6,7 @@ import type { Method, MethodSession } from '../evaluate/method.ts';
 import type { T5Model } from '../model.ts';
 import { draftSession, wantedModels, type DraftSession } from './draft-options.ts';
 import { checkMethodOptions } from './method-checks.ts';
-import { methodOptions, ruleOf } from './method-options.ts';
+import { methodOptions, numberOf, ruleOf } from './method-options.ts';
 import { readOptions, text, UsageError, type OptionTable, type Values } from './options.ts';
 
 const modelOption = (help: string) => text({ value: 'MODEL', help });
@@ -121,10 +121,4 @@ function asOption(word: string): string {
 function splitAtEquals(word: string): [string, string] {
   const place = word.indexOf('=');
   return [word.slice(0, place), word.slice(place + 1)];
-}
-
-function numberOf(value: string): number {
-  const infinite = /^([+-]?)inf/i.exec(value);
-  if (infinite) return infinite[1] === '-' ? -Infinity : Infinity;
-  return Number(value);
 }

@@ -32,13 +32,6 @@ export async function readReferenced(
   };
 }
 
-/** Lines of text, empty ones left out. */
-export async function readTexts(file: string, limit: number): Promise<string[]> {
-  const texts = (await linesOf(file)).filter((line) => line.trim() !== '').slice(0, limit);
-  if (texts.length > 0) return texts;
-  throw new SpeccascadeError('ERR_INPUT', `${file}: expected at least one text, received none`);
-}
-
 interface Pair {
   text: string;
   references: string[];

@@ -8,7 +8,7 @@ import { flag, integer, numbers, seed, text, texts, UsageError, type Values } fr
 const alphas = '0.05,0.1,0.2,0.4';
 
 /** What is swept where no method is named. */
-export const defaultMethods: readonly string[] = [
+const defaultMethods: readonly string[] = [
   'length=4',
   'tree=4,2,1',
   `rule=lossy alpha=0.2,0.4,0.6,0.8`,

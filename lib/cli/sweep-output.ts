@@ -14,7 +14,7 @@ export interface SweepReport {
   points: Point[];
 }
 
-export const costs: Record<'calls' | 'latency', Plot['cost']> = {
+const costs: Record<'calls' | 'latency', Plot['cost']> = {
   calls: { label: 'target calls per token', of: ({ targetCallsPerToken }) => targetCallsPerToken },
   latency: { label: 'milliseconds per token', of: ({ msPerToken }) => msPerToken.median },
 };

@@ -61,7 +61,7 @@ export function legend(marks: Marks, drafter: string | null, colours: boolean): 
 }
 
 /** Token ids in place of text, for a model without a tokenizer; the interface of TokenStream. */
-export class IdText {
+class IdText {
   #first = true;
 
   push(ids: number[]): string {

@@ -11,14 +11,22 @@ export interface CodeNames {
   /** As given: 'auto' leaves the choice to the machine. */
   device: string;
   dtype: string;
+  /** undefined: all cores. */
+  threads: number | undefined;
   temperature: number;
+  maxBatch: number;
+  maxNewTokens: number;
   /** The file that Max-Gram's bigrams were read from. */
   bigrams: string | null;
 }
 
+/** What sessions, and `generate`, have where nothing is said. */
+const usual = { maxBatch: 16, maxNewTokens: 128 };
+
 /** `values` null: without a drafter. */
 export function typescriptOf(values: SpecValues | null, names: CodeNames): string {
-  const loading = objectCode({ device: chosen(names.device), dtype: chosen(names.dtype) });
+  const { threads } = names;
+  const loading = objectCode({ device: chosen(names.device), dtype: chosen(names.dtype), threads });
   const load = (name: string): string =>
     `await T5Model.load(${JSON.stringify(names.sourceOf(name))}${loading && `, ${loading}`})`;
   const target = `const target = ${load(names.target)};\n`;
@@ -38,6 +46,9 @@ export function typescriptOf(values: SpecValues | null, names: CodeNames): strin
     }
   }
   if (names.temperature > 0) options.push(`sampling: { temperature: ${names.temperature} }`);
+  for (const size of ['maxNewTokens', 'maxBatch'] as const) {
+    if (names[size] !== usual[size]) options.push(`${size}: ${names[size]}`);
+  }
   const session = `const session = await createSession({ ${options.join(', ')} });\n`;
   return `${target}${before.join('')}${session}${call}`;
 }
@@ -45,13 +56,17 @@ export function typescriptOf(values: SpecValues | null, names: CodeNames): strin
 /** `spec`: the words of the method; null: without a drafter. */
 export function commandOf(spec: string | null, names: CodeNames): string {
   const source = names.sourceOf(names.target);
-  const usual = isBundled(source) ? bundled.prefix : '';
-  const prefix = names.prefix === usual ? '' : ` --prefix ${quoted(names.prefix)}`;
-  const { device, dtype, temperature } = names;
-  const given = Object.entries({ device: chosen(device), dtype: chosen(dtype) })
+  const implied = isBundled(source) ? bundled.prefix : '';
+  const prefix = names.prefix === implied ? '' : ` --prefix ${quoted(names.prefix)}`;
+  const { device, dtype, threads, temperature, maxBatch, maxNewTokens } = names;
+  const given = Object.entries({
+    ...{ device: chosen(device), dtype: chosen(dtype), threads },
+    temperature: temperature > 0 ? temperature : undefined,
+    'max-new-tokens': maxNewTokens === usual.maxNewTokens ? undefined : maxNewTokens,
+    batch: maxBatch === usual.maxBatch ? undefined : maxBatch,
+  })
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => ` --${name} ${value}`);
-  if (temperature > 0) given.push(` --temperature ${temperature}`);
   const target = `speccascade generate --target ${quoted(source)}${prefix}${given.join('')}`;
   if (spec === null) return `${target} --no-draft`;
   const options = spec.split(' ').flatMap((word) => {
@@ -99,7 +114,7 @@ function chosen(value: string): string | undefined {
 }
 
 /** '' where nothing is said. */
-function objectCode(values: Record<string, string | undefined>): string {
+function objectCode(values: Record<string, string | number | undefined>): string {
   const said = Object.entries(values).filter(([, value]) => value !== undefined);
   if (said.length === 0) return '';
   return `{ ${said.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(', ')} }`;

@@ -19,7 +19,7 @@ const probedTrees = [
 ];
 const copyLengths = [2, 4, 8];
 
-export interface DrafterEvidence {
+interface DrafterEvidence {
   name: string;
   costs: Costs;
   /** By depth, of a chain. */
@@ -36,7 +36,7 @@ export interface Evidence {
   lower: Lower[];
 }
 
-export interface Lower {
+interface Lower {
   length: number;
   /** Mean over depths. */
   acceptance: number;

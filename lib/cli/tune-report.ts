@@ -1,5 +1,6 @@
 /** What tune found, for people and as JSON. */
 import { leastSpeedup, type Candidate, type Decision } from '../evaluate/tune-decide.ts';
+import { aligned } from './aligned.ts';
 import { parseMethod } from './method-spec.ts';
 import { commandOf, typescriptOf, type CodeNames } from './tune-code.ts';
 import type { Evidence, Prediction } from './tune-plan.ts';
@@ -75,13 +76,7 @@ function candidateLines({ measured, predictions }: TuneReport): string[] {
       bleuChange === null ? '-' : bleuText(bleuChange),
     ];
   });
-  const table = [['method', 'predicted', 'measured', '(min-max)', 'BLEU change'], ...rows];
-  const widths = table[0]!.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  return table.map((row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[i]!)))
-      .join('  '),
-  );
+  return aligned([['method', 'predicted', 'measured', '(min-max)', 'BLEU change'], ...rows], 0);
 }
 
 function bleuText({ mean, low, high }: NonNullable<Candidate['bleuChange']>): string {

@@ -4,11 +4,12 @@ import { SpeccascadeError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import { decide } from '../evaluate/tune-decide.ts';
 import { defineCommand, type Context } from './command.ts';
+import { readTexts } from './lines.ts';
 import { methodOf, parseMethod, targetSpec, type MethodModels } from './method-spec.ts';
 import { ModelShelf, sourceOf } from './model-shelf.ts';
 import { bundled } from './models.ts';
 import { Progress } from './progress.ts';
-import { readReferenced, readTexts, type Referenced } from './references.ts';
+import { readReferenced, type Referenced } from './references.ts';
 import { evaluationFiles } from './sweep-options.ts';
 import { measureCandidates, ruleSpecs } from './tune-measure.ts';
 import { checkTune, tuneOptions, type TuneValues } from './tune-options.ts';
@@ -36,7 +37,7 @@ export const tune = defineCommand({
   ],
   async run(values, _operands, context) {
     checkTune(values);
-    const data = await readSample(values);
+    const data = await readSample(values, context);
     if (values.parts > data.texts.length) {
       const problem = `--parts ${values.parts}: expected at most one per text`;
       throw new SpeccascadeError('ERR_INPUT', `${problem}, received ${data.texts.length} texts`);
@@ -50,10 +51,10 @@ export const tune = defineCommand({
 
 type TuneSample = Pick<Referenced, 'texts'> & { references: string[][] | null };
 
-async function readSample(values: TuneValues): Promise<TuneSample> {
+async function readSample(values: TuneValues, context: Context): Promise<TuneSample> {
   const { input, references, limit } = values;
   const plain = input !== undefined && references === undefined && !input.endsWith('.jsonl');
-  if (plain) return { texts: await readTexts(input, limit), references: null };
+  if (plain) return { texts: await readTexts(input, limit, context), references: null };
   const files = evaluationFiles(values);
   return readReferenced(files.input, files.references, limit);
 }
@@ -105,7 +106,8 @@ async function runTune(
       },
       {
         ...{ target: shelf.targetName, sourceOf: pasted, prefix: shelf.prefix },
-        ...{ device: values.device, dtype: values.dtype, temperature },
+        ...{ device: values.device, dtype: values.dtype, threads: values.threads },
+        ...{ temperature, maxBatch: batch, maxNewTokens: shape.maxNewTokens },
         bigrams: models.defaultBigrams && pasted(models.defaultBigrams),
       },
     );

@@ -4,6 +4,9 @@ import { checkInteger, inputError } from '../validate.ts';
 /** With the last token, at most 256 candidate positions a sequence and step. */
 export const maxNodes = 255;
 
+/** Of a cascade, Max-Gram included: planning its memory takes time exponential in their number. */
+export const maxDrafters = 8;
+
 export function checkWidths(widths: unknown): number[] {
   if (!Array.isArray(widths) || widths.length === 0) {
     throw inputError('widths', 'a list of at least one width', widths);

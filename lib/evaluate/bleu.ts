@@ -22,7 +22,7 @@ export interface Bleu {
  * What a sentence contributes to the corpus's figure: lengths of hypothesis and reference, then per
  * order its matches and its n-grams. Those of sentences add up.
  */
-export type BleuCounts = Float64Array;
+type BleuCounts = Float64Array;
 
 export const bleuCountsLength = 2 + 2 * maxOrder;
 

@@ -7,13 +7,13 @@ import { addVectors, countNgrams, matches, splitWords, total, type NgramCounts }
 const characterOrder = 6;
 const betaSquared = 4;
 
-export interface ChrfOptions {
+interface ChrfOptions {
   /** 0: chrF2 (default); 2: chrF2++. */
   wordOrder?: number;
 }
 
 /** Per order: n-grams of the hypothesis, of the reference, and common to both. They add up. */
-export type ChrfCounts = Float64Array;
+type ChrfCounts = Float64Array;
 
 /** Counts of one sentence against the reference that suits it best; at least one is needed. */
 export function chrfCounts(

@@ -1,14 +1,19 @@
 /** From the runs of a sweep to one point per method and temperature. */
 import type { Method } from './method.ts';
-import { bleuDifference, countSentences, qualityOf, type Interval } from './quality.ts';
-import type { SentenceCounts } from './quality.ts';
+import {
+  bleuDifference,
+  countSentences,
+  qualityOf,
+  type Interval,
+  type SentenceCounts,
+} from './quality.ts';
 import type { Runs } from './run-log.ts';
 import { addCounters, type Run } from './run.ts';
 import { spread, type Spread } from './spread.ts';
 import { partOf } from './sweep.ts';
 
 /** What a method costs, of all its runs together. */
-export interface Cost {
+interface Cost {
   tokens: number;
   /** accepted / tested; null where nothing is tested. */
   acceptanceRate: number | null;

@@ -10,7 +10,7 @@ export interface SentenceCounts {
   chrf: Float64Array[];
 }
 
-export interface Quality {
+interface Quality {
   bleu: number;
   chrf: number;
 }

@@ -4,7 +4,7 @@ import type { Result } from '../session/result.ts';
 import type { Method } from './method.ts';
 
 /** Counters of results added up; `draftCalls` has a place per drafter. */
-export interface Counters {
+interface Counters {
   tokens: number;
   targetCalls: number;
   draftCalls: number[];
@@ -26,7 +26,7 @@ export interface Run extends Counters {
   outputs: string[];
 }
 
-export interface RunPlan {
+interface RunPlan {
   temperature: number;
   part: number;
   inputs: readonly Int32Array[];

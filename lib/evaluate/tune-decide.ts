@@ -12,7 +12,7 @@ export interface Candidate {
 }
 
 /** maxBleuLoss null: nothing but lossless methods. */
-export interface Goal {
+interface Goal {
   maxBleuLoss: number | null;
 }
 

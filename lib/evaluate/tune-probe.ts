@@ -25,7 +25,7 @@ export interface Probe {
 }
 
 /** How a step ended: so many tokens, of which so many are accepted drafts. */
-export interface StepEnd {
+interface StepEnd {
   tokens: number;
   accepted: number;
 }

@@ -1,7 +1,7 @@
 /** Times of single operations, on operands that are made up. */
 import os from 'node:os';
 import { native, type NativeTimes } from '../native.ts';
-import { checkInteger, checkKeys, checkObject, checkOneOf } from '../validate.ts';
+import { checkInteger, checkOneOf, checkOptions } from '../validate.ts';
 import { checkDevice } from './rows.ts';
 
 export interface BenchOptions {
@@ -47,11 +47,11 @@ export function bench(
 ): BenchResult {
   const known = Object.keys(sizes) as (keyof typeof sizes)[];
   const name = checkOneOf('op', op, known);
-  checkKeys('shape', checkObject('shape', shape), [...sizes[name], 'threads']);
+  checkOptions('shape', shape, [...sizes[name], 'threads']);
   for (const size of sizes[name]) checkInteger(size, shape[size], 1, most);
   const threads = shape.threads ?? os.availableParallelism();
   checkInteger('threads', threads, 1, 4096);
-  checkKeys('options', checkObject('options', options), ['device', 'dtype', 'repeats']);
+  checkOptions('options', options, ['device', 'dtype', 'repeats']);
   const gpu = checkDevice(options.device) ?? -1;
   const dtype = checkOneOf('dtype', options.dtype ?? 'f32', ['f32', 'bf16', 'f16', 'int8']);
   const repeats = options.repeats ?? 20;

@@ -35,8 +35,9 @@ export function checkScaling(
 
 /** The index of a GPU that a single operation shall run on; null for the CPU, which 'auto' is. */
 export function checkDevice(device: string | undefined): number | null {
-  if (device === undefined || device === 'cpu' || device === 'auto') return null;
-  const gpu = typeof device === 'string' ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
+  const given: unknown = device ?? 'auto';
+  if (given === 'auto' || given === 'cpu') return null;
+  const gpu = typeof given === 'string' ? /^cuda(?::(\d{1,3}))?$/.exec(given) : null;
   if (gpu === null) throw inputError('device', 'auto, cpu, cuda or cuda:N', device);
   return Number(gpu[1] ?? 0);
 }

@@ -1,7 +1,7 @@
 /** pi of single positions: what a rule makes of the two models' rows. */
 import { native, type NativePlaces } from '../native.ts';
 import { nativeRule, type Rule } from '../rules.ts';
-import { checkInteger, checkKeys, checkObject, checkOneOf } from '../validate.ts';
+import { checkInteger, checkOneOf, checkOptions } from '../validate.ts';
 import {
   checkDevice,
   checkFloats,
@@ -45,7 +45,7 @@ export function targetDistribution<T extends Rows>(
   target: T,
   options: TargetOptions,
 ): T {
-  checkKeys('options', checkObject('options', options), keys);
+  checkOptions('options', options, keys);
   const rows = checkInteger('rows', options.rows, 0, 2 ** 31 - 1);
   const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
   const device = checkDevice(options.device);

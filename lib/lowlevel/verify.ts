@@ -1,7 +1,7 @@
 /** One verification step on rows that the caller has: options checked, then run natively. */
 import { native, type NativeRule, type NativeStep } from '../native.ts';
 import { nativeRule, type Rule } from '../rules.ts';
-import { checkInteger, checkKeys, checkObject, inputError } from '../validate.ts';
+import { checkInteger, checkOptions, checkSeed, inputError } from '../validate.ts';
 import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
 import { checkProposals, type Proposals } from './proposals.ts';
 import {
@@ -14,6 +14,7 @@ import {
 } from './rows.ts';
 
 export interface VerifyOptions extends ScalingOptions {
+  /** Whom to trust: what makes pi of the two models' rows. */
   rule: Rule;
   /**
    * 'cpu' (default, and what 'auto' is); 'cuda', 'cuda:N': the kernels of a session's step, in float.
@@ -21,6 +22,7 @@ export interface VerifyOptions extends ScalingOptions {
    * or, by tree or traversal, proposals: ERR_DEVICE.
    */
   device?: string;
+  /** Numbers per row, 1 to 2^24. */
   vocab: number;
   /** [nodes] what each candidate follows, -1: the prefix. Parents before children, siblings in the order drawn. */
   parents: Int32Array;
@@ -93,8 +95,8 @@ const keys = [
  *
  * Errors: ERR_INPUT (the value and its place), ERR_NUMERIC (NaN or infinite logits), ERR_DEVICE.
  */
-export function verify(options: VerifyOptions): VerifyResult {
-  checkKeys('options', checkObject('options', options), keys);
+export function verify(given: VerifyOptions): VerifyResult {
+  const options = checkOptions('options', given, keys);
   const device = checkDevice(options.device);
   const rule = nativeRule(options.rule);
   const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
@@ -176,7 +178,8 @@ function checkDraws(options: VerifyOptions, nodes: number): Draws {
     checkInteger(name, options[name] ?? 0, 0, 2 ** 32 - 1);
   const address = { request: word('request'), position: word('position'), step: word('step') };
   const { uniforms } = options;
-  if (uniforms === undefined) return { uniforms: null, seed: checkSeed(options.seed), ...address };
+  if (uniforms === undefined)
+    return { uniforms: null, seed: checkSeed(options.seed ?? 0n), ...address };
   if (options.seed !== undefined) {
     throw inputError('seed', 'none where uniforms are given', options.seed);
   }
@@ -191,12 +194,4 @@ function checkDraws(options: VerifyOptions, nodes: number): Draws {
     throw inputError(`uniforms[${outside}]`, 'a number in [0, 1)', uniforms[outside]);
   }
   return { uniforms, seed: 0n, ...address };
-}
-
-function checkSeed(seed: unknown): bigint {
-  if (seed === undefined) return 0n;
-  const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
-  const value = isInteger ? BigInt(seed as bigint | number) : -1n;
-  if (value >= 0n && value < 2n ** 64n) return value;
-  throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
 }

@@ -5,7 +5,7 @@
 import { SpeccascadeError } from '../errors.ts';
 
 /** What the engine has taken and not ended. */
-export interface Load {
+interface Load {
   /** Requests of which no output has begun. */
   readonly queued: number;
   /** Outputs that have begun. */

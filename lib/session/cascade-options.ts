@@ -1,7 +1,7 @@
 /** The two cascades without speculation: what they may be told, checked. */
 import { chain, type ChainDrafter, type Drafter } from '../drafters.ts';
 import { lossless, type Rule } from '../rules.ts';
-import { checkInteger, checkKeys, checkObject, checkOneOf, inputError } from '../validate.ts';
+import { checkInteger, checkNumber, checkOneOf, checkOptions, inputError } from '../validate.ts';
 
 /** How sure the small model is of a whole answer; larger is surer. */
 export type SequenceScore = 'probability' | 'mean-logprob' | 'quantile' | 'chow-sum';
@@ -56,7 +56,8 @@ export function checkCascade(
 ): CascadeSettings | null {
   if (strategy === 'speculative') {
     if (cascade !== undefined) {
-      throw inputError('cascade', 'nothing: it is of the strategies without speculation', cascade);
+      const expected = "undefined unless strategy is 'token-cascade' or 'sequence-cascade'";
+      throw inputError('cascade', expected, cascade);
     }
     return null;
   }
@@ -73,9 +74,8 @@ export function checkCascade(
     };
     throw inputError('rule', expected[strategy], rule.rule);
   }
-  const given = cascade ?? {};
   const known = strategy === 'token-cascade' ? ['maxRun'] : ['score', 'threshold', 'quantile'];
-  checkKeys(`cascade of a ${strategy}`, checkObject('cascade', given), known);
+  const given = checkOptions(`cascade of a ${strategy}`, cascade ?? {}, known);
   const score = checkOneOf('cascade.score', given.score ?? 'probability', scores);
   if (given.quantile !== undefined && score !== 'quantile') {
     throw inputError('cascade.quantile', "nothing unless score is 'quantile'", given.quantile);
@@ -86,16 +86,11 @@ export function checkCascade(
     draft: chain(draft.model, { length }),
     score,
     threshold: checkReal('cascade.threshold', given.threshold ?? defaultThreshold[score]),
-    quantile: checkShare('cascade.quantile', given.quantile ?? 0),
+    quantile: checkNumber('cascade.quantile', given.quantile ?? 0, 0, 1),
   };
 }
 
 function checkReal(name: string, value: unknown): number {
   if (typeof value === 'number' && !Number.isNaN(value)) return value;
   throw inputError(name, 'a number', value);
-}
-
-function checkShare(name: string, value: unknown): number {
-  if (typeof value === 'number' && value >= 0 && value <= 1) return value;
-  throw inputError(name, 'a number from 0 to 1', value);
 }

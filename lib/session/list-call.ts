@@ -13,7 +13,7 @@ import type { Begun, Prepared, Runner } from './runner.ts';
 /** Requests that are started together. */
 const portion = 64;
 
-export interface ListCall {
+interface ListCall {
   runner: Runner;
   preparation: Preparation;
   settings: RequestSettings;
@@ -26,7 +26,7 @@ type Outcome = Result | SpeccascadeError;
 export async function generateList(inputs: readonly Input[], call: ListCall): Promise<Outcome[]> {
   const pace = new Pace();
   const prepared: (Prepared | SpeccascadeError)[] = [];
-  // Its own copy, in which holes are undefined: between portions the caller may change the list.
+  // Copied first (holes become undefined), because the caller may change the list between portions.
   for (const [index, input] of Array.from(inputs).entries()) {
     if (pace.isOver) await pace.rest();
     prepared.push(prepareOne(input, index, call, inputs.length));

@@ -6,9 +6,10 @@ import { checkRule, lossless, nativeRule, type Rule } from '../rules.ts';
 import {
   checkBoolean,
   checkInteger,
-  checkKeys,
-  checkObject,
   checkOneOf,
+  checkOptions,
+  checkSeed,
+  checkSignal,
   checkTemperature,
   checkTokens,
   checkTopP,
@@ -38,8 +39,8 @@ export interface SessionOptions {
   /**
    * How drafts are tested: token by token, or as a block, which accepts more. 'auto' (default):
    * block on chains, token on trees. 'traversal' (Weng et al. 2025) is to trees what block is to
-   * chains; 'k-seq' (Sun et al. 2023) is of trees drawn with replacement. At temperature 0 they are
-   * the same.
+   * chains; 'k-seq' (Sun et al. 2023) applies only to trees drawn with replacement. At temperature 0
+   * they are the same.
    */
   verifier?: 'auto' | 'token' | 'block' | 'k-seq' | 'traversal';
   /**
@@ -102,11 +103,20 @@ export interface SessionOptions {
   reproducible?: boolean;
 }
 
+/** Of one call. What is not given is as the session has it. Wrong values are ERR_INPUT. */
 export interface GenerateOptions extends SamplingOptions {
+  /** Whom to trust; default the session's rule. Others than lossless() need a model that drafts. */
   rule?: Rule;
+  /** Most tokens to generate, 1 to the session's maxNewTokens, which is the default. */
   maxNewTokens?: number;
+  /**
+   * End and stop tokens are suppressed before this many tokens, 0 to maxNewTokens; default the
+   * session's, at most maxNewTokens.
+   */
   minNewTokens?: number;
+  /** In place of the session's: tokens that end an output, besides the model's end tokens. */
   stopTokens?: readonly number[];
+  /** In place of the session's: tokens that are never emitted; at least one has to be left. */
   suppressTokens?: readonly number[];
   /**
    * Outputs per input, from one encoder pass; default 1. If given, `generate` of a single input
@@ -120,6 +130,10 @@ export interface GenerateOptions extends SamplingOptions {
    * waits is overtaken by at most 64 later ones per level that they are above it.
    */
   priority?: number;
+  /**
+   * Ends the call when it fires: within one step, with ERR_ABORTED, whose `cause` is the signal's
+   * reason and whose `partial` is the Result so far. Default: none.
+   */
   signal?: AbortSignal;
   /** What a failing request of an array call does: end the call (default), or stand in its place. */
   onError?: 'throw' | 'return';
@@ -179,20 +193,19 @@ const strategies = ['speculative', 'token-cascade', 'sequence-cascade'] as const
 /** Most tokens a session can be asked to plan for. */
 const maxTokens = 2 ** 20;
 
-export function checkSessionOptions(options: SessionOptions): SessionSettings {
-  checkKeys('session options', checkObject('session options', options), sessionKeys);
-  const { target } = options;
+export function checkSessionOptions(given: SessionOptions): SessionSettings {
+  const options = checkOptions('session options', given, sessionKeys);
+  const { target } = given;
   if (!(target instanceof T5Model)) throw inputError('target', 'a T5Model', target);
   const verifier = checkOneOf('verifier', options.verifier ?? 'auto', verifiers);
   const strategy = checkOneOf('strategy', options.strategy ?? 'speculative', strategies);
   const rule = checkRule(options.rule ?? lossless());
   const cascade = checkCascade(strategy, { ...options, rule });
-  const given = cascade?.draft ?? options.draft;
-  const draft = given === undefined ? noDraft : draftPlan(target, given);
+  const drafter = cascade?.draft ?? options.draft;
+  const draft = drafter === undefined ? noDraft : draftPlan(target, drafter);
   const byDefault = draft.native.adaptive === null ? 'fixed' : 'load';
   const lengths = checkOneOf('lengths', options.lengths ?? byDefault, ['load', 'fixed'] as const);
-  const sampling = options.sampling ?? {};
-  checkKeys('sampling', checkObject('sampling', sampling), samplingKeys);
+  const sampling = checkOptions('sampling', options.sampling ?? {}, samplingKeys);
   const { vocabSize } = target.config;
   const maxNewTokens = checkInteger('maxNewTokens', options.maxNewTokens ?? 128, 1, maxTokens);
   return {
@@ -226,17 +239,19 @@ export function checkSessionOptions(options: SessionOptions): SessionSettings {
   };
 }
 
-/** The settings of one call: the session's, with the call's own in their place. */
+/** What a call was given, without names that mean nothing and without null. Throws ERR_INPUT. */
+export function givenOptions(options: GenerateOptions): GenerateOptions {
+  return checkOptions('generate options', options, generateKeys);
+}
+
+/** The settings of one call: the session's, with the call's own (`givenOptions`) in their place. */
 export function checkGenerateOptions(
   options: GenerateOptions,
   session: SessionSettings,
 ): RequestSettings {
-  checkKeys('generate options', checkObject('generate options', options), generateKeys);
   checkOneOf('onError', options.onError ?? 'throw', ['throw', 'return']);
   checkBoolean('logprobs', options.logprobs ?? false);
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-    throw inputError('signal', 'an AbortSignal', options.signal);
-  }
+  checkSignal(options.signal);
   const { defaults } = session;
   const { vocabSize } = session.target.config;
   const maxNewTokens = checkInteger(
@@ -247,20 +262,19 @@ export function checkGenerateOptions(
   );
   const minNewTokens = options.minNewTokens ?? Math.min(defaults.minNewTokens, maxNewTokens);
   const { rule, confidenceStop } = defaults;
-  // null counts as not given, as everywhere; what else is falsy is wrong.
-  const own = options.rule ?? null;
-  const stopTokens = options.stopTokens ?? null;
-  const suppressTokens = options.suppressTokens ?? null;
+  const { rule: own, stopTokens, suppressTokens } = options;
   return {
-    ...(own === null ? { rule, confidenceStop } : ruleSettings(checkRule(own), session.draft)),
+    ...(own === undefined ? { rule, confidenceStop } : ruleSettings(checkRule(own), session.draft)),
     ...checkSampling(options, defaults),
     priority: checkInteger('priority', options.priority ?? 0, -10, 10),
     maxNewTokens,
     minNewTokens: checkInteger('minNewTokens', minNewTokens, 0, maxNewTokens),
     stopTokens:
-      stopTokens === null ? defaults.stopTokens : checkTokens('stopTokens', stopTokens, vocabSize),
+      stopTokens === undefined
+        ? defaults.stopTokens
+        : checkTokens('stopTokens', stopTokens, vocabSize),
     suppressTokens:
-      suppressTokens === null
+      suppressTokens === undefined
         ? defaults.suppressTokens
         : checkSuppressed(suppressTokens, vocabSize),
   };
@@ -277,18 +291,12 @@ function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
   };
 }
 
-/** A 64-bit seed. Throws ERR_INPUT. */
-export function checkSeed(seed: unknown): bigint {
-  const isInteger = typeof seed === 'bigint' || Number.isSafeInteger(seed);
-  const value = isInteger ? BigInt(seed as bigint | number) : -1n;
-  if (value >= 0n && value < 2n ** 64n) return value;
-  throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
-}
-
 function checkSuppressed(tokens: readonly number[], vocabSize: number): Int32Array {
   const checked = checkTokens('suppressTokens', tokens, vocabSize);
-  if (new Set(checked).size < vocabSize) return checked;
-  throw inputError('suppressTokens', 'at least one token of the vocabulary left', tokens);
+  const different = new Set(checked).size;
+  if (different < vocabSize) return checked;
+  const expected = `at least one token of the vocabulary's ${vocabSize} left`;
+  throw inputError('suppressTokens', expected, different);
 }
 
 function ruleSettings(

@@ -70,16 +70,16 @@ export function emptyStats(drafters: number): NativeStats {
   };
 }
 
-/** Adds the counters of an output that one decision was made of. */
-export function addStats(totals: NativeStats, stats: ResultStats, deferred: boolean): void {
+/** Adds the counters of an output about which one decision was made, or none yet. */
+export function addStats(totals: NativeStats, stats: ResultStats): void {
   for (const key of ['targetCalls', 'proposed', 'tested', 'accepted'] as const) {
     totals[key] += stats[key];
   }
   totals.encodeMs += stats.encodeMs;
   totals.decodeMs += stats.decodeMs;
   stats.draftCalls.forEach((calls, i) => (totals.draftCalls[i]! += calls));
-  totals.decided++;
-  totals.deferred += deferred ? 1 : 0;
+  totals.decided += stats.deferralRate === null ? 0 : 1;
+  totals.deferred += stats.deferralRate ?? 0;
 }
 
 /** Counters with the ratios made of them. */

@@ -48,11 +48,12 @@ interface Submission extends Entrant {
 export class EngineRunner implements Runner {
   readonly #settings: SessionSettings;
   readonly #native: NativeSession;
-  readonly #running = new RunningRequests();
+  readonly #running = new RunningRequests((id) => this.#native.cancel(id));
   readonly #aborts = new AbortFanout();
   readonly #admission: Admission;
   /** Ends of outputs that the engine was never given: there may be very many at once. */
   readonly #refusals = new Backlog();
+  #refused = 0;
   #closed = false;
 
   constructor(settings: SessionSettings) {
@@ -109,6 +110,7 @@ export class EngineRunner implements Runner {
     const { draft, defaults, maxBatch, maxQueue } = this.#settings;
     return sessionStats(this.#native.stats(), {
       pending: this.#admission.waiting,
+      refused: this.#refused,
       queueLimit: maxQueue,
       slots: maxBatch,
       drafters: draft.drafters,
@@ -141,6 +143,7 @@ export class EngineRunner implements Runner {
     /** Ends without the engine. */
     let refused = false;
     const refuse = (error: SpeccascadeError | null): void => {
+      this.#refused += outputs.length;
       for (const output of outputs) output.refuse(error, signal);
     };
     const submission: Submission = {

@@ -13,6 +13,8 @@ export class RunningOutput {
   readonly #onEvent: OnEvent | undefined;
   /** Whether an event has come that was not its end. */
   begun = false;
+  /** Whether an event could not be taken: rejected for that, it waits for its end alone. */
+  failed = false;
   #resolve!: (result: Result) => void;
   #reject!: (error: SpeccascadeError) => void;
 
@@ -23,12 +25,32 @@ export class RunningOutput {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever awaits it sees the error; that nobody does yet is no fault.
+    // Marks the rejection as handled; callers may attach their handlers later.
     this.promise.catch(() => {});
   }
 
-  /** True when the output has ended. `abortCause`: why it may have been aborted. */
+  /**
+   * True when the output has ended. `abortCause`: why it may have been aborted. What is thrown
+   * meanwhile, by the tokenizer for instance, rejects this output and is no other's affair.
+   */
   accept(event: NativeEvent, abortCause: () => { message: string; cause: unknown }): boolean {
+    try {
+      if (!this.failed) this.#take(event, abortCause);
+    } catch (error) {
+      this.failed = true;
+      this.#reject(error as SpeccascadeError);
+    }
+    return event.error !== null || event.finish !== null;
+  }
+
+  /** Ends an output that the engine was never given. */
+  refuse(error: SpeccascadeError | null, signal: AbortSignal | undefined): void {
+    this.accept({ ...unstarted, error, finish: error ? null : 'aborted' }, () =>
+      abortCause(signal),
+    );
+  }
+
+  #take(event: NativeEvent, abortCause: () => { message: string; cause: unknown }): void {
     this.#builder.add(event);
     this.#onEvent?.(event);
     if (event.error !== null) {
@@ -40,14 +62,6 @@ export class RunningOutput {
     } else if (event.finish !== null) {
       this.#resolve(this.#builder.build(event.finish, event.stats));
     }
-    return event.error !== null || event.finish !== null;
-  }
-
-  /** Ends an output that the engine was never given. */
-  refuse(error: SpeccascadeError | null, signal: AbortSignal | undefined): void {
-    this.accept({ ...unstarted, error, finish: error ? null : 'aborted' }, () =>
-      abortCause(signal),
-    );
   }
 }
 
@@ -66,9 +80,15 @@ interface RunningRequest {
 /** The requests of one session, by the engine's id. */
 export class RunningRequests {
   readonly #byId = new Map<number, RunningRequest>();
+  readonly #cancel: (id: number) => void;
   #idle: (() => void)[] = [];
   #queued = 0;
   #running = 0;
+
+  /** `cancel`: asks the engine to end a request of which nobody waits for an output any more. */
+  constructor(cancel: (id: number) => void) {
+    this.#cancel = cancel;
+  }
 
   /** Requests of which no output has begun. */
   get queued(): number {
@@ -96,7 +116,10 @@ export class RunningRequests {
       const ended = output.accept(event, () => abortCause(request.signal));
       this.#running += (ended ? 0 : 1) - (output.begun ? 1 : 0);
       output.begun = true;
-      if (!ended) continue;
+      if (!ended) {
+        if (request.outputs.every(({ failed }) => failed)) this.#cancel(event.request);
+        continue;
+      }
       request.open -= 1;
       if (request.open === 0) this.#byId.delete(event.request);
     }

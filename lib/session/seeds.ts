@@ -10,13 +10,23 @@ export function randomSeed(): bigint {
 }
 
 /**
- * The seed of output `index` of a call, below 2^53: the call's own for the first, so that a
- * result's seed given alone gives the result again; for the others a block of the generator, so
- * that neighbouring seeds share nothing.
+ * Seed of output `index` (below 2^53). Output 0 keeps the call's seed, so a result's seed passed
+ * alone reproduces it; each other output gets its own Philox block.
  */
 export function deriveSeed(seed: bigint, index: number): bigint {
   if (index === 0) return seed;
-  const counter = Uint32Array.of(index, Math.floor(index / 2 ** 32), 0, purposeSeed);
+  return blockOf(seed, Uint32Array.of(index, Math.floor(index / 2 ** 32), 0, purposeSeed));
+}
+
+/**
+ * Seed of the small model's own draws for an output of a sequence cascade: with the output's seed
+ * itself both models would sample from the same uniforms. No index of deriveSeed() has this block.
+ */
+export function smallModelSeed(seed: bigint): bigint {
+  return blockOf(seed, Uint32Array.of(0, 0, 1, purposeSeed));
+}
+
+function blockOf(seed: bigint, counter: Uint32Array): bigint {
   const [low = 0, high = 0] = native.philox(seed, counter);
   return BigInt(low) | (BigInt(high) << 32n);
 }

@@ -10,8 +10,14 @@ import { noDraft } from './draft-plan.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
 import type { OnEvent } from './running.ts';
-import { EngineRunner, type Begun, type CallOptions, type Prepared } from './runner.ts';
-import type { Runner } from './runner.ts';
+import {
+  EngineRunner,
+  type Begun,
+  type CallOptions,
+  type Prepared,
+  type Runner,
+} from './runner.ts';
+import { smallModelSeed } from './seeds.ts';
 import { addedStats, perSecond, type SessionStats } from './stats.ts';
 
 export class SequenceCascade implements Runner {
@@ -26,7 +32,12 @@ export class SequenceCascade implements Runner {
     this.#cascade = cascade;
     const alone = { ...settings, draft: noDraft, verifier: 'token' as const };
     this.#small = new EngineRunner({ ...alone, target: cascade.draft.model });
-    this.#large = new EngineRunner(alone);
+    try {
+      this.#large = new EngineRunner(alone);
+    } catch (error) {
+      void this.#small.close(); // nobody else could
+      throw error;
+    }
   }
 
   begin(
@@ -38,7 +49,11 @@ export class SequenceCascade implements Runner {
     const cancels: (() => void)[] = [];
     let cancelled = false;
     const own = { ...settings, rule: nativeRule(lossless()), confidenceStop: 0 };
-    const small = this.#small.begin(requests, own, { ...options, logprobs: true });
+    const drawn = requests.map(({ inputIds, seeds }) => ({
+      inputIds,
+      seeds: seeds.map(smallModelSeed),
+    }));
+    const small = this.#small.begin(drawn, own, { ...options, logprobs: true });
     cancels.push(small.cancel);
     const askLarge = (request: Prepared, seed: bigint): Promise<Result> => {
       const large = this.#large.begin([{ ...request, seeds: [seed] }], own, options, onEvent);
@@ -49,19 +64,25 @@ export class SequenceCascade implements Runner {
     const places = requests.flatMap((request) => request.seeds.map((seed) => ({ request, seed })));
     const logprobs = options.logprobs ?? false;
     const results = places.map(async ({ request, seed }, i) => {
+      // Results have the output's seed, whatever the small model drew from.
       const answer = await small.results[i]!.catch(
-        withPartial((partial) => unansweredResult(partial, logprobs)),
+        withPartial((partial) => unansweredResult({ ...partial, seed }, logprobs)),
       );
       if (sequenceScore(answer.logprobs!, this.#cascade) >= this.#cascade.threshold) {
         onEvent?.(wholeEvent(answer));
-        return this.#counted(keptResult(answer, logprobs));
+        return keptResult({ ...answer, seed }, logprobs);
       }
       const large = askLarge(request, seed);
       const own = await large.catch(withPartial((partial) => deferredResult(answer, partial)));
-      return this.#counted(deferredResult(answer, own));
+      return deferredResult(answer, own);
     });
-    // Whoever awaits them sees their errors; that nobody does yet is no fault.
-    for (const result of results) result.catch(() => {});
+    for (const result of results) {
+      // Marks the rejection as handled, too; callers may attach their handlers later.
+      result.then(
+        (whole) => this.#count(whole),
+        (error: SpeccascadeError) => this.#count(error.partial),
+      );
+    }
     const cancel = (): void => {
       cancelled = true;
       for (const one of cancels) one();
@@ -75,8 +96,8 @@ export class SequenceCascade implements Runner {
   }
 
   /**
-   * Of both engines together, each with slots of its own; outputs that failed or were aborted count
-   * in none of `outputs`, `tokens` and `totals`.
+   * Of both engines together, each with slots of its own. Of outputs that were aborted `tokens` and
+   * `totals` hold what there was; those that failed count in `outputs` alone.
    */
   stats(): SessionStats {
     const both = addedStats(this.#small.stats(), this.#large.stats());
@@ -93,12 +114,12 @@ export class SequenceCascade implements Runner {
     await Promise.all([this.#small.close(), this.#large.close()]);
   }
 
-  #counted(result: Result): Result {
-    const { stats } = result;
+  /** An output that has ended, with what there is of it. */
+  #count(result: Result | undefined): void {
     this.#outputs++;
+    if (result === undefined) return;
     this.#tokens += result.tokens.length;
-    addStats(this.#totals, stats, stats.deferralRate === 1);
-    return result;
+    addStats(this.#totals, result.stats);
   }
 }
 

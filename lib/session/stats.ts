@@ -52,9 +52,11 @@ export interface SessionStats {
 }
 
 /** A session's side of its statistics. */
-export interface StatsContext {
+interface StatsContext {
   /** Requests that wait for admission. */
   pending: number;
+  /** Outputs that have ended without the engine. */
+  refused: number;
   queueLimit: number;
   slots: number;
   drafters: number;
@@ -65,7 +67,7 @@ export interface StatsContext {
 export function sessionStats(native: NativeSessionStats, context: StatsContext): SessionStats {
   const { totals, steps, slotSteps, encodeMs, decodeMs } = native;
   const { requests, tokens, ...counters } = totals;
-  const { slots, drafters, defers, queueLimit, pending } = context;
+  const { slots, drafters, defers, queueLimit, pending, refused } = context;
   return {
     queued: native.queued + pending,
     queueLimit,
@@ -74,7 +76,7 @@ export function sessionStats(native: NativeSessionStats, context: StatsContext):
     steps,
     slotSteps,
     slotUse: steps > 0 ? slotSteps / (steps * slots) : 0,
-    outputs: requests,
+    outputs: requests + refused,
     tokens,
     encodeMs,
     decodeMs,

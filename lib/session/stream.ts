@@ -11,8 +11,9 @@ export interface StreamChunk {
   tokens: number[];
   /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
   accepted: number;
+  /** Whether this is the last chunk: the output has ended. */
   done: boolean;
-  /** With `done`. */
+  /** With `done`: the whole output. */
   result?: Result;
 }
 
@@ -45,10 +46,8 @@ export class ChunkQueue {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<StreamChunk, void, undefined> {
     let failure: SpeccascadeError | undefined;
-    let failed = false;
     result.catch((error: SpeccascadeError) => {
       failure = error;
-      failed = true;
       this.#wake?.();
     });
     for (;;) {
@@ -58,8 +57,8 @@ export class ChunkQueue {
         if (chunk.done) chunk.result = await result;
         yield chunk;
         if (chunk.done) return;
-      } else if (failed) {
-        throw failure as SpeccascadeError;
+      } else if (failure !== undefined) {
+        throw failure;
       } else {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }

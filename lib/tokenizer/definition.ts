@@ -51,7 +51,7 @@ export interface Definition {
 }
 
 /** Largest id a vocabulary may have; the largest published vocabulary has 256,000. */
-export const maxId = 2 ** 22;
+const maxId = 2 ** 22;
 
 /** Whether a parsed value can be the id of a piece. */
 export function isId(value: unknown): value is number {
@@ -85,7 +85,7 @@ export function readStep(json: JsonObject, key: string, file: string): Step | nu
   return step;
 }
 
-export function isStep(value: unknown): value is Step {
+function isStep(value: unknown): value is Step {
   return isObject(value) && typeof value['type'] === 'string';
 }
 

@@ -1,6 +1,14 @@
-import { readFile, stat } from 'node:fs/promises';
+/** The files of a vocabulary: bounded reading, and the error of a damaged one. */
 import path from 'node:path';
+import {
+  fileSize,
+  isObject,
+  readBytes as readRange,
+  type JsonObject,
+} from '../checkpoint/json-file.ts';
 import { SpeccascadeError } from '../errors.ts';
+
+export { isObject, type JsonObject };
 
 /**
  * Largest vocabulary file that is read, in bytes. The largest published one (a 256,000-piece
@@ -8,45 +16,23 @@ import { SpeccascadeError } from '../errors.ts';
  */
 const maxFileBytes = 128 * 2 ** 20;
 
-/** An object parsed from JSON, not yet checked. */
-export type JsonObject = Record<string, unknown>;
-
 /** ERR_CHECKPOINT that names the file and what is wrong with it. */
 export function damaged(file: string, reason: string, cause?: unknown): SpeccascadeError {
   return new SpeccascadeError('ERR_CHECKPOINT', `${file}: ${reason}`, { cause });
 }
 
-/** Whether a value parsed from JSON is an object: neither null nor an array. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** ERR_IO unless `folder` is a folder that can be looked into. */
-export async function checkFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch((cause: unknown) => {
-    throw new SpeccascadeError('ERR_IO', `cannot open the folder ${folder}`, { cause });
-  });
-  if (!found.isDirectory()) throw new SpeccascadeError('ERR_IO', `${folder} is not a folder`);
-}
-
 /**
  * The bytes of `folder/name`, or null where there is no such file.
- * Throws ERR_IO when it cannot be read and ERR_CHECKPOINT when it is too large for its kind.
+ * Throws ERR_CHECKPOINT when it cannot be read, is no regular file or is too large for its kind.
  */
 export async function readBytes(folder: string, name: string): Promise<Uint8Array | null> {
   const file = path.join(folder, name);
-  try {
-    const { size } = await stat(file);
-    if (size > maxFileBytes) {
-      throw damaged(file, `${size} bytes is more than a vocabulary file can have`);
-    }
-    return await readFile(file);
-  } catch (cause) {
-    if (cause instanceof SpeccascadeError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return null;
-    throw new SpeccascadeError('ERR_IO', `cannot read ${file}`, { cause });
+  const size = await fileSize(file);
+  if (size === null) return null;
+  if (size > maxFileBytes) {
+    throw damaged(file, `${size} bytes is more than a vocabulary file can have`);
   }
+  return readRange(file, 0, size);
 }
 
 /** The text of `folder/name` (UTF-8), or null where there is no such file. Errors as in `readBytes`. */

@@ -31,7 +31,7 @@ export interface LibraryTokenizer {
 }
 
 /** Content of tokenizer.json, as the library takes it. */
-export interface LibraryInput {
+interface LibraryInput {
   added_tokens: AddedToken[];
   normalizer: Step | null;
   pre_tokenizer: Step | null;

@@ -1,9 +1,10 @@
 /** Which of the forms of a vocabulary a checkpoint folder has, and the tokenizer it gives. */
 import path from 'node:path';
+import { checkFolder } from '../checkpoint/json-file.ts';
 import { fromByteLevelBpe } from './byte-level-bpe.ts';
 import { byt5Codec, isByt5 } from './byt5.ts';
 import type { Codec } from './codec.ts';
-import { checkFolder, readBytes, readJson, readText } from './files.ts';
+import { readBytes, readJson, readText } from './files.ts';
 import { jsonCodec } from './json-codec.ts';
 import { roleToken, withDeclaredTokens, type Declarations } from './special-tokens.ts';
 import { fromSentencePiece } from './spiece.ts';
@@ -13,28 +14,29 @@ import { fromTokenizerJson } from './tokenizer-json.ts';
 const usualExtraIds = 100;
 
 /**
- * The tokenizer of a folder, and the number of ids the model has rows for (undefined if config.json
- * does not say). Null where the folder has none. The forms are tried in this order: tokenizer.json;
+ * The tokenizer of a folder, and what is declared beside it. `rows`: the ids that the model has, by
+ * default as config.json says, if it does. Null where the folder has none. The forms are tried in this order: tokenizer.json;
  * spiece.model; vocab.json with merges.txt; ByT5, which has no file.
- * Throws ERR_CHECKPOINT (file and reason) and ERR_IO.
+ * Throws ERR_CHECKPOINT (file and reason).
  */
 export async function findCodec(
   folder: string,
+  rows?: number,
 ): Promise<{ codec: Codec; declarations: Declarations } | null> {
   await checkFolder(folder);
-  const declarations = await readDeclarations(folder);
+  const declarations = await readDeclarations(folder, rows);
   const codec = await readCodec(folder, declarations);
   return codec && { codec, declarations };
 }
 
-async function readDeclarations(folder: string): Promise<Declarations> {
+async function readDeclarations(folder: string, rows?: number): Promise<Declarations> {
   const [config, tokenizerConfig, specialTokens, addedTokens] = await Promise.all(
     ['config.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'].map(
       async (name) => (await readJson(folder, name)) ?? {},
     ),
   );
   return {
-    config: config!,
+    config: rows === undefined ? config! : { ...config, vocab_size: rows },
     tokenizerConfig: { ...specialTokens, ...tokenizerConfig },
     addedTokens: addedTokens!,
   };

@@ -1,6 +1,5 @@
 /** spiece.model, the file SentencePiece trains, turned into the tokenizer.json form. */
-import type { Definition, Step, UnigramModel } from './definition.ts';
-import { addedToken } from './definition.ts';
+import { addedToken, type Definition, type Step, type UnigramModel } from './definition.ts';
 import { damaged } from './files.ts';
 import { fields, type WireField } from './protobuf.ts';
 
@@ -16,7 +15,7 @@ interface Piece {
 }
 
 /** The parts of a model that matter here, with the defaults of the format. */
-export interface SentencePieceModel {
+interface SentencePieceModel {
   pieces: Piece[];
   byteFallback: boolean;
   charsmap: Uint8Array;

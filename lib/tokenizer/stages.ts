@@ -30,7 +30,7 @@ export function chain(stages: Stage[]): Stage {
 }
 
 /** `▁` is a space, save in the first piece, where it is the one that encoding put in front. */
-export function metaspace(step: Step): Stage {
+function metaspace(step: Step): Stage {
   const mark = spaceMark(step);
   let first = step['prepend_scheme'] !== 'never';
   return each((piece) => {
@@ -63,7 +63,7 @@ const byteOfCharacter = new Map<string, number>();
 }
 
 /** Pieces spell bytes, a character for each; a piece with any other character is plain text. */
-export function byteLevel(): Stage {
+function byteLevel(): Stage {
   const utf8 = new Utf8Stream('sequence');
   return {
     push(piece) {

@@ -1,5 +1,5 @@
 import { SpeccascadeError } from '../errors.ts';
-import { checkBoolean, checkKeys, checkObject, inputError } from '../validate.ts';
+import { checkBoolean, checkOptions, inputError } from '../validate.ts';
 import type { Codec } from './codec.ts';
 import type { Stage } from './stages.ts';
 
@@ -20,11 +20,11 @@ export class TokenStream {
   readonly #stage: Stage;
   #ended = false;
 
-  /** Made by `Tokenizer.stream()`. `rows`: ids from there on are refused. */
+  /** @internal Made by `Tokenizer.stream()`. `rows`: ids from there on are refused. */
   constructor(codec: Codec, rows: number, options: DecodeOptions) {
     this.#codec = codec;
     this.#rows = rows;
-    checkKeys('decode options', checkObject('decode options', options), ['skipSpecialTokens']);
+    checkOptions('decode options', options, ['skipSpecialTokens']);
     this.#skipSpecial = checkBoolean('skipSpecialTokens', options.skipSpecialTokens ?? true);
     this.#stage = codec.decoder();
   }

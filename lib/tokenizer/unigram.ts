@@ -6,7 +6,7 @@
 import { PieceTrie } from './piece-trie.ts';
 
 /** What the model is made of. */
-export interface UnigramTable {
+interface UnigramTable {
   /** Piece by id. */
   pieces: readonly string[];
   /** Score by id; -Infinity for a piece that text never turns into (control pieces, bytes, unused). */
