@@ -30,13 +30,9 @@ class AsyncWork : public Napi::AsyncWorker {
   void Execute() override {
     try {
       result_ = work_();
-    } catch (const Error& error) {
+    } catch (const std::exception&) {
+      const Error error = caught_error();
       code_ = error.code();
-      SetError(error.what());
-    } catch (const std::bad_alloc&) {
-      code_ = ErrorCode::kOutOfMemory;
-      SetError("out of memory");
-    } catch (const std::exception& error) {
       SetError(error.what());
     }
   }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "base/caught.h"
 #include "engine/request.h"
 #include "model/model.h"
 #include "model/teacher_forced.h"
@@ -26,15 +26,16 @@ Instance& instance(Napi::Env env);
 // The JavaScript error for a failure of the core.
 Napi::Value error_value(Napi::Env env, ErrorCode code, const std::string& message);
 
-// Runs `body`; a failure of the core becomes a JavaScript exception.
+// Runs `body`; whatever it throws becomes a JavaScript exception.
 template <typename Body>
 auto translate(Napi::Env env, const Body& body) -> decltype(body()) {
   try {
     return body();
-  } catch (const Error& error) {
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception&) {
+    const Error error = caught_error();
     throw Napi::Error(env, error_value(env, error.code(), error.what()));
-  } catch (const std::bad_alloc&) {
-    throw Napi::Error(env, error_value(env, ErrorCode::kOutOfMemory, "out of memory"));
   }
 }
 

@@ -9,8 +9,8 @@ namespace speccascade::addon {
 std::shared_ptr<EventChannel> EventChannel::open(Napi::Env env, const Napi::Function& callback) {
   auto channel = std::make_shared<EventChannel>();
   auto* keeper = new Keeper(channel);
-  // An environment that goes down finalizes the function while the session still holds it, and then
-  // the session, from where giving the function back would wait for the environment forever.
+  // On teardown the environment finalizes the function first, while the session still holds it, and
+  // then the session: to release the function from there would wait forever. Hence the keeper.
   channel->function_ = Function::New(
       env, callback, Napi::Object(), "speccascade events", 0, 1, keeper,
       [](Napi::Env, std::nullptr_t*, Keeper* kept) {

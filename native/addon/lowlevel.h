@@ -16,7 +16,7 @@ void define_lowlevel_laws(Napi::Object& functions);
 void define_lowlevel_cascades(Napi::Object& functions);
 // maxGram, expectation
 void define_lowlevel_formulas(Napi::Object& functions);
-// devicePosition: one position on a GPU
+// devicePosition, deviceVerify: one position, one step on a GPU
 void define_lowlevel_device(Napi::Object& functions);
 // bench: times of single operations
 void define_lowlevel_bench(Napi::Object& functions);

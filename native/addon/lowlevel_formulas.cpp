@@ -36,7 +36,7 @@ class Arguments {
       : values_(args.Get("args").As<Napi::Float64Array>()) {}
 
   double number(size_t i) const {
-    if (i >= values_.ElementLength()) fail(ErrorCode::kInput, "args: too few");
+    if (i >= size()) fail(ErrorCode::kInput, "args: expected more than ", i, ", got ", size());
     return values_[i];
   }
   int count(size_t i) const {

@@ -11,7 +11,10 @@ namespace speccascade::addon {
 // Parents before children, tokens inside the vocabulary: what the core relies on.
 inline void check_nodes(const std::vector<int32_t>& parents, const std::vector<int32_t>& tokens,
                         int vocabulary) {
-  if (parents.size() != tokens.size()) fail(ErrorCode::kInput, "parents and tokens differ");
+  if (parents.size() != tokens.size()) {
+    fail(ErrorCode::kInput, "tokens: expected one for each of ", parents.size(), " parents, got ",
+         tokens.size());
+  }
   for (size_t node = 0; node < parents.size(); ++node) {
     if (parents[node] < -1 || parents[node] >= static_cast<int32_t>(node)) {
       fail(ErrorCode::kInput, "parents[", node, "]: ", parents[node]);
@@ -50,7 +53,9 @@ inline const uint8_t* drafter_row_flags(const Napi::Object& args, size_t count) 
   const Napi::Value value = args.Get("drafterRows");
   if (!value.IsTypedArray()) return nullptr;
   const auto array = value.As<Napi::Uint8Array>();
-  if (array.ElementLength() < count) fail(ErrorCode::kInput, "drafterRows: too short");
+  if (array.ElementLength() < count) {
+    fail(ErrorCode::kInput, "drafterRows: expected ", count, " flags, got ", array.ElementLength());
+  }
   return array.Data();
 }
 

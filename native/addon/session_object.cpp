@@ -8,9 +8,9 @@ namespace speccascade::addon {
 
 namespace {
 
-// Ends the engine's thread before the environment goes, if nobody else did. The
-// plain C interface: node-addon-api's wrapper frees itself when it has run, and
-// must then not be removed, which only the environment could tell us.
+// Ends the engine's thread before the environment is torn down, if nobody else did. By the
+// plain C interface: node-addon-api's hook frees itself when it has run, and could not be
+// removed safely then.
 void close_at_exit(void* engine) { static_cast<Engine*>(engine)->close(); }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace speccascade::addon {
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
   static Napi::Function define(Napi::Env env);
-  // createSession(target, drafter | null, options, onEvents)
+  // createSession(target, drafters, options, onEvents)
   static Napi::Value create(const Napi::CallbackInfo& info);
 
   explicit SessionObject(const Napi::CallbackInfo& info);

@@ -44,8 +44,8 @@ size_t total_memory_bytes() {
 
 Buffer::Buffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  // A wish beyond the machine's memory is refused here: overcommit would grant
-  // it and kill the process when the pages are touched.
+  // More than the machine's memory is refused here: overcommit would grant it, and
+  // the process would be killed when the pages are touched.
   const bool absurd = bytes > total_memory_bytes();
   void* memory = absurd ? MAP_FAILED
                         : mmap(nullptr, bytes + 2 * kRedZone, PROT_READ | PROT_WRITE,

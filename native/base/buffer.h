@@ -29,7 +29,7 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// A product that wraps around must not become a small wish.
+// The largest size there is where the product overflows, so that it is refused.
 template <typename T>
 size_t bytes_of(size_t count) {
   return count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);

@@ -104,7 +104,7 @@ class CudaStream final : public DeviceStream {
     return static_cast<double>(taken);
   }
 
-  // Drivers may not take early starts behind all that graphs hold: then without.
+  // Some drivers refuse kernels in graphs that start early: then it is recorded without.
   std::unique_ptr<DeviceGraph> record(const std::function<void()>& queue) override {
     Recording first = {graphs_overlap, false};
     try {

@@ -6,7 +6,7 @@
 #include "base/cuda_intrinsics.h"
 
 #define SC_DEVICE __device__ __forceinline__
-// Of the device's, but called: code that would stand in a kernel too often.
+// A function of the device that is called, never inlined: code too long to stand in a kernel often.
 #define SC_FUNCTION static __device__ __noinline__
 // A kernel for blocks of at most so many threads; then, if given, how many blocks shall fit a
 // multiprocessor by their registers.

@@ -59,7 +59,7 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   virtual const std::string& name() const = 0;  // "cuda:0"
-  // Blocks of a kernel with barriers between them, of which each has one for itself.
+  // As many blocks as a kernel with barriers between its blocks has.
   virtual int multiprocessors() const = 0;
   // Zero-filled and aligned to 256 bytes. Throws ERR_OUT_OF_MEMORY with the bytes needed and free;
   // the device stays usable.

@@ -31,7 +31,8 @@ class GraphCache {
     stream.launch(*work.graph);
   }
 
-  // How often this thread's work was no graph yet, in all caches: its times are not those of later.
+  // How often this thread ran work, in all caches, that was no graph yet: it takes longer then and
+  // is not to be timed.
   static int64_t first_runs() { return first_runs_; }
 
  private:

@@ -3,8 +3,8 @@
 
 #ifdef __CUDACC__
 #define SC_HOST_DEVICE __host__ __device__
-// Of templates over who computes (`Math`, ops/row_math.h): nvcc makes them for the GPU alone, where
-// all threads of a block run them together.
+// For templates over the arithmetic (`Math`, ops/row_math.h): on a GPU all threads of a block run
+// them together, so nvcc compiles them for the device alone.
 #define SC_COLLECTIVE __device__
 #else
 #define SC_HOST_DEVICE

@@ -8,9 +8,12 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/error.h"
 
 namespace speccascade {
 
@@ -32,9 +35,17 @@ thread_local bool inside_task = false;
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int workers) {
-    for (int i = 0; i < workers; ++i) {
-      threads_.emplace_back([this, i] { work(i); });
+  // Until there are so many threads. Those that the system gave before it refused one stay, and the
+  // next call goes on from there.
+  void start(int workers) {
+    while (this->workers() < workers) {
+      const int index = this->workers();
+      try {
+        threads_.emplace_back([this, index] { work(index); });
+      } catch (const std::system_error& error) {
+        fail(ErrorCode::kOutOfMemory, "thread ", index + 1, " of ", workers,
+             " could not be started: ", error.what());
+      }
     }
   }
 
@@ -141,7 +152,9 @@ class ThreadPool {
 
 // Never destroyed: its threads may outlive every static object.
 ThreadPool& pool() {
-  static ThreadPool* instance = new ThreadPool(available_cores() - 1);
+  static ThreadPool* instance = new ThreadPool;
+  static std::once_flag started;
+  std::call_once(started, [] { instance->start(available_cores() - 1); });
   return *instance;
 }
 

@@ -36,13 +36,18 @@ struct Setting {
   const char* name;
   RuleKind rule;
   float top_p;
+  Verifier verifier = Verifier::kToken;
 };
 
-constexpr Setting kSettings[] = {
-    {"lossless", RuleKind::kLossless, 1.0f},   {"lossless, top-p 0.9", RuleKind::kLossless, 0.9f},
-    {"chow", RuleKind::kChow, 1.0f},           {"opt", RuleKind::kOpt, 1.0f},
-    {"token V3", RuleKind::kTokenV3, 1.0f},    {"lossy", RuleKind::kLossy, 1.0f},
-    {"chow, top-p 0.9", RuleKind::kChow, 0.9f}};
+constexpr Setting kSettings[] = {{"lossless", RuleKind::kLossless, 1.0f},
+                                 {"lossless, top-p 0.9", RuleKind::kLossless, 0.9f},
+                                 {"chow", RuleKind::kChow, 1.0f},
+                                 {"opt", RuleKind::kOpt, 1.0f},
+                                 {"token V3", RuleKind::kTokenV3, 1.0f},
+                                 {"lossy", RuleKind::kLossy, 1.0f},
+                                 {"chow, top-p 0.9", RuleKind::kChow, 0.9f},
+                                 {"lossless, block", RuleKind::kLossless, 1.0f, Verifier::kBlock},
+                                 {"opt, block", RuleKind::kOpt, 1.0f, Verifier::kBlock}};
 
 SessionLimits limits_of(const Sizes& sizes) {
   SessionLimits limits;
@@ -77,7 +82,7 @@ class Step {
     }
     memory_.upload(logits_, logits);
     // As the product of the logits leaves them.
-    std::vector<RowPeak> peaks;
+    std::vector<LeftPeak> peaks;
     for (size_t row = 0; row < rows; ++row) {
       const auto begin = logits.begin() + static_cast<ptrdiff_t>(row) * sizes.vocabulary;
       const auto largest = [&](int first, int end) {
@@ -85,8 +90,11 @@ class Step {
       };
       best_.push_back(largest(0, sizes.vocabulary));
       for (int first = 0; first < sizes.vocabulary; first += kPeakOutputs) {
-        const int index = largest(first, std::min(first + kPeakOutputs, sizes.vocabulary));
-        peaks.push_back({begin[index], index});
+        const int end = std::min(first + kPeakOutputs, sizes.vocabulary);
+        const int index = largest(first, end);
+        float powers = 0.0f;
+        for (int v = first; v < end; ++v) powers += std::exp(begin[v] - begin[index]);
+        peaks.push_back({{begin[index], index}, powers});
       }
     }
     peaks_ = memory_.place(peaks);
@@ -186,6 +194,7 @@ class Step {
       request.temperature = 1.0f;
       request.top_p = setting.top_p;
       request.rule = {setting.rule, 0.3, 0.8};
+      request.verifier = setting.verifier;
       tables_.assign(slot, request, static_cast<uint64_t>(slot));
       for (int node = 0; node < sizes_.gamma; ++node) {
         const int at = slot * state.max_nodes + node;
@@ -238,7 +247,7 @@ class Step {
   char* device_tables_;
   TableViews views_;
   float* logits_;
-  const RowPeak* peaks_ = nullptr;
+  const LeftPeak* peaks_ = nullptr;
   Rows target_, drafter_;
   std::vector<int32_t> best_;
   const int32_t* num_rows_ = nullptr;

@@ -26,10 +26,8 @@ constexpr int kMaxDraft = 255;
 template <typename Math, typename Real>
 SC_COLLECTIVE Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary,
                                   Real* out) {
-  return Math::write_sum(out, vocabulary, [=](int v) {
-    const Real difference = weight * pi[v] - drafter[v];
-    return difference > 0 ? difference : Real{0};
-  });
+  return Math::write_sum(out, vocabulary,
+                         [=](int v) { return surplus<Real>(weight * pi[v], drafter[v]); });
 }
 
 // h_i for i < g.
@@ -40,8 +38,7 @@ SC_COLLECTIVE Real block_threshold(Real residual, Real weight) {
   return whole > 0 ? residual / whole : Real{1};
 }
 
-// Parameters as of accept_chain, but pi's rows, if no arrays, write themselves (whole_row), and
-// scratch is [2, vocabulary] then; thresholds, if not null, receives h_1 .. h_g and weights
+// Parameters as of accept_chain; thresholds, if not null, receives h_1 .. h_g and weights
 // w_0 .. w_g.
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int vocabulary,
@@ -67,8 +64,7 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
     weight = acceptance(weight * pi(i - 1)[token], drafter(i - 1)[token]);
     Real threshold = weight;
     if (i < drafted) {
-      const Real* wanted = whole_row<Math>(pi(i), vocabulary, scratch + vocabulary);
-      const Real residual = block_residual<Math>(wanted, weight, drafter(i), vocabulary, scratch);
+      const Real residual = total_of_rest<Math>(pi(i), drafter(i), vocabulary, weight);
       threshold = block_threshold(residual, weight);
     }
     keep(weights, i, weight);
@@ -82,15 +78,16 @@ SC_COLLECTIVE ChainOutcome accept_block(int drafted, const int32_t* tokens, int 
   outcome.accepted = kept;
   outcome.tested = kept < drafted ? kept + 1 : kept;
   if (kept == drafted && ended) return outcome;
-  const Real* last = whole_row<Math>(pi(kept), vocabulary, scratch + vocabulary);
+  const auto last = pi(kept);
   if (kept < drafted) {
-    const Real mass = block_residual<Math>(last, kept_weight, drafter(kept), vocabulary, scratch);
-    if (mass >= empty_residual<Real>()) {
-      outcome.next = choices.draw(scratch, vocabulary, mass, kept);
+    const auto rest = weights_of_rest<Math>(last, drafter(kept), vocabulary, scratch, kept_weight);
+    if (rest.total >= empty_residual<Real>()) {
+      outcome.next = choices.draw(rest.entries, vocabulary, rest.total, kept);
       return outcome;
     }
   }
-  outcome.next = choices.draw(last, vocabulary, Math::sum(last, vocabulary), kept);
+  const auto all = weights_of<Math>(last, vocabulary);
+  outcome.next = choices.draw(all.entries, vocabulary, all.total, kept);
   return outcome;
 }
 

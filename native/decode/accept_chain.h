@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "base/host_device.h"
+#include "ops/probability_row.h"
 
 namespace speccascade {
 
@@ -73,15 +74,28 @@ SC_COLLECTIVE auto weights_of(const Row& row, int vocabulary) {
   }
 }
 
-// Those of max(0, row - drawn).
-template <typename Math, typename Row, typename Drawn>
+// Those of max(0, weight x row - drawn).
+template <typename Math, typename Row, typename Drawn, typename Real = typename Math::Real>
 SC_COLLECTIVE auto weights_of_rest(const Row& row, const Drawn& drawn, int vocabulary,
-                                   [[maybe_unused]] typename Math::Real* memory) {
+                                   [[maybe_unused]] Real* memory, Real weight = 1) {
   if constexpr (std::is_pointer_v<Row>) {
-    const auto total = Math::positive_difference(row, drawn, vocabulary, memory);
-    return Weights<typename Math::Real>{memory, total};
+    const auto rest = [=](int v) { return surplus<Real>(weight * row[v], drawn[v]); };
+    const Real total = weight == Real{1} ? Math::positive_difference(row, drawn, vocabulary, memory)
+                                         : Math::write_sum(memory, vocabulary, rest);
+    return Weights<Real>{memory, total};
   } else {
-    return row.weights_without(drawn, vocabulary);
+    return row.weights_without(drawn, vocabulary, weight);
+  }
+}
+
+// Their total alone.
+template <typename Math, typename Row, typename Drawn, typename Real = typename Math::Real>
+SC_COLLECTIVE Real total_of_rest(const Row& row, const Drawn& drawn, int vocabulary, Real weight) {
+  if constexpr (std::is_pointer_v<Row>) {
+    return Math::sum_of(vocabulary,
+                        [=](int v) { return surplus<Real>(weight * row[v], drawn[v]); });
+  } else {
+    return row.total_without(drawn, vocabulary, weight);
   }
 }
 

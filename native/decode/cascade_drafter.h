@@ -19,12 +19,12 @@
 
 namespace speccascade {
 
-// What of a cascade its plan says; without the memory.
+// The part of a cascade that follows from its plan; without the memory.
 Cascade cascade_of(const DraftPlan& plan, const DraftContext& context);
 
-// The models of the passes that a draft of at most `tokens` tokens may ask for, in an order of
-// which what any slot asks for is a part: every review adds a token or more. Longer than `most`,
-// it is cut there.
+// An order of passes, by their models, that contains every order in which a draft of at most
+// `tokens` tokens may ask for them: every review adds a token or more, which bounds it. Longer than
+// `most`, it is cut there.
 std::vector<int> cascade_passes(const DraftPlan& plan, int tokens, size_t most);
 
 class CascadeDrafter : public Drafter {

@@ -67,8 +67,8 @@ struct Cascade {
   SC_HOST_DEVICE bool lenient() const { return lenience > 1.0; }
 };
 
-// Positions behind the first that a pass is asked about: usually the last draft, committed
-// meanwhile, and what smaller models have added to this one.
+// The most positions that a pass computes ahead of those it is asked about: usually the last draft,
+// committed meanwhile, and what smaller models have added to this one.
 SC_HOST_DEVICE constexpr int cascade_most_behind(int max_prefix, int max_nodes) {
   return (max_prefix < max_nodes ? max_nodes : max_prefix) + 1;
 }

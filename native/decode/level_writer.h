@@ -79,7 +79,7 @@ class LevelWriter {
   // extend_drafts() of the slot, whose logit rows are [begin, end).
   SC_COLLECTIVE void extend(const CacheTable& drafter, const LogitRows& logits, int begin,
                             int end) {
-    // Read where it is asked for, as everything that memory has: kernels need the registers.
+    // Read again where it is asked for: a register would cost kernels more than the load.
     const auto drafting = [this] { return phase_of(state_, slot_) == DraftPhase::kDrafting; };
     auto failure = static_cast<Failure>(state_.failure[slot_]);
     Math::alone([this] {
@@ -201,7 +201,7 @@ class LevelWriter {
     return false;
   }
 
-  // Nodes of earlier levels; until this one is counted.
+  // Nodes of earlier levels: draft_count changes when this one ends.
   SC_COLLECTIVE int before() const { return state_.draft_count[slot_]; }
 
   // Counts the level and decides whether another round is needed.

@@ -31,7 +31,6 @@ constexpr double kEnd = 0.98;
 constexpr double kHopeless = 0.8;
 // A trial: its first step brings the drafters up to date and is not timed.
 constexpr int kTrialSteps = 4;
-constexpr int64_t kFirstTrial = 4;
 constexpr int64_t kShortestInterval = 128;
 constexpr int64_t kLongestInterval = 4096;
 // Of the followers, once all have tried; the others decode plainly meanwhile.
@@ -43,8 +42,8 @@ constexpr int64_t kPlainRun = 4;
 constexpr int64_t kPlainEvery = 256;
 constexpr int64_t kPlainOften = 32;
 constexpr double kLittleGain = 1.2;
-// Steps of drafts after which what they gave counts at all; and that what was expected of them
-// counts for beside it.
+// Steps with drafts before their measured tokens count at all; and the weight, in steps, of the
+// tokens that were expected beside the measured ones.
 constexpr int64_t kEnoughSteps = 16;
 constexpr double kExpectedSteps = 16.0;
 // Steps for which drafts have to pay before a later doubt is fresh.

@@ -1,17 +1,21 @@
 // Draft lengths that follow the load: as many levels as give the whole batch the most
 // tokens per second, down to none, from costs and acceptance measured while running.
 //
-//   tokens(L)   n t / (1 + (t - 1) / 2m), t = 1 + a_1 + a_1 a_2 + ... , a_l: chance of level l
-//               after those before it
+//   tokens(L)   n t / (1 + (t - 1) / 2m)
 //   time(L)     T(rows) + L D(n) + tokens(L) e / m
 //   choose      the L with the largest tokens / time
 //
-// T: a step's time without its draft by rows of the target's pass; D: one level's draft by
-// drafting slots; e: the drafters' encoder pass of an input, and m the tokens of an output
-// that it pays for, whose last step promises more than is left of it, half of its drafted tokens
-// on average. A number of slots that is new tries drafts in all of them, then, while they do
-// not pay, in a few now and then, the rarer the longer; while they pay, plain steps are
-// measured now and then, and what both kinds of steps really gave decides whether it goes on.
+//   n      slots that decode
+//   t      1 + a_1 + a_1 a_2 + ... : tokens of a step, a_l the chance of level l after those before
+//   m      tokens of an output. Its last step promises more than is left of the output, half of
+//          the drafted tokens on average, which the divisor takes off.
+//   T, D   time of a step without its draft, by rows of the target's pass; of one level's draft, by
+//          drafting slots
+//   e      time of the drafters' encoder pass of an input, which the m tokens pay for
+//
+// For a number of slots that is new, drafts are tried in all of them. While they do not pay, they
+// are tried again in a few slots, the rarer the longer it lasts; while they pay, plain steps are
+// measured now and then. What both kinds of steps really gave decides whether drafts go on.
 //
 // Depends on clocks: for outputs that do not depend on lengths, and those that may.
 #pragma once
@@ -137,8 +141,8 @@ class LoadLengths {
 
   std::array<Decision, TimesByRows::kClasses> decisions_;
   bool drafted_last_ = false;
-  Pace* pace_ = nullptr;       // of the step under way, if it is plain, or drafts for all
-  Decision* trial_ = nullptr;  // that it is a step of
+  Pace* pace_ = nullptr;       // of the step under way; null where it drafts for some alone
+  Decision* trial_ = nullptr;  // whose trial the step under way is part of; null: of none
 };
 
 }  // namespace speccascade

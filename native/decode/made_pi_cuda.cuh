@@ -40,7 +40,7 @@ struct DrawnRow {
 // Takes nothing from any entry.
 SC_DEVICE DrawnRow no_drawn_row() { return {nullptr, -1}; }
 
-// What max(0, pi - drawn) is made of, in single words for functions that are called.
+// What max(0, weight x pi - drawn) is made of, in single words for functions that are called.
 struct MadePiRow {
   const TargetRow* made;
   const Rule* rule;
@@ -56,13 +56,14 @@ struct MadePiRow {
     write_pi(made, rule, drafter, drafter_unscaled, out, vocabulary);
   }
   SC_DEVICE auto weights(int vocabulary) const;
-  SC_DEVICE auto weights_without(const DrawnRow& drawn, int vocabulary) const;
+  SC_DEVICE auto weights_without(const DrawnRow& drawn, int vocabulary, float weight) const;
+  SC_DEVICE float total_without(const DrawnRow& drawn, int vocabulary, float weight) const;
 };
 
-// use(count, entry): a batch's entries, and those of max(0, pi - drawn). A softmax from which
-// nothing is taken is not scaled: its parts' sums are there as they were made.
+// use(entry): the entries of max(0, weight x pi - drawn). A softmax from which nothing is taken is
+// not scaled: its parts' sums are there as they were made.
 template <typename Use>
-SC_DEVICE auto with_rest(const MadePiRow& row, const DrawnRow& drawn, bool softmax,
+SC_DEVICE auto with_rest(const MadePiRow& row, const DrawnRow& drawn, float weight, bool softmax,
                          const Use& use) {
   if (softmax) {
     ProbabilityRow unscaled = row.made->probs;
@@ -72,27 +73,24 @@ SC_DEVICE auto with_rest(const MadePiRow& row, const DrawnRow& drawn, bool softm
   return with_pi(*row.rule, row.made->decision,
                  made_rows(*row.made, row.drafter, row.drafter_unscaled, 0),
                  [=](const auto& entry) {
-                   return use([=](int v) {
-                     const float rest = entry(v) - drawn[v];
-                     return rest > 0.0f ? rest : 0.0f;
-                   });
+                   return use([=](int v) { return surplus<float>(weight * entry(v), drawn[v]); });
                  });
 }
 
 // Leaves the parts' sums in RowPartials.
 SC_FUNCTION float sum_of_rest(const TargetRow* made, const Rule* rule, const float* drafter,
                               const float* drafter_unscaled, const float* drawn, int32_t token,
-                              int vocabulary) {
+                              float weight, int vocabulary) {
   return with_rest(
-      {made, rule, drafter, drafter_unscaled}, {drawn, token}, false,
+      {made, rule, drafter, drafter_unscaled}, {drawn, token}, weight, false,
       [=](const auto& entry) { return static_cast<float>(row_sum(vocabulary, entry)); });
 }
 
 // After that.
 SC_FUNCTION int draw_from_rest(const TargetRow* made, const Rule* rule, const float* drafter,
                                const float* drafter_unscaled, const float* drawn, int32_t token,
-                               bool softmax, int vocabulary, double target) {
-  return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, softmax,
+                               float weight, bool softmax, int vocabulary, double target) {
+  return with_rest({made, rule, drafter, drafter_unscaled}, {drawn, token}, weight, softmax,
                    [=](const auto& entry) {
                      return find_in_order<kBatch / 4>(vocabulary, target, entry,
                                                       shared<RowPartials>().sum, true);
@@ -103,30 +101,37 @@ SC_FUNCTION int draw_from_rest(const TargetRow* made, const Rule* rule, const fl
 struct RestEntries {
   MadePiRow row;
   DrawnRow drawn;
+  float weight;
   bool softmax;
 
   SC_DEVICE int draw(int count, double target) const {
     return draw_from_rest(row.made, row.rule, row.drafter, row.drafter_unscaled, drawn.row,
-                          drawn.token, softmax, count, target);
+                          drawn.token, weight, softmax, count, target);
   }
 };
 
-SC_DEVICE auto MadePiRow::weights_without(const DrawnRow& without, int vocabulary) const {
-  const float total =
-      sum_of_rest(made, rule, drafter, drafter_unscaled, without.row, without.token, vocabulary);
-  return Weights<float, RestEntries>{{*this, without, false}, total};
+SC_DEVICE float MadePiRow::total_without(const DrawnRow& without, int vocabulary,
+                                         float weight) const {
+  return sum_of_rest(made, rule, drafter, drafter_unscaled, without.row, without.token, weight,
+                     vocabulary);
+}
+
+SC_DEVICE auto MadePiRow::weights_without(const DrawnRow& without, int vocabulary,
+                                          float weight) const {
+  const float total = total_without(without, vocabulary, weight);
+  return Weights<float, RestEntries>{{*this, without, weight, false}, total};
 }
 
 SC_DEVICE auto MadePiRow::weights(int vocabulary) const {
   const bool softmax = made->decision.form == PiForm::kTarget && !made->probs.filtered();
-  if (!softmax) return weights_without(no_drawn_row(), vocabulary);
+  if (!softmax) return weights_without(no_drawn_row(), vocabulary, 1.0f);
   RowPartials& partials = shared<RowPartials>();
   sync_block();
   if (thread_index() < row_parts(vocabulary)) {
     partials.sum[thread_index()] = made->part_sum[thread_index()];
   }
   const auto total = static_cast<float>(sum_of_parts(vocabulary, partials.sum));
-  return Weights<float, RestEntries>{{*this, no_drawn_row(), true}, total};
+  return Weights<float, RestEntries>{{*this, no_drawn_row(), 1.0f, true}, total};
 }
 
 template <typename Verifier>

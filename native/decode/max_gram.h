@@ -79,8 +79,8 @@ SC_COLLECTIVE void max_gram_propose(const MaxGramText& text, const MaxGramMatch&
   }
 }
 
-// How long the suffix of the output is that ends before each token of the text: of the
-// occurrence that `start` stands behind at lengths[start], 0 where there is none.
+// lengths[start]: the length of the longest suffix of the output that also stands right before
+// text[start]; 0 where there is none.
 // scratch: [outputs]; lengths: [text's length + 1]
 void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths);
 

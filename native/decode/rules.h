@@ -79,6 +79,11 @@ SC_HOST_DEVICE constexpr bool reads_scaled(RuleKind kind) {
          kind == RuleKind::kTokenV3;
 }
 
+// Whether the rule reads entries of the target's rows to decide, beside the largest.
+SC_HOST_DEVICE constexpr bool reads_target_entries(RuleKind kind) {
+  return reads_drafter(kind) && !decides_alone(kind) && kind != RuleKind::kDiff;
+}
+
 // Whether the rule reads the largest entry of the drafter's unscaled row.
 SC_HOST_DEVICE constexpr bool reads_drafter_largest(RuleKind kind) {
   return kind == RuleKind::kChow || kind == RuleKind::kDiff || kind == RuleKind::kOpt;
@@ -127,10 +132,7 @@ SC_COLLECTIVE Real entropy(const Real* row, int vocabulary) {
 
 template <typename Math, typename Row, typename Real>
 SC_COLLECTIVE Real total_variation(const Row& target, const Real* drafter, int vocabulary) {
-  return Math::sum_of(vocabulary, [=](int v) {
-    const Real difference = target[v] - drafter[v];
-    return difference > 0 ? difference : Real{0};
-  });
+  return Math::sum_of(vocabulary, [=](int v) { return surplus<Real>(target[v], drafter[v]); });
 }
 
 template <typename Math, typename Real>
@@ -146,6 +148,24 @@ SC_COLLECTIVE auto largest(const Row& row, int /*vocabulary*/) {
 template <typename Real>
 SC_COLLECTIVE Real scaled_variation(Real alpha, Real variation) {
   return variation > 0 ? alpha * variation : Real{0};
+}
+
+// opt's: the drafter's largest unscaled entry and the rows' total variation, by one pass where its
+// scaled row is the unscaled one.
+template <typename Math, typename Rows, typename Real = typename Rows::Real>
+SC_COLLECTIVE bool keeps_by_variation(Real alpha, const Rows& rows) {
+  const int count = rows.vocabulary;
+  const auto p = rows.target;
+  LargestAndSum<Real> both = {};
+  if (rows.drafter == rows.drafter_unscaled) {
+    both = Math::largest_and_sum(rows.drafter, count,
+                                 [=](int v, Real drawn) { return surplus<Real>(p[v], drawn); });
+  } else {
+    both = {largest<Math>(rows.drafter_unscaled, count),
+            total_variation<Math>(p, rows.drafter, count)};
+  }
+  return both.largest >=
+         largest<Math>(rows.target_unscaled, count) - scaled_variation(alpha, both.sum);
 }
 
 // BiLD's distance between drafter and target.
@@ -166,6 +186,7 @@ SC_COLLECTIVE bool keeps_drafter(RuleKind kind, Real alpha, const Rows& rows) {
   const auto p = rows.target_unscaled;
   const int count = rows.vocabulary;
   if (kind == RuleKind::kBild) return bild_distance<Math>(rows) <= alpha;
+  if (kind == RuleKind::kOpt) return keeps_by_variation<Math>(alpha, rows);
   const bool by_entropy =
       kind == RuleKind::kChowLog || kind == RuleKind::kDiffLog || kind == RuleKind::kOptLog;
   // The larger the surer.
@@ -174,9 +195,8 @@ SC_COLLECTIVE bool keeps_drafter(RuleKind kind, Real alpha, const Rows& rows) {
   };
   const Real own = confidence(q);
   if (decides_alone(kind)) return own >= (by_entropy ? -alpha : 1 - alpha);
-  const bool by_variation = kind == RuleKind::kOpt || kind == RuleKind::kOptLog;
   const Real margin =
-      by_variation
+      kind == RuleKind::kOptLog
           ? scaled_variation(alpha, total_variation<Math>(rows.target, rows.drafter, count))
           : alpha;
   return own >= confidence(p) - margin;

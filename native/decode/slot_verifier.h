@@ -77,7 +77,8 @@ class SlotVerifier {
   SC_COLLECTIVE void run(bool chain) const {
     Failure failure = static_cast<Failure>(state_.failure[slot_]);
     const bool trusted = this->trusted();
-    // All rows, last first, so that no load waits for what another one says.
+    // All rows, without leaving early, so that no load waits for another; from the last, so that
+    // the first that fails decides.
     Failure first = Failure::kNone;
     for (int node = nodes_ - 1; node >= (trusted ? nodes_ - 1 : -1); --node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
@@ -131,27 +132,18 @@ class SlotVerifier {
   }
 
   SC_COLLECTIVE TreeOutcome accept_in_chain() const {
-    const bool block = verifier_ == Verifier::kBlock;
-    const ChainOutcome chain = block ? accept_whole_block() : accept_tokens();
-    follow_chain(chain.accepted);
-    return {chain.accepted, chain.tested, chain.next};
-  }
-  SC_COLLECTIVE ChainOutcome accept_tokens() const {
     typename Pi::template Chain<SlotVerifier> chain(args_, *this, row(args_.one_hot, slot_));
     const auto pi_at = [&](int place) { return chain.pi(place); };
     const auto drawn_at = [&](int place) { return chain.drawn(place); };
     const auto is_end = [&](int32_t token) { return chain.ends(token); };
-    return accept_chain<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at, scratch(),
-                              is_end, chain.choices());
-  }
-  // Reads whole rows at every place.
-  SC_COLLECTIVE ChainOutcome accept_whole_block() const {
-    ChainOfRows<Math, Pi, SlotVerifier> chain(args_, *this, row(args_.one_hot, slot_));
-    const auto pi_at = [&](int place) { return chain.pi(place); };
-    const auto drawn_at = [&](int place) { return chain.drawn(place); };
-    const auto is_end = [&](int32_t token) { return chain.ends(token); };
-    return accept_block<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at, scratch(),
-                              is_end, chain.choices());
+    const ChainOutcome outcome =
+        verifier_ == Verifier::kBlock
+            ? accept_block<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at,
+                                 scratch(), is_end, chain.choices())
+            : accept_chain<Math>(nodes_, chain.tokens(), args_.vocabulary, pi_at, drawn_at,
+                                 scratch(), is_end, chain.choices());
+    follow_chain(outcome.accepted);
+    return {outcome.accepted, outcome.tested, outcome.next};
   }
 
   // The path along the first nodes of a chain.

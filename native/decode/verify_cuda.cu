@@ -41,6 +41,14 @@ struct RuleMath : BlockMath {
     const RowConfidence& confidence = shared<RowConfidence>();
     return confidence.knows_largest_of(row) ? confidence.largest : BlockMath::max(row, count);
   }
+  template <typename Term>
+  static SC_DEVICE LargestAndSum<float> largest_and_sum(const float* row, int count,
+                                                        const Term& term) {
+    if (!shared<RowConfidence>().knows_largest_of(row)) {
+      return BlockMath::largest_and_sum(row, count, term);
+    }
+    return {max(row, count), sum_of(count, [=](int v) { return term(v, row[v]); })};
+  }
 };
 
 template <typename Row>
@@ -79,7 +87,8 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) row_kernel(DistributionArgs target, Veri
     const float* beside = reads_drafter_largest(kind) ? question.drafter_unscaled : nullptr;
     const bool unscaled = beside != nullptr || !reads_scaled(kind);
     const float* later = unscaled ? question.drafter_unscaled : question.drafter;
-    return RowConfidence{reads_target_confidence(kind), beside, later, false, 0.0f};
+    return RowConfidence{
+        reads_target_confidence(kind), reads_target_entries(kind), beside, later, false, 0.0f};
   };
   const MadeTarget row = make_target(target, args, r, asks);
   RuleDecision<float> decision;

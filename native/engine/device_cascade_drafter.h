@@ -22,8 +22,8 @@ class DeviceCascadeDrafter : public DeviceDrafter {
   void fill() override;
   void start(DeviceStream& stream, int slot) override;
   void send_requests(DeviceStream& stream) override;
-  // Not a number of rounds, but what decides on passes: the longest draft, whether a rule reads
-  // rows behind it, and whether a model has to catch up.
+  // Made of what decides which passes are queued: the longest draft, whether a rule reads rows
+  // behind it, and whether a model has to catch up.
   int rounds(const SequenceState& state) const override;
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
   void queue_commit(DeviceStream& stream, const TableViews& tables) override;

@@ -26,7 +26,8 @@ class DeviceDrafter {
   virtual void start(DeviceStream& stream, int slot) = 0;
   // What requests bring goes down: one began since the last step.
   virtual void send_requests(DeviceStream& stream) = 0;
-  // What this step queues, as one number from 0, from the host's tables: drafts were emptied.
+  // A number >= 0 that decides all that this step queues; from the host's tables, after drafts were
+  // emptied.
   virtual int rounds(const SequenceState& state) const = 0;
   // `tables`: the device's. Recorded as a graph for each number of rounds (DeviceStream::record):
   // what is launched, and with which arguments, depends on `rounds` alone.

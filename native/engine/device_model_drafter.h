@@ -17,8 +17,8 @@ class DeviceModelDrafter : public DeviceDrafter {
 
   void start(DeviceStream& stream, int slot) override;
   void send_requests(DeviceStream& stream) override { lane_.cross.to_device(stream); }
-  // Passes that the longest draft takes, one more where a rule reads the rows behind it; and those
-  // that drafters catch up in, kMostPasses times.
+  // The passes that drafters catch up in, times kMostPasses, and those of the longest draft (one
+  // more where a rule reads the rows behind it).
   int rounds(const SequenceState& state) const override;
   void finish() override;
 

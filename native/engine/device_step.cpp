@@ -64,7 +64,7 @@ void DeviceStep::run() {
   if (drafter_) drafter_->finish();
 }
 
-// What requests bring goes down when one began, what steps change each time.
+// Tables that requests bring are copied when one began; those that steps change, before every step.
 void DeviceStep::send_requests() {
   DeviceStream& stream = *memory_.stream();
   stream.copy_to_device(device_tables_.data(), tables_.memory(), tables_.step_begin());

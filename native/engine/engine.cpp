@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/buffer.h"
+#include "base/caught.h"
 #include "engine/outcome.h"
 #include "engine/request_check.h"
 
@@ -102,10 +103,8 @@ void Engine::run() {
       abort_cancelled(events);
       admit();
       step(events);
-    } catch (const Error& error) {
-      fail_all(error, events);
-    } catch (const std::exception& error) {
-      fail_all(Error(ErrorCode::kOutOfMemory, error.what()), events);
+    } catch (const std::exception&) {
+      fail_all(caught_error(), events);
     }
     deliver(events);
   }
@@ -189,14 +188,13 @@ void Engine::admit() {
       schedule_.choose(static_cast<int>(free_slots), static_cast<int>(free_sources), encoder_rows_);
   const std::vector<std::shared_ptr<Job>> jobs = take_sources();
   for (const auto& job : jobs) encoder_rows_ -= job->rows();
-  // Unused rows add up as far as the longest input needs them.
+  // What is not used adds up, but only to what the longest input needs.
   encoder_rows_ = std::min(encoder_rows_, std::max(limits_.max_input_tokens, budget) - budget);
   if (!jobs.empty()) encode(jobs);
   size_t slot = 0;
   while (!starts_.empty()) {
     while (slots_[slot].job != nullptr) ++slot;
-    start(static_cast<int>(slot), starts_.front());
-    starts_.erase(starts_.begin());
+    start(static_cast<int>(slot));
   }
 }
 
@@ -231,12 +229,16 @@ void Engine::encode(const std::vector<std::shared_ptr<Job>>& jobs) {
   stats_.encode_ms += elapsed;
 }
 
-void Engine::start(int s, const Start& start) {
-  const Job& job = *start.job;
-  slots_[static_cast<size_t>(s)] = {start.job, start.sample, no_stats()};
+// Begins the first of the chosen samples, which is the slot's from then on: should the stepper
+// fail, it is to end once.
+void Engine::start(int s) {
+  Slot& slot = slots_[static_cast<size_t>(s)];
+  slot = {starts_.front().job, starts_.front().sample, no_stats()};
+  starts_.erase(starts_.begin());
+  const Job& job = *slot.job;
   // The one encoder pass counts once.
-  if (start.sample == 0) slots_[static_cast<size_t>(s)].stats.encode_ms = job.encode_ms;
-  stepper_.start(s, job.source, job.request, job.request.seeds[static_cast<size_t>(start.sample)]);
+  if (slot.sample == 0) slot.stats.encode_ms = job.encode_ms;
+  stepper_.start(s, job.source, job.request, job.request.seeds[static_cast<size_t>(slot.sample)]);
   const std::lock_guard<std::mutex> lock(mutex_);
   stats_.in_queue.add(now_ms() - job.submitted_ms);
 }

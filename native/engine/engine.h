@@ -1,8 +1,8 @@
 // A session's engine: a queue, a set of slots, and one control thread that admits
 // requests, steps all slots together, and hands out what they produced. Slots
-// that end are refilled at once; who is next decides schedule.h, and encoder passes
-// are cut to a number of rows per step, so that new inputs never hold up the slots
-// that decode for long.
+// that end are refilled at once; schedule.h decides which sample is next. Encoder
+// passes are cut to a number of rows per step, so that new inputs never hold up the
+// slots that decode for long.
 #pragma once
 
 #include <condition_variable>
@@ -61,7 +61,7 @@ class Engine {
   void admit();
   std::vector<std::shared_ptr<Job>> take_sources();
   void encode(const std::vector<std::shared_ptr<Job>>& jobs);
-  void start(int slot, const Start& start);
+  void start(int slot);
   void step(std::vector<Event>& events);
   Event outcome_of(int slot, double step_ms);
   void record_tokens(Slot& slot, double now);

@@ -27,10 +27,6 @@ void check_tokens(const char* name, const std::vector<int32_t>& tokens, int voca
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Rows of all slots together are numbered by int. More of them are beyond any memory that a
 // cache of this model would fit, so they are refused as what they are: too much of it.
 void check_rows(int64_t slots, int64_t rows_per_slot, const T5Config& config) {
@@ -75,10 +71,10 @@ void check_verifier(const Request& request, const SessionLimits& limits) {
       return;
     case Verifier::kBlock:
       if (draft.is_chain()) return;
-      fail(ErrorCode::kInput, "verifier: block verification is of chains");
+      fail(ErrorCode::kInput, "verifier: expected a chain of drafts for block, got a tree");
     case Verifier::kKseq:
       if (draft.kind == DraftKind::kLevels && draft.replacement) return;
-      fail(ErrorCode::kInput, "verifier: k-seq needs a tree drawn with replacement");
+      fail(ErrorCode::kInput, "verifier: expected a tree drawn with replacement for k-seq");
     case Verifier::kTraversal:
       if (limits.traversal && !draft.is_chain()) return;
       fail(ErrorCode::kInput, "verifier: traversal is of trees, in sessions planned for it");

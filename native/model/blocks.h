@@ -28,7 +28,7 @@ inline size_t product_scratch_bytes(const Model& model, int max_rows) {
   return model.dtype == DType::kF32 ? 0 : most;
 }
 
-// Products read it.
+// A norm that only products read.
 inline RmsNormArgs norm(const float* x, const float* weight, float* out, const T5Config& config,
                         RowCount rows) {
   return {x,    weight,     out,      config.d_model, config.layer_norm_epsilon,

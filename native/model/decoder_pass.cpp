@@ -9,8 +9,8 @@ namespace speccascade {
 
 namespace {
 
-// Of the program as phases: nine operations, and seven products whose inputs may be prepared first.
-// Around the layers: places, embedding, the last norm, logits with their inputs.
+// Bounds of the program as phases. A layer: nine operations, and seven products whose inputs may be
+// prepared first. Around the layers: places, embedding, the last norm, logits with their inputs.
 constexpr int kOpsOfLayer = 16;
 constexpr int kOpsAround = 5;
 

@@ -36,7 +36,7 @@ class DecoderPass {
   int phases() const { return persistent_.phases(); }
   float* device_logits() const { return logits_.device(); }
   // Of the logits (gemm.h), on devices.
-  const RowPeak* device_peaks() const { return peaks_.data(); }
+  const LeftPeak* device_peaks() const { return peaks_.data(); }
   // [num_logits, V] f32, the host's
   float* logits() const { return logits_.host(); }
   int max_logits() const { return limits_.max_logits; }
@@ -57,7 +57,7 @@ class DecoderPass {
   DecoderRows device_rows_;  // the operations'
   PassArray<float> hidden_, normed_, query_, attended_, feed_forward_;
   SharedArray<float> logits_;
-  PassArray<RowPeak> peaks_;
+  PassArray<LeftPeak> peaks_;
   PassArray<char> scratch_;
   Program program_;
   PersistentForm persistent_;

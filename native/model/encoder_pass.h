@@ -26,7 +26,6 @@ class EncoderPass {
   // [rows of the last run, d_model] f32: the final states, packed. Only without `cross`.
   const float* states() const { return states_.host(); }
   int max_rows() const { return max_rows_; }
-  int max_sequences() const { return max_sequences_; }
   size_t bytes() const;
 
  private:

@@ -32,7 +32,7 @@ void check_sizes(const std::vector<int>& rows, int cached, int source, int repea
   check("repeats", repeats, 1);
 }
 
-// Ids that differ, so that no row of the embedding stays in a cache by favour.
+// Distinct ids, so that no row of the embedding is served from a cache.
 std::vector<int32_t> made_up_ids(const T5Config& config, int count) {
   std::vector<int32_t> ids;
   ids.reserve(static_cast<size_t>(count));

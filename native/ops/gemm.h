@@ -42,12 +42,19 @@ constexpr int kScaleGroup = 32;
 
 enum class Epilogue : uint8_t { kStore, kAdd, kActivate, kGate };
 
-// The largest of so many outputs of a row, and where it stands: the first of equals. +infinity
-// where one of them is that or not a number.
-constexpr int kPeakOutputs = 16;
+// The largest of some entries of a row, and where it stands: the first of equals. +infinity where
+// one of them is that or not a number.
 struct RowPeak {
   float value;
   int32_t index;
+};
+
+// What a product leaves of so many outputs of a row: enough for the row's largest entry and for the
+// sum of its softmax, without reading the row.
+constexpr int kPeakOutputs = 16;
+struct LeftPeak {
+  RowPeak peak;
+  float powers;  // the sum of e^(x - peak); 0 where all are -infinity, anything beside +infinity
 };
 
 SC_HOST_DEVICE constexpr int peaks_of(int n) { return (n + kPeakOutputs - 1) / kPeakOutputs; }
@@ -64,8 +71,8 @@ struct GemmArgs {
   int max_rows;             // their bound
   const int32_t* in_rows;
   const int32_t* out_rows;
-  void* scratch;             // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
-  RowPeak* peaks = nullptr;  // [max_rows, peaks_of(N)] or null; on devices alone, not of pairs
+  void* scratch;  // gemm_scratch_bytes(max_rows, K, parts, dtype) bytes, 64-byte aligned
+  LeftPeak* peaks = nullptr;  // [max_rows, peaks_of(N)] or null; on devices alone, not of pairs
   // On devices: all of K is summed as one chain, for any number of rows (the encoder's products).
   // Without peaks.
   bool one_chain = false;

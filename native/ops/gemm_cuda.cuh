@@ -8,6 +8,7 @@
 #include "ops/fragment_matrix.h"
 #include "ops/gemm.h"
 #include "ops/left_rows_cuda.cuh"
+#include "ops/probability_row.h"
 #include "ops/row_ops_cuda.cuh"
 #include "ops/row_peak_cuda.cuh"
 
@@ -167,8 +168,11 @@ SC_DEVICE void leave_peak(const GemmArgs& args, int row, int n, bool there, floa
   static_assert(kPeakOutputs == kTileOutputs, "a tile's outputs have one peak");
   const RowPeak own = there ? finite_entry(value, n) : no_peak();
   const RowPeak largest = largest_of_lanes<kPeakOutputs>(own);
+  const bool counts = there && value > -INFINITY;
+  const float powers = tile_sum(counts ? exp2_flushed((value - largest.value) * kLog2E) : 0.0f);
   if (!there || n % kPeakOutputs != 0) return;
-  args.peaks[static_cast<int64_t>(row) * peaks_of(args.weight.n) + n / kPeakOutputs] = largest;
+  args.peaks[static_cast<int64_t>(row) * peaks_of(args.weight.n) + n / kPeakOutputs] = {largest,
+                                                                                        powers};
 }
 
 // What a column of a weight is multiplied by, by matrix.

@@ -32,11 +32,6 @@ SC_DEVICE float weight_of_entry(const LeftRows& left, int n) {
   return left.weight != nullptr && n < left.width ? left.weight[n] : 1.0f;
 }
 
-// Entry n of a row; zero from the width on.
-SC_DEVICE void leave_entry(const LeftRows& left, int row, int n, float value) {
-  store_left(left, row, n, n < left.width ? value * weight_of_entry(left, n) : 0.0f);
-}
-
 // By whole warps, of which 16 lanes hold consecutive entries, from a multiple of 16 on; `there`:
 // the row is, though n may be beyond its width; `weight`: weight_of_entry's.
 SC_DEVICE void leave_tile(const LeftRows& left, int row, int n, bool there, float value,

@@ -31,8 +31,8 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 //   f32        k ascending, one fused multiply-add a term
 //   one chain  (GemmArgs::one_chain; not f32) all of K is one run, in any number of rows.
 //   others     K is split into equal runs of steps (product_splits); a run is summed by one chain
-//   of
-//              matrix instructions with steps ascending, then the runs' sums are added, ascending.
+//              of matrix instructions with steps ascending, then the runs' sums are added,
+//              ascending.
 //   bf16, f16  in f32; inputs are rounded to the weight's type, in f16 scaled by a power of two per
 //              row, so that no row overflows. In two parts: each step takes the rounded row, then
 //              what rounding left. In bf16 the factor of a norm multiplies the sums, so that
@@ -75,7 +75,7 @@ void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& le
 void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, void* stream);
 void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream);
 
-// Masses are counted in units of 2^-62 for top-p.
+// Masses are counted in units of 2^-44 for top-p.
 void distribution_cuda(const DistributionArgs& args, void* stream);
 
 // Weights of bf16, f16 or int8 that are made rather than read, in their device form: the bits of

@@ -20,7 +20,20 @@ struct SumPair {
   }
 };
 
-// They rise with an entry that is not negative.
+// What is wanted beyond what was drawn, if anything.
+template <typename Real>
+SC_COLLECTIVE Real surplus(Real wanted, Real drawn) {
+  const Real difference = wanted - drawn;
+  return difference > 0 ? difference : Real{0};
+}
+
+// What one pass finds of a row: its largest entry, and a sum over all.
+template <typename Real>
+struct LargestAndSum {
+  Real largest, sum;
+};
+
+// The bits of a probability rise with it.
 SC_HOST_DEVICE inline uint32_t bits_of(float probability) {
   uint32_t bits;
   memcpy(&bits, &probability, sizeof(bits));

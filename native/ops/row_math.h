@@ -70,7 +70,7 @@ struct RowMath {
                              ((lane[4] + lane[5]) + (lane[6] + lane[7])));
   }
 
-  // Of both of what term(v) gives.
+  // The sums of both of what term(v) gives.
   template <typename Term>
   static SumPair<Real> sums_of(int count, const Term& term) {
     SumPair<double> lane[8] = {};
@@ -95,6 +95,12 @@ struct RowMath {
     Real best = row[0];
     for (int v = 1; v < count; ++v) best = row[v] > best ? row[v] : best;
     return best;
+  }
+
+  // Of row's entries, and of term(v, row[v]).
+  template <typename Term>
+  static LargestAndSum<Real> largest_and_sum(const Real* row, int count, const Term& term) {
+    return {max(row, count), sum_of(count, [=](int v) { return term(v, row[v]); })};
   }
 
   // Lowest index of the largest entry.

@@ -147,6 +147,19 @@ struct BlockMath {
     return {static_cast<float>(sums.first), static_cast<float>(sums.second)};
   }
 
+  // Of row's entries, and of term(v, row[v]).
+  template <typename Term>
+  static SC_DEVICE LargestAndSum<float> largest_and_sum(const float* row, int count,
+                                                        const Term& term) {
+    const auto both = [=](int v) {
+      const float entry = row[v];
+      return TermBeside{term(v, entry), entry};
+    };
+    LargestAndSum<float> found = {};
+    found.sum = static_cast<float>(row_sum_beside(count, both, found.largest));
+    return found;
+  }
+
   static SC_DEVICE float positive_difference(const float* a, const float* b, int count,
                                              float* out) {
     return write_sum(out, count, [=](int v) {

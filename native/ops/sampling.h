@@ -67,7 +67,7 @@ struct DistributionArgs {
   int32_t* row_status;  // [rows] RowStatus
   // On devices: what the product of the logits left (gemm.h), [rows, peaks_of(vocabulary)], or
   // null.
-  const RowPeak* peaks = nullptr;
+  const LeftPeak* peaks = nullptr;
 };
 
 void distribution_cpu(const DistributionArgs& args, int threads);

@@ -15,20 +15,53 @@ SC_DEVICE ProbabilityRow powers_row(const float* logits, float max, float temper
   return {logits, max, scale, 1.0f, all_entries(), 1.0f};
 }
 
-// The softmax, whose largest entry is `max`.
-SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature) {
-  ProbabilityRow row = powers_row(logits, max, temperature);
-  row.factor = 1.0f / static_cast<float>(row_sum(count, [=](int v) { return row.unfiltered(v); }));
+// What is known of a row whose softmax is wanted. `peaks`: what the product left of it, null where
+// it left nothing or the row was edited since.
+struct KnownRow {
+  const float* logits;
+  const LeftPeak* peaks;
+  int count;
+  float max;
+
+  // Without a pass over the row.
+  SC_DEVICE bool knows_sum(float temperature) const {
+    return (peaks != nullptr) & (temperature == 1.0f);
+  }
+};
+
+// row_sum of the powers at temperature 1. The parts' sums stay in RowPartials here too.
+SC_DEVICE double sum_of_peaks(const KnownRow& row) {
+  static_assert(kBatchEntries % kPeakOutputs == 0, "a part begins with a peak");
+  constexpr int kFew = 4;  // of a lane: a part of 32128 entries has 128 peaks
+  const LeftPeak* peaks = row.peaks;
+  const float max = row.max;
+  const auto powers = [=](int i) {
+    return exp2_flushed((peaks[i].peak.value - max) * kLog2E) * peaks[i].powers;
+  };
+  RowPartials& partials = shared<RowPartials>();
+  for_parts(row.count, [&](int p, const RowPart& part) {
+    const RowPart own = {part.begin / kPeakOutputs, peaks_of(part.end)};
+    const double sum = part_sum<double, kFew>(own, powers);
+    if (lane_index() == 0) partials.sum[p] = sum;
+  });
+  return sum_of_parts(row.count, partials.sum);
+}
+
+SC_DEVICE ProbabilityRow softmax_row(const KnownRow& known, float temperature) {
+  ProbabilityRow row = powers_row(known.logits, known.max, temperature);
+  const double sum = known.knows_sum(temperature)
+                         ? sum_of_peaks(known)
+                         : row_sum(known.count, [=](int v) { return row.unfiltered(v); });
+  row.factor = 1.0f / static_cast<float>(sum);
   return row;
 }
 
-// The same. `beside`: null, or a row whose largest entry is found in the same pass.
-SC_DEVICE ProbabilityRow softmax_row(const float* logits, int count, float max, float temperature,
-                                     const float* beside, float& largest) {
-  if (beside == nullptr) return softmax_row(logits, count, max, temperature);
-  ProbabilityRow row = powers_row(logits, max, temperature);
+// The same by a pass, which finds the largest entry of the row `beside` as well.
+SC_DEVICE ProbabilityRow softmax_row_beside(const KnownRow& known, float temperature,
+                                            const float* beside, float& largest) {
+  ProbabilityRow row = powers_row(known.logits, known.max, temperature);
   const auto both = [=](int v) { return TermBeside{row.unfiltered(v), beside[v]}; };
-  row.factor = 1.0f / static_cast<float>(row_sum_beside(count, both, largest));
+  row.factor = 1.0f / static_cast<float>(row_sum_beside(known.count, both, largest));
   return row;
 }
 
@@ -66,8 +99,8 @@ SC_DEVICE RowPeak peak_of(const DistributionArgs& args, int r, const float* row)
     return block_maximum(args.vocabulary, [=](int v) { return finite_entry(row[v], v); });
   }
   const int count = peaks_of(args.vocabulary);
-  const RowPeak* peaks = args.peaks + static_cast<int64_t>(r) * count;
-  return block_maximum(count, [=](int i) { return peaks[i]; });
+  const LeftPeak* peaks = args.peaks + static_cast<int64_t>(r) * count;
+  return block_maximum(count, [=](int i) { return peaks[i].peak; });
 }
 
 // What is asked of a row.
@@ -80,6 +113,7 @@ struct RowSettings {
 // What a rule asks of a row's passes.
 struct RowConfidence {
   bool unscaled;        // the factor of the softmax at temperature 1
+  bool entries;         // the row itself
   const float* beside;  // a row whose largest entry a pass may find that reads another, or null
   const float* later;   // a row that is read then or after it, or null
   bool found;
@@ -100,6 +134,14 @@ SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
           early || suppresses};
 }
 
+// Whether its entries are read: by a pass that peaks do not spare, or by a rule.
+SC_DEVICE bool reads_row(const RowSettings& settings, const RowConfidence& confidence, int count) {
+  const bool scales = (settings.temperature > 0.0f) & (settings.temperature != 1.0f);
+  const bool filters = ((settings.top_k > 0) & (settings.top_k < count)) | (settings.top_p < 1.0f);
+  const bool samples = settings.temperature > 0.0f;
+  return settings.edits | scales | (samples & filters) | confidence.entries;
+}
+
 // Row r's status and best token, edited; its distribution, at temperature 0 one-hot, and the factor
 // of its softmax at temperature 1, where asks(), called by one thread, says so.
 struct MadeRow {
@@ -109,19 +151,22 @@ struct MadeRow {
   float unscaled_factor;
 };
 
-// Leaves the sums of its parts, but for the factor, and what RowConfidence asks beside.
-SC_DEVICE ProbabilityRow softmax_with_sums(const float* row, int count, float max,
-                                           float temperature, double* part_sums) {
+// Leaves the sums of its parts, but for the factor, and what RowConfidence asks beside, if there is
+// a pass to find it in.
+SC_DEVICE ProbabilityRow softmax_with_sums(const KnownRow& row, float temperature,
+                                           double* part_sums) {
   RowConfidence& confidence = shared<RowConfidence>();
+  const bool finds = confidence.beside != nullptr && !row.knows_sum(temperature);
   float largest = 0.0f;
   const ProbabilityRow probs =
-      softmax_row(row, count, max, temperature, confidence.beside, largest);
-  if (thread_index() < row_parts(count)) {
+      finds ? softmax_row_beside(row, temperature, confidence.beside, largest)
+            : softmax_row(row, temperature);
+  if (thread_index() < row_parts(row.count)) {
     part_sums[thread_index()] = shared<RowPartials>().sum[thread_index()];
   }
   if (thread_index() == 0) {
     confidence.largest = largest;
-    confidence.found = true;
+    confidence.found = finds;
   }
   sync_block();  // before the next pass
   return probs;
@@ -134,7 +179,8 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks
   const int count = args.vocabulary;
   float* row = args.logits + static_cast<int64_t>(r) * count;
   MadeRow made = {};
-  prefetch_row(row, count);
+  // Whoever leaves sums may be spared the row.
+  if (!kLeavesSums || args.peaks == nullptr) prefetch_row(row, count);
   // While the others look for the largest entry: each of these would be waited for. By threads of
   // two warps, which wait at the same time.
   RowSettings& settings = shared<RowSettings>();
@@ -146,37 +192,42 @@ SC_DEVICE MadeRow make_row(const DistributionArgs& args, int r, const Asks& asks
     confidence = asks();
   }
   const RowPeak peak = peak_of(args, r, row);
-  if (kLeavesSums && confidence.later != nullptr) prefetch_row(confidence.later, count);
+  if (kLeavesSums) {
+    if (args.peaks != nullptr && reads_row(settings, confidence, count)) prefetch_row(row, count);
+    if (confidence.later != nullptr) prefetch_row(confidence.later, count);
+  }
   made.best = peak.index;
   made.status = RowStatus::kNotFinite;
   if (!(peak.value < INFINITY)) {
     made.best = BlockMath::argmax(row, count);
     return made;
   }
-  float max = peak.value;
+  const LeftPeak* peaks =
+      args.peaks == nullptr ? nullptr : args.peaks + static_cast<int64_t>(r) * peaks_of(count);
+  KnownRow known = {row, peaks, count, peak.value};
   if (settings.wants_logprobs) {
-    const float factor = softmax_row(row, count, max, 1.0f).factor;
-    BlockMath::put(args.log_sum, r, max - logf(factor));
+    BlockMath::put(args.log_sum, r, known.max - logf(softmax_row(known, 1.0f).factor));
   }
   if (settings.edits) {
     edit_row(args.slots, args.row_slot[r], settings.output, row);
     const RowPeak left = row_maximum(row, count);
     made.best = left.index;
-    max = left.value;
+    known.max = left.value;
+    known.peaks = nullptr;
   }
-  made.status = max == kMasked ? RowStatus::kNoTokenLeft : RowStatus::kOk;
+  made.status = known.max == kMasked ? RowStatus::kNoTokenLeft : RowStatus::kOk;
   if (made.status != RowStatus::kOk) return made;
   const float temperature = settings.temperature;
   if (temperature > 0.0f) {
-    made.probs = kLeavesSums ? softmax_with_sums(row, count, max, temperature, part_sums)
-                             : softmax_row(row, count, max, temperature);
+    made.probs = kLeavesSums ? softmax_with_sums(known, temperature, part_sums)
+                             : softmax_row(known, temperature);
     made.unscaled_factor = made.probs.factor;
     filter_row(made.probs, count, settings.top_k, settings.top_p);
   } else {
     made.probs = one_hot_row(row, made.best);
   }
   if (confidence.unscaled && temperature != 1.0f) {
-    made.unscaled_factor = softmax_row(row, count, max, 1.0f).factor;
+    made.unscaled_factor = softmax_row(known, 1.0f).factor;
   }
   return made;
 }
@@ -189,9 +240,8 @@ SC_DEVICE void leave_result(const DistributionArgs& args, int r, const MadeRow& 
 // Row r of distribution_cpu's contract; what it leaves may be read when the block has met.
 SC_DEVICE void distribute_row(const DistributionArgs& args, int r) {
   const auto wants_rows = [&] { return args.slots.wants_rows[args.row_slot[r]] != 0; };
-  const MadeRow made = make_row<false>(args, r, [&] {
-    return RowConfidence{wants_rows(), nullptr, nullptr, false, 0.0f};
-  });
+  const MadeRow made = make_row<false>(
+      args, r, [&] { return RowConfidence{wants_rows(), true, nullptr, nullptr, false, 0.0f}; });
   if (thread_index() == 0) leave_result(args, r, made);
   const ProbabilityRow row = made.probs;
   const bool greedy = !(args.slots.temperature[args.row_slot[r]] > 0.0f);

@@ -24,7 +24,7 @@ void run_cuda_op(const DistributionArgs& args, int) {
 
 // Beside what the product of the logits leaves of them.
 void run_with_peaks(const DistributionArgs& args, int threads) {
-  std::vector<RowPeak> peaks;
+  std::vector<LeftPeak> peaks;
   const int count = peaks_of(args.vocabulary);
   for (int i = 0; i < *args.num_rows * count; ++i) {
     const float* row = args.logits + static_cast<ptrdiff_t>(i / count) * args.vocabulary;
@@ -34,7 +34,13 @@ void run_with_peaks(const DistributionArgs& args, int threads) {
       if (!(row[v] <= peak.value)) peak = {row[v], v};
       if (std::isnan(row[v])) peak.value = std::numeric_limits<float>::infinity();
     }
-    peaks.push_back(peak);
+    double powers = 0.0;
+    for (int v = first; v < std::min(first + kPeakOutputs, args.vocabulary); ++v) {
+      powers += row[v] > -std::numeric_limits<float>::infinity()
+                    ? std::exp(static_cast<double>(row[v]) - static_cast<double>(peak.value))
+                    : 0.0;
+    }
+    peaks.push_back({peak, static_cast<float>(powers)});
   }
   DistributionArgs with_peaks = args;
   with_peaks.peaks = peaks.data();
