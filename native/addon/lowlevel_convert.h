@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "addon/convert.h"
-#include "addon/lowlevel_step.h"
 #include "base/error.h"
+#include "decode/step_cpu.h"
 
 namespace speccascade::addon {
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "addon/lowlevel_convert.h"
-#include "addon/lowlevel_step.h"
 
 namespace speccascade::addon {
 

@@ -14,9 +14,11 @@ void empty_drafts(const SequenceState& state) {
     const int left = state.max_length[slot] - state.length[slot];
     state.draft_count[slot] = 0;
     // Where the rule has to see the target's row, a trusted draft is empty.
-    const bool trusted = static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted;
+    const bool trusted = is_trusted(state, slot);
     const bool blind = trusted && !decides_alone(state.rule[slot].kind);
-    state.draft_limit[slot] = blind ? 0 : std::clamp(left - 1, 0, state.max_path);
+    // A token follows every draft, but one that is trusted may be the rest of the output.
+    const int most = trusted ? left : left - 1;
+    state.draft_limit[slot] = blind ? 0 : std::clamp(most, 0, state.max_path);
   }
 }
 

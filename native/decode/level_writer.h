@@ -32,9 +32,10 @@ SC_HOST_DEVICE inline void set_phase(const SequenceState& state, int slot, Draft
   state.draft_phase[slot] = static_cast<int32_t>(phase);
 }
 
-// What follows the last level.
+// What follows the last level: rules read the rows behind it, if anything does.
 SC_HOST_DEVICE inline DraftPhase phase_when_full(const SequenceState& state, int slot) {
-  return reads_drafter(state.rule[slot].kind) ? DraftPhase::kLastRows : DraftPhase::kClosed;
+  const bool reads = reads_drafter(state.rule[slot].kind) && !trusted_to_the_end(state, slot);
+  return reads ? DraftPhase::kLastRows : DraftPhase::kClosed;
 }
 
 // Levels that a slot's draft may get, and whether the rows behind it are wanted: the drafter's
@@ -142,7 +143,7 @@ class LevelWriter {
 
   // A trusted draft ends where the rule asks the target.
   SC_COLLECTIVE bool defers(int64_t row) const {
-    if (static_cast<Verifier>(state_.verifier[slot_]) != Verifier::kTrusted) return false;
+    if (!is_trusted(state_, slot_)) return false;
     return !keeps_drafter_alone<Math>(state_.rule[slot_], drafts_.unscaled + row,
                                       drafts_.vocabulary);
   }

@@ -65,7 +65,7 @@ SC_DEVICE void read_chain(const VerifyArgs& args, const Verifier& verifier) {
   const bool walks = !verifier.trusted() && !verifier.failed();
   if (walks && warp_index() == 0) read_tokens(args, verifier, shared<ChainNumbers>());
   const bool second = warp_index() == 1 || block_warps() == 1;
-  if (second) read_ahead(args, verifier);
+  if (walks && second) read_ahead(args, verifier);
   sync_block();
 }
 

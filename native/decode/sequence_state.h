@@ -114,6 +114,16 @@ SC_HOST_DEVICE inline T* slot_part(T* data, int slot, int width) {
   return data + static_cast<int64_t>(slot) * width;
 }
 
+SC_HOST_DEVICE inline bool is_trusted(const SequenceState& state, int slot) {
+  return static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted;
+}
+
+// Whether a trusted draft is the rest of the output, as long as that may become.
+SC_HOST_DEVICE inline bool trusted_to_the_end(const SequenceState& state, int slot) {
+  return is_trusted(state, slot) &&
+         state.length[slot] + state.draft_count[slot] >= state.max_length[slot];
+}
+
 // Where the draws for the output token at `position` stand.
 SC_HOST_DEVICE inline DrawAddress draw_address(const SequenceState& state, int slot, int position) {
   return {state.seed[slot], 0, static_cast<uint32_t>(position - state.prefix_length[slot]),

@@ -22,18 +22,26 @@ struct SlotRows {
   int logits;
 };
 
+// Whether the slot's output ends with its draft, which nothing of the target's is asked about.
+SC_HOST_DEVICE inline bool spares_target(const SequenceState& state, const SlotSampling& sampling,
+                                         int slot) {
+  const int nodes = state.draft_count[slot];
+  if (!is_trusted(state, slot) || nodes == 0 || sampling.wants_logprobs[slot] != 0) return false;
+  const int32_t last = slot_part(state.draft_tokens, slot, state.max_nodes)[nodes - 1];
+  return trusted_to_the_end(state, slot) || ends_sequence(sampling, slot, last);
+}
+
 // Leading logits that verification does without: a trusted draft needs its last row alone.
 SC_HOST_DEVICE inline int skipped_logits(const SequenceState& state, const SlotSampling& sampling,
                                          int slot) {
-  const bool last_alone = static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted &&
-                          sampling.wants_logprobs[slot] == 0;
+  const bool last_alone = is_trusted(state, slot) && sampling.wants_logprobs[slot] == 0;
   return last_alone ? state.draft_count[slot] : 0;
 }
 
 SC_HOST_DEVICE inline SlotRows verify_slot_rows(const SequenceState& state,
                                                 const CacheTable& target,
                                                 const SlotSampling& sampling, int slot) {
-  if (!state.active[slot]) return {0, 0};
+  if (!state.active[slot] || spares_target(state, sampling, slot)) return {0, 0};
   const int nodes = state.draft_count[slot];
   return {state.length[slot] - target.length[slot] + nodes,
           nodes + 1 - skipped_logits(state, sampling, slot)};
@@ -43,7 +51,7 @@ SC_HOST_DEVICE inline SlotRows verify_slot_rows(const SequenceState& state,
 SC_HOST_DEVICE inline void append_verify_slot(const SequenceState& state, const CacheTable& target,
                                               const DecoderRows& rows, const LogitRows& logits,
                                               const SlotSampling& sampling, int slot) {
-  if (!state.active[slot]) return;
+  if (!state.active[slot] || spares_target(state, sampling, slot)) return;
   const int pending = state.length[slot] - target.length[slot];
   const int skipped = skipped_logits(state, sampling, slot);
   logits.first[slot] = *rows.num_logits - skipped;

@@ -12,6 +12,7 @@
 #include "decode/chain_of_rows.h"
 #include "decode/kseq.h"
 #include "decode/philox_choices.h"
+#include "decode/slot_rows.h"
 #include "decode/verify.h"
 
 namespace speccascade {
@@ -80,7 +81,8 @@ class SlotVerifier {
     // All rows, without leaving early, so that no load waits for another; from the last, so that
     // the first that fails decides.
     Failure first = Failure::kNone;
-    for (int node = nodes_ - 1; node >= (trusted ? nodes_ - 1 : -1); --node) {
+    const int last_alone = spares_target(state_, args_.sampling, slot_) ? nodes_ : nodes_ - 1;
+    for (int node = nodes_ - 1; node >= (trusted ? last_alone : -1); --node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
       const Failure own = failure_of(status, Failure::kTargetNotFinite);
       first = own != Failure::kNone ? own : first;
@@ -158,13 +160,15 @@ class SlotVerifier {
     return row(args_.scratch, args_.scratch_rows * static_cast<int64_t>(slot_));
   }
 
-  // A trusted draft was made where the rule keeps the drafter; the token after it is
-  // drawn from pi, which defers unless the draft ended for another reason.
+  // A trusted draft was made where the rule keeps the drafter; the token after it, if the output
+  // goes on, is drawn from pi, which defers unless the draft ended for another reason.
   SC_COLLECTIVE TreeOutcome follow_all() const {
     TreeOutcome outcome;
     follow_chain(nodes_);
     outcome.accepted = outcome.tested = nodes_;
-    if (nodes_ > 0 && ends(tokens_[nodes_ - 1])) return outcome;
+    if (trusted_to_the_end(state_, slot_) || (nodes_ > 0 && ends(tokens_[nodes_ - 1]))) {
+      return outcome;
+    }
     const int count = args_.vocabulary;
     const auto wanted = weights_of<Math>(pi(nodes_ - 1), count);
     outcome.next = chain_choices().draw(wanted.entries, count, wanted.total, nodes_);
@@ -228,7 +232,7 @@ class SlotVerifier {
   SC_COLLECTIVE void write_deferral(const TreeOutcome& outcome) const {
     int decided = 0;
     float deferred = 0.0f;
-    if (verifier_ == Verifier::kTrusted) {
+    if (trusted()) {
       const bool asked = outcome.next >= 0;
       decided = nodes_ + (asked ? 1 : 0);
       if (asked) deferred = args_.deferral[logit_row(nodes_ - 1)];

@@ -25,6 +25,13 @@ std::vector<const Model*> pointers(const std::vector<std::shared_ptr<const Model
   return all;
 }
 
+// Whether the step's tokens were all the drafter's, trusted, and the output's last (slot_rows.h).
+bool spared_target(const SequenceState& state, int slot, const Request& request) {
+  const int emitted = state.emitted[slot];
+  return is_trusted(state, slot) && !request.logprobs && emitted > 0 &&
+         emitted == state.accepted[slot];
+}
+
 }  // namespace
 
 Engine::Engine(std::shared_ptr<const Model> target,
@@ -279,7 +286,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   for (int drafter = 0; drafter < stepper_.drafters(); ++drafter) {
     slot.stats.draft_calls[static_cast<size_t>(drafter)] += stepper_.draft_calls(s)[drafter];
   }
-  ++slot.stats.target_calls;
+  if (!spared_target(state, s, slot.job->request)) ++slot.stats.target_calls;
   Event event;
   event.request = slot.job->id;
   event.sample = slot.sample;

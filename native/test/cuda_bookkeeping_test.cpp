@@ -22,7 +22,8 @@ constexpr int kMaxNodes = kCapacity + kNodes;  // of a pass
 struct Slots {
   int slots;
   std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      level, level_begin, consumed, phase, path, accepted, emitted, order, cached, wants_logprobs;
+      level, level_begin, consumed, phase, path, accepted, emitted, order, cached, wants_logprobs,
+      longest;
   std::vector<uint32_t> step, eos;
   // The rows of a pass.
   std::vector<int32_t> counts, row_ints, node_parent, logit_ints;
@@ -45,8 +46,9 @@ Slots::Slots(int slots_, TestRandom& random)
       node_parent(max_rows(), -7),
       logit_ints(5 * max_rows(), -7) {
   const size_t n = static_cast<size_t>(slots);
-  for (auto* per_slot : {&active, &length, &prefix, &verifier, &count, &level, &level_begin,
-                         &consumed, &phase, &accepted, &emitted, &cached, &wants_logprobs}) {
+  for (auto* per_slot :
+       {&active, &length, &prefix, &verifier, &count, &level, &level_begin, &consumed, &phase,
+        &accepted, &emitted, &cached, &wants_logprobs, &longest}) {
     per_slot->assign(n, 0);
   }
   for (auto* per_node : {&draft_tokens, &parent, &depth, &path}) per_node->assign(n * kNodes, 0);
@@ -78,6 +80,8 @@ void Slots::draft(int slot, TestRandom& random) {
     depth[at] = parent[at] < 0 ? 0 : depth[first + static_cast<size_t>(parent[at])] + 1;
     draft_tokens[at] = random.below(kVocabulary);
   }
+  // A draft may be the rest of the output.
+  longest[s] = length[s] + count[s] + random.below(2);
   phase[s] = active[s] ? random.below(3) : 0;
   level[s] = count[s] == 0 ? 0 : random.below(3);
   level_begin[s] = random.below(count[s] + 1);
@@ -107,6 +111,7 @@ SequenceState Slots::state() {
   state.tokens = tokens.data();
   state.length = length.data();
   state.prefix_length = prefix.data();
+  state.max_length = longest.data();
   state.step = step.data();
   state.verifier = verifier.data();
   state.draft_tokens = draft_tokens.data();

@@ -28,8 +28,8 @@ struct Drafts {
   Siblings siblings;
   float confidence;  // the plan's
   std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      limit, level, level_begin, consumed, phase, passes, failure, order, cached, best, status,
-      counts, row_ints, node_parent, logit_ints;
+      limit, longest, level, level_begin, consumed, phase, passes, failure, order, cached, best,
+      status, counts, row_ints, node_parent, logit_ints;
   std::vector<uint64_t> seed;
   std::vector<uint32_t> step, eos;
   std::vector<Rule> rule;
@@ -94,6 +94,7 @@ Drafts::Drafts(int columns_, const std::vector<int32_t>& shape_, TestRandom& ran
     const size_t s = static_cast<size_t>(slot);
     active[s] = random.below(6) > 0;
     limit[s] = random.below(static_cast<int>(widths.size()) + 1);
+    longest.push_back(length[s] + limit[s] + random.below(2));
     temperature.push_back(random.below(3) == 0 ? 0.0f : 1.0f);
     seed.push_back(random.bits());
     stop[s] = random.below(3) == 0 ? 0.1f : 0.0f;
@@ -117,6 +118,7 @@ SequenceState Drafts::state() {
   state.tokens = tokens.data();
   state.length = length.data();
   state.prefix_length = prefix.data();
+  state.max_length = longest.data();
   state.seed = seed.data();
   state.step = step.data();
   state.rule = rule.data();

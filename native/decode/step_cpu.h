@@ -1,5 +1,5 @@
-// One verification step on rows handed in from outside: prepares the rows, then runs
-// the engine's own acceptance on them. No Node-API here.
+// One verification step of one sequence on rows that are handed in, on the CPU: prepares the rows,
+// then runs the engine's own acceptance on them. step_cuda.h has the same on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "decode/rules.h"
 #include "decode/step_result.h"
 
-namespace speccascade::addon {
+namespace speccascade {
 
 enum class StepVerifier { kChain, kBlock, kTree, kTraversal };
 
@@ -44,4 +44,4 @@ int levels_of(const std::vector<int32_t>& depths);
 template <typename Real>
 StepResult verify_step(const StepArgs<Real>& args);
 
-}  // namespace speccascade::addon
+}  // namespace speccascade

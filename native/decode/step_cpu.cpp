@@ -1,4 +1,4 @@
-#include "addon/lowlevel_step.h"
+#include "decode/step_cpu.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -9,7 +9,7 @@
 #include "decode/philox_choices.h"
 #include "ops/row_math.h"
 
-namespace speccascade::addon {
+namespace speccascade {
 
 namespace {
 
@@ -47,10 +47,6 @@ class StepChoices {
   const StepArgs<Real>& args_;
   const std::vector<int32_t>& depths_;
 };
-
-constexpr bool defers(RuleKind kind) {
-  return kind != RuleKind::kLossless && kind != RuleKind::kLossy && kind != RuleKind::kLossyMatched;
-}
 
 // The rows of the nodes that acceptance comes to, made when it does.
 template <typename Real>
@@ -103,7 +99,8 @@ class StepRows {
                   reads_confidence(rule.kind));
     made.pi.resize(static_cast<size_t>(args_.vocabulary));
     deferral_[at] = static_cast<float>(position_.pi(rule, made.pi.data()));
-    if (!here && defers(args_.rule.kind)) deferral_[at] = 1.0f;
+    // A rule that defers does so where there is no drafter.
+    if (!here && reads_confidence(args_.rule.kind)) deferral_[at] = 1.0f;
     const Real* drafter = position_.view().drafter;
     if (here) made.drafter.assign(drafter, drafter + args_.vocabulary);
     return made;
@@ -205,4 +202,4 @@ StepResult verify_step(const StepArgs<Real>& args) {
 template StepResult verify_step<float>(const StepArgs<float>&);
 template StepResult verify_step<double>(const StepArgs<double>&);
 
-}  // namespace speccascade::addon
+}  // namespace speccascade
