@@ -73,6 +73,16 @@ describe('spiece.model', () => {
     ['BPE', model(...specials, bytes(2, number(3, 2))), /BPE; only unigram/],
     ['a character model', model(...specials, bytes(2, number(3, 4))), /character; only unigram/],
     ['an unknown type', model(...specials, bytes(2, number(3, 9))), /unknown \(9\)/],
+    [
+      'marks of spaces at the end of words',
+      model(...specials, bytes(2, number(24, 1))),
+      /treat_whitespace_as_suffix is true/,
+    ],
+    [
+      'spaces left as they are',
+      model(...specials, bytes(3, number(5, 0))),
+      /escape_whitespaces is/,
+    ],
     ['a piece given twice', model(...specials, piece('a', 1), piece('a', 1)), /piece 4/],
     ['an empty piece', model(...specials, piece('', 1)), /piece 3 is empty/],
     ['a score that is no number', model(...specials, piece('a', 1, NaN)), /score of piece 3/],
@@ -158,6 +168,16 @@ describe('tokenizer.json', () => {
     ['with a huge id', write({ added_tokens: [{ id: 1e9, content: 'x' }] }), /added_tokens\[0\]/],
     ['with a broken step', write({ normalizer: 'NFKC' }), /"normalizer"/],
     ['with an unknown step', write({ pre_tokenizer: { type: 'New' } }), /not a usable.*New/],
+    [
+      'with an unknown way of splitting',
+      write({ pre_tokenizer: { type: 'Punctuation', behavior: 'Halved' } }),
+      /not a usable.*"Halved"/,
+    ],
+    [
+      'that splits at nothing known',
+      write({ pre_tokenizer: { type: 'Split', pattern: {}, behavior: 'Isolated' } }),
+      /Split without a pattern/,
+    ],
     ['with an unknown decoder', write({ decoder: { type: 'New' } }), /not a usable.*New/],
     ['with BPE without merges', write({ model: { type: 'BPE', vocab: { a: 0 } } }), /merges/],
     [

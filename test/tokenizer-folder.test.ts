@@ -219,6 +219,18 @@ describe('ByT5', () => {
     expect(Math.max(...tokenizer.encode('<extra_id_2>'))).toBeLessThan(259);
   });
 
+  test("lets padding, end and unknown swallow what is white space to Python's strip", async () => {
+    const tokenizer = await load({ 'config.json': { tokenizer_class: 'ByT5Tokenizer' } });
+    const swallowed = ' \t\u0085\x1c\x1f\u2028\u3000';
+    const around = `a${swallowed}<unk>${swallowed}b`;
+    expect(tokenizer.encode(around)).toEqual([100, 2, 101, 1]);
+    expect(tokenizer.encode('a\ufeff<pad>\u200b')).toEqual([
+      ...[100, 0xef + 3, 0xbb + 3, 0xbf + 3, 0],
+      ...[0xe2 + 3, 0x80 + 3, 0x8b + 3, 1],
+    ]);
+    expect(tokenizer.encode('a <extra_id_0> b')).toEqual([100, 35, 259, 35, 101, 1]);
+  });
+
   test('without a row for every byte is ERR_CHECKPOINT', async () => {
     const config = { tokenizer_class: 'ByT5Tokenizer', vocab_size: 258 };
     await expect(Tokenizer.load(folder({ 'config.json': config }))).rejects.toMatchObject({

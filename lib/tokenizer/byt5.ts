@@ -3,6 +3,7 @@
  * sentinels follow in ascending order (`<extra_id_0>` is 259).
  */
 import path from 'node:path';
+import { pythonWhiteSpace, strip } from './characters.ts';
 import type { Codec } from './codec.ts';
 import { isId } from './definition.ts';
 import { damaged } from './files.ts';
@@ -56,9 +57,7 @@ export function byt5Codec(declarations: Declarations, folder: string): Codec {
       let start = 0;
       let swallow = false;
       const spellUpTo = (end: number, swallowNext: boolean): void => {
-        let part = text.slice(start, end);
-        if (swallow) part = part.trimStart();
-        if (swallowNext) part = part.trimEnd();
+        const part = strip(text.slice(start, end), swallow, swallowNext, pythonWhiteSpace);
         for (const byte of Buffer.from(part, 'utf8')) found.push(byte + offset);
         swallow = swallowNext;
       };

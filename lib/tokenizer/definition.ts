@@ -18,6 +18,8 @@ export interface AddedToken {
   /** Whether white space before (after) it belongs to it. */
   lstrip: boolean;
   rstrip: boolean;
+  /** Whether it counts only where no character of a word touches it. */
+  single_word: boolean;
   /** Whether it is looked for after normalization instead of before. */
   normalized: boolean;
 }
@@ -66,6 +68,7 @@ export function addedToken(id: number, content: string, settings: JsonObject = {
     special: settings['special'] !== false,
     lstrip: settings['lstrip'] === true,
     rstrip: settings['rstrip'] === true,
+    single_word: settings['single_word'] === true,
     normalized: settings['normalized'] === true,
   };
 }

@@ -1,29 +1,22 @@
 /**
- * Builds a tokenizer from its definition: the tokenizers library finds the added tokens, splits and
- * post-processes; normalization, the unigram model and decoding are this package's own, because the
- * library's approximate the character map, lack byte fallback and cannot stream.
+ * Builds a tokenizer from its definition: the tokenizers library merges byte pairs, splits word
+ * pieces and post-processes, and has the rarer steps of the rest. Added tokens, normalization, words,
+ * the unigram model and decoding are this package's own, because the library's approximate the
+ * character map, know JavaScript's classes of characters only, lack byte fallback and cannot stream.
  */
 import { SpeccascadeError } from '../errors.ts';
+import { TokenFinder } from './added-tokens.ts';
 import type { Codec } from './codec.ts';
-import {
-  flatten,
-  isId,
-  pieceTable,
-  spaceMark,
-  type Definition,
-  type UnigramModel,
-} from './definition.ts';
+import { isId, pieceTable, type Definition, type UnigramModel } from './definition.ts';
 import { damaged } from './files.ts';
 import {
-  ByteLevelPreTokenizer,
   SequenceDecoder,
   Tokenizer as Library,
-  WhitespaceSplitPreTokenizer,
   type LibraryModel,
-  type LibraryPreTokenizer,
   type LibraryTokenizer,
 } from './library.ts';
 import { buildNormalizer } from './normalizer.ts';
+import { buildPreTokenizer } from './pre-tokenizer.ts';
 import { chain, decoderStages, whole, type Stage } from './stages.ts';
 import { Unigram } from './unigram.ts';
 
@@ -64,13 +57,14 @@ function guarded<T>(file: string, build: () => T): T {
 }
 
 function buildLibrary(definition: Definition, pieces: string[]): LibraryTokenizer {
-  const { model, addedTokens, normalizer, preTokenizer, postProcessor, file } = definition;
+  const { model, addedTokens, postProcessor } = definition;
   const isUnigram = model.type === 'Unigram';
   const library = new Library(
     {
-      added_tokens: addedTokens,
-      normalizer,
-      pre_tokenizer: preTokenizer,
+      // The library would take the normalized text of a token for another name of it.
+      added_tokens: addedTokens.map((token) => ({ ...token, normalized: false })),
+      normalizer: null,
+      pre_tokenizer: null,
       post_processor: postProcessor,
       decoder: null,
       // The library's unigram model would be built only to be replaced.
@@ -78,13 +72,40 @@ function buildLibrary(definition: Definition, pieces: string[]): LibraryTokenize
     },
     { clean_up_tokenization_spaces: false },
   );
-  library.normalizer = buildNormalizer(normalizer, file);
-  if (isUnigram) library.model = unigramModel(definition, model, pieces);
-  useUnicodeSpaces(library.pre_tokenizer);
+  if (isUnigram) library.model = unigramModel(model, pieces);
+  const toPieces = textEncoder(definition, library.model);
+  library.encode_text = (text) => (text === null ? null : toPieces(text));
   return library;
 }
 
-function unigramModel(definition: Definition, model: UnigramModel, pieces: string[]): LibraryModel {
+/**
+ * Text to pieces. Added tokens are taken out before normalization or after it, as each of them
+ * says; what lies between is normalized, split into words and given to the model.
+ */
+function textEncoder(definition: Definition, model: LibraryModel): (text: string) => string[] {
+  const { addedTokens, file } = definition;
+  const normalize = buildNormalizer(definition.normalizer, file) ?? ((text: string) => text);
+  const split = buildPreTokenizer(definition.preTokenizer) ?? ((text: string) => [text]);
+  const written = addedTokens.filter((token) => !token.normalized);
+  const normalized = addedTokens.filter((token) => token.normalized);
+  const asWritten = new TokenFinder(written, (content) => content);
+  const afterwards = new TokenFinder(normalized, normalize);
+
+  return (text) =>
+    asWritten.split(text).flatMap((outer) => {
+      if (outer.token) return [outer.token.content];
+      const normal = normalize(outer.text);
+      // Where normalization drops a leading space, the text no longer begins at the start.
+      const dropped = outer.text.startsWith(' ') && !/^[ ▁]/.test(normal);
+      return afterwards.split(normal).flatMap((inner) => {
+        if (inner.token) return [inner.token.content];
+        const first = outer.start === 0 && inner.start === 0 && !dropped;
+        return model(split(inner.text, first));
+      });
+    });
+}
+
+function unigramModel(model: UnigramModel, pieces: string[]): LibraryModel {
   const ids = new Map(pieces.map((piece, id) => [piece, id]));
   const byteIds = Array.from({ length: 256 }, (_, byte) =>
     ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
@@ -94,14 +115,10 @@ function unigramModel(definition: Definition, model: UnigramModel, pieces: strin
     ...model,
     byteIds: model.byteFallback && allBytes ? byteIds : undefined,
   });
-  const metaspace = flatten(definition.preTokenizer).find((step) => step.type === 'Metaspace');
-  const mark = metaspace && metaspace['split'] !== false ? spaceMark(metaspace) : '';
-  const encode = (texts: string[]): string[] => {
+  const encode = (words: string[]): string[] => {
     const found: string[] = [];
-    for (const text of texts) {
-      for (const word of splitBefore(text, mark)) {
-        for (const id of unigram.encode(word)) found.push(pieces[id]!);
-      }
+    for (const word of words) {
+      for (const id of unigram.encode(word)) found.push(pieces[id]!);
     }
     return found;
   };
@@ -113,36 +130,10 @@ function unigramModel(definition: Definition, model: UnigramModel, pieces: strin
   });
 }
 
-/** Splits a text before each `mark`; the library's Metaspace leaves that undone. */
-function* splitBefore(text: string, mark: string): Generator<string> {
-  let start = 0;
-  while (start < text.length) {
-    const next = mark === '' ? -1 : text.indexOf(mark, start + 1);
-    const end = next < 0 ? text.length : next;
-    yield text.slice(start, end);
-    start = end;
-  }
-}
-
 /** Makes decoders: streaming where the steps allow it, else one that decodes all at the end. */
 function decoderFactory({ decoder }: Definition): () => Stage {
   if (decoder === null) return () => whole((pieces) => pieces.join(' '));
   if (decoderStages(decoder) !== null) return () => chain(decoderStages(decoder)!);
   const library = new SequenceDecoder({ type: 'Sequence', decoders: [decoder] });
   return () => whole((pieces) => library.decode(pieces));
-}
-
-/**
- * In the reference words end at Unicode's white space; JavaScript's `\s`, which the library uses,
- * has U+FEFF and lacks U+0085.
- */
-const byteLevelWords =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-
-function useUnicodeSpaces(step: LibraryPreTokenizer | null): void {
-  if (step instanceof ByteLevelPreTokenizer) step.pattern = byteLevelWords;
-  if (step instanceof WhitespaceSplitPreTokenizer) {
-    step.pre_tokenize_text = (text) => text.match(/\P{White_Space}+/gu) ?? [];
-  }
-  step?.tokenizers?.forEach(useUnicodeSpaces);
 }

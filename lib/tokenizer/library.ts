@@ -17,26 +17,24 @@ export interface LibraryModel {
 
 export interface LibraryPreTokenizer {
   pre_tokenize_text(text: string): string[];
-  /** Of `ByteLevel`: what its words look like. */
-  pattern?: RegExp;
-  /** Of `Sequence`: its parts. */
-  tokenizers?: LibraryPreTokenizer[];
+  /** Of `ByteLevel`: what its words look like. Of `Split`: where it splits; null if it cannot tell. */
+  pattern?: RegExp | null;
 }
 
 export interface LibraryTokenizer {
-  normalizer: ((text: string) => string) | null;
-  pre_tokenizer: LibraryPreTokenizer | null;
   model: LibraryModel;
+  /** The pieces of a text; the second of a pair may be absent. */
+  encode_text(text: string | null): string[] | null;
   encode(text: string): { ids: number[] };
 }
 
 /** Content of tokenizer.json, as the library takes it. */
 interface LibraryInput {
   added_tokens: AddedToken[];
-  normalizer: Step | null;
-  pre_tokenizer: Step | null;
+  normalizer: null;
+  pre_tokenizer: null;
   post_processor: Step | null;
-  decoder: Step | null;
+  decoder: null;
   model: JsonObject;
 }
 
@@ -48,14 +46,16 @@ interface Exports {
   SequenceDecoder: new (config: { type: 'Sequence'; decoders: Step[] }) => {
     decode(pieces: string[]): string;
   };
+  SequencePreTokenizer: new (config: { type: 'Sequence'; pretokenizers: Step[] }) => {
+    tokenizers: LibraryPreTokenizer[];
+  };
   ByteLevelPreTokenizer: new () => LibraryPreTokenizer;
-  WhitespaceSplitPreTokenizer: new () => LibraryPreTokenizer;
 }
 
 export const {
   Tokenizer,
   SequenceNormalizer,
   SequenceDecoder,
+  SequencePreTokenizer,
   ByteLevelPreTokenizer,
-  WhitespaceSplitPreTokenizer,
 } = exported as unknown as Exports;

@@ -2,6 +2,7 @@
  * The normalization a tokenizer.json asks for. The steps T5 uses are done here, exactly as the
  * reference does them; the rest is the library's.
  */
+import { lowercase, strip, whiteSpace } from './characters.ts';
 import { charsmapNormalizer } from './charsmap.ts';
 import { flatten, type Step } from './definition.ts';
 import { damaged } from './files.ts';
@@ -27,8 +28,14 @@ function buildStep(step: Step, file: string): Normalize {
     case 'Strip': {
       // `spaces_only` is this package's own, for SentencePiece models.
       const space = step['spaces_only'] === true ? / / : whiteSpace;
-      return strip(step['strip_left'] === true, step['strip_right'] === true, space);
+      const left = step['strip_left'] === true;
+      const right = step['strip_right'] === true;
+      return (text) => strip(text, left, right, space);
     }
+    case 'Lowercase':
+      return lowercase;
+    case 'BertNormalizer':
+      return bert(step);
     default: {
       const library = new SequenceNormalizer({ type: 'Sequence', normalizers: [step] });
       return (text) => library.normalize(text);
@@ -36,16 +43,24 @@ function buildStep(step: Step, file: string): Normalize {
   }
 }
 
-/** Unicode's white space, which is not quite what `trim` removes. */
-const whiteSpace = /\p{White_Space}/u;
+/** Chinese characters; as in the reference, without U+2B820 to U+2B91F. */
+const chinese =
+  /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 
-/** Removes white space, all of which is single UTF-16 units, from the ends of a text. */
-function strip(left: boolean, right: boolean, space: RegExp): Normalize {
+/** BERT's normalization; the library's takes characters beyond U+FFFF apart. */
+function bert(step: Step): Normalize {
+  const clean = step['clean_text'] === true;
+  const spaced = step['handle_chinese_chars'] === true;
+  const lower = step['lowercase'] === true;
+  const strip = step['strip_accents'] ?? lower;
   return (text) => {
-    let start = 0;
-    let end = text.length;
-    while (right && end > start && space.test(text[end - 1]!)) end--;
-    while (left && start < end && space.test(text[start]!)) start++;
-    return text.slice(start, end);
+    let out = text;
+    if (clean) {
+      out = out.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\uFFFD]/gu, '');
+      out = out.replace(/\p{White_Space}/gu, ' ');
+    }
+    if (spaced) out = out.replace(chinese, ' $& ');
+    if (strip === true) out = out.normalize('NFD').replace(/\p{Mn}/gu, '');
+    return lower ? lowercase(out) : out;
   };
 }

@@ -23,9 +23,18 @@ interface SentencePieceModel {
   removeExtraWhitespace: boolean;
 }
 
+/** The settings that would need other code, each with the only value that is understood. */
+interface FixedSettings {
+  modelType: number;
+  /** Whether the mark of a space ends a word instead of beginning it. */
+  treatWhitespaceAsSuffix: boolean;
+  /** Whether spaces become `▁` at all. */
+  escapeWhitespaces: boolean;
+}
+
 /**
  * Reads a SentencePiece model. Throws ERR_CHECKPOINT, naming `file`, when it is truncated or
- * damaged, holds no pieces, or is not a unigram model.
+ * damaged, holds no pieces, is not a unigram model or has a setting that is not supported.
  */
 export function readSentencePiece(bytes: Uint8Array, file: string): SentencePieceModel {
   const model: SentencePieceModel = {
@@ -35,24 +44,25 @@ export function readSentencePiece(bytes: Uint8Array, file: string): SentencePiec
     addDummyPrefix: true,
     removeExtraWhitespace: true,
   };
-  let modelType = 1;
+  const fixed: FixedSettings = {
+    modelType: 1,
+    treatWhitespaceAsSuffix: false,
+    escapeWhitespaces: true,
+  };
   const parts = new Set<number>();
   try {
     for (const field of fields(bytes)) {
       if (field.wire !== 'bytes') continue;
       parts.add(field.number);
       if (field.number === 1) model.pieces.push(readPiece(field.bytes));
-      if (field.number === 2) modelType = readTrainer(field.bytes, model, modelType);
-      if (field.number === 3) readNormalizer(field.bytes, model);
+      if (field.number === 2) readTrainer(field.bytes, model, fixed);
+      if (field.number === 3) readNormalizer(field.bytes, model, fixed);
     }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw damaged(file, `not a SentencePiece model, or a damaged one (${reason})`, cause);
   }
-  if (modelType !== 1) {
-    const name = modelNames[modelType] ?? `unknown (${modelType})`;
-    throw damaged(file, `model type ${name}; only unigram models are supported`);
-  }
+  checkSettings(fixed, file);
   checkPieces(model.pieces, file);
   // They follow the pieces in every model: without them the list of pieces may be cut short, too.
   if (!parts.has(2) || !parts.has(3))
@@ -76,23 +86,37 @@ function float(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getFloat32(0, true);
 }
 
-function readTrainer(bytes: Uint8Array, model: SentencePieceModel, modelType: number): number {
-  let type = modelType;
+const isOn = (field: WireField): boolean => field.wire === 'varint' && field.value !== 0;
+
+function readTrainer(bytes: Uint8Array, model: SentencePieceModel, fixed: FixedSettings): void {
   for (const field of fields(bytes)) {
     if (field.wire !== 'varint') continue;
-    if (field.number === 3) type = field.value;
-    if (field.number === 35) model.byteFallback = field.value !== 0;
+    if (field.number === 3) fixed.modelType = field.value;
+    if (field.number === 24) fixed.treatWhitespaceAsSuffix = isOn(field);
+    if (field.number === 35) model.byteFallback = isOn(field);
   }
-  return type;
 }
 
-function readNormalizer(bytes: Uint8Array, model: SentencePieceModel): void {
-  const isOn = (field: WireField): boolean => field.wire === 'varint' && field.value !== 0;
+function readNormalizer(bytes: Uint8Array, model: SentencePieceModel, fixed: FixedSettings): void {
   for (const field of fields(bytes)) {
     if (field.number === 2 && field.wire === 'bytes') model.charsmap = field.bytes;
     if (field.number === 3) model.addDummyPrefix = isOn(field);
     if (field.number === 4) model.removeExtraWhitespace = isOn(field);
+    if (field.number === 5) fixed.escapeWhitespaces = isOn(field);
   }
+}
+
+/** Refuses what would encode to wrong ids; none of it is a default of SentencePiece's trainer. */
+function checkSettings(fixed: FixedSettings, file: string): void {
+  const { modelType } = fixed;
+  if (modelType !== 1) {
+    const name = modelNames[modelType] ?? `unknown (${modelType})`;
+    throw damaged(file, `model type ${name}; only unigram models are supported`);
+  }
+  if (fixed.treatWhitespaceAsSuffix)
+    throw damaged(file, 'treat_whitespace_as_suffix is true; only false is supported');
+  if (!fixed.escapeWhitespaces)
+    throw damaged(file, 'escape_whitespaces is false; only true is supported');
 }
 
 function checkPieces(pieces: Piece[], file: string): void {
@@ -129,11 +153,16 @@ export function fromSentencePiece(
   prepend: 'first' | 'always',
 ): Definition {
   const model = readSentencePiece(bytes, file);
+  // With split_by_whitespace false, pieces span words: the words are then segmented together.
+  const spansWords = model.pieces.some(({ text }) => text.includes('▁', 1));
   const metaspace: Step = {
     type: 'Metaspace',
     replacement: '▁',
     prepend_scheme: model.addDummyPrefix ? prepend : 'never',
-    split: true,
+    // Where leading spaces count, the one that is put in front is one more.
+    before_space: !model.removeExtraWhitespace,
+    split: !spansWords,
+    leading_only: spansWords,
   };
   const normalizers: Step[] = [];
   if (model.charsmap.length > 0) {

@@ -29,14 +29,21 @@ export function chain(stages: Stage[]): Stage {
   };
 }
 
-/** `▁` is a space, save in the first piece, where it is the one that encoding put in front. */
+/**
+ * `▁` is a space, save in the first piece, where it is the one that encoding put in front.
+ * `leading_only` is this package's own, for SentencePiece models whose pieces span words: elsewhere
+ * the reference drops every mark of the first piece.
+ */
 function metaspace(step: Step): Stage {
   const mark = spaceMark(step);
+  const leadingOnly = step['leading_only'] === true;
   let first = step['prepend_scheme'] !== 'never';
   return each((piece) => {
-    const text = piece.replaceAll(mark, first ? '' : ' ');
+    let shown = piece;
+    if (first && leadingOnly) shown = piece.startsWith(mark) ? piece.slice(mark.length) : piece;
+    else if (first) shown = piece.replaceAll(mark, '');
     first = false;
-    return text;
+    return shown.replaceAll(mark, ' ');
   });
 }
 
