@@ -72,14 +72,13 @@ CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Mo
   for (const Model* model : models) {
     lanes_.push_back(
         std::make_unique<ModelLane>(*model, context.limits, pass_limits(context), rows));
-    lenient_rows_.emplace_back(cascade_.lenient() ? static_cast<size_t>(rows) *
-                                                        static_cast<size_t>(context.vocabulary)
-                                                  : 0);
+    const bool lenient = cascade_.lenient() && context.limits.host_rows;
+    lenient_rows_.emplace_back(lenient ? lanes_.back()->probs.size() : 0);
     const ModelLane& lane = *lanes_.back();
     views_.push_back({lane.self.table(), lane.probs.data(), lane.unscaled.data(),
                       lenient_rows_.back().data(), lane.best.data(), lane.status.data()});
   }
-  for (int row = 0; row < rows && !lanes_.empty(); ++row) {
+  for (int row = 0; row < rows && !lanes_.empty() && context.limits.host_rows; ++row) {
     reference_.push_back(lanes_[0]->prob_row(row));
     reference_unscaled_.push_back(lanes_[0]->unscaled_row(row));
   }

@@ -30,8 +30,8 @@ ModelLane::ModelLane(const Model& owner, const LaneLimits& limits, const Decoder
       best(count(pass.max_logits)),
       status(count(pass.max_logits)),
       log_sum(count(pass.max_logits)),
-      probs(count(rows) * count(model.config.vocab_size)),
-      unscaled(count(rows) * count(model.config.vocab_size)),
+      probs(limits.host_rows ? count(rows) * count(model.config.vocab_size) : 0),
+      unscaled(probs.size()),
       logits{logit_slot.data(), logit_node.data(), logit_output.data(), logit_out_row.data(),
              logit_first.data()} {
   memory.allocate();

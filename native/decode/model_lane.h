@@ -14,15 +14,16 @@ namespace speccascade {
 // What the lanes of a session have in common.
 struct LaneLimits {
   int slots;
-  int max_input;   // tokens of an input
-  int cache_rows;  // positions a slot's self-attention cache holds
+  int max_input;          // tokens of an input
+  int cache_rows;         // positions a slot's self-attention cache holds
+  bool host_rows = true;  // distributions are made on the host, not by a device's whole step
 };
 
 // Committed positions per slot that a pass takes where drafters may lag.
 constexpr int kLaggingPass = 16;
 
 struct ModelLane {
-  // `rows`: of `probs` and `unscaled`.
+  // `rows`: of `probs` and `unscaled`, if there are any on the host.
   ModelLane(const Model& model, const LaneLimits& limits, const DecoderPass::Limits& pass,
             int rows);
 

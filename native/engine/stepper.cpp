@@ -17,8 +17,8 @@ double ms_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration<double, std::milli>(end - begin).count();
 }
 
-LaneLimits lane_limits(const SessionLimits& limits) {
-  return {limits.max_batch, limits.max_input_tokens, SlotTables::cache_rows(limits)};
+LaneLimits lane_limits(const SessionLimits& limits, bool on_device) {
+  return {limits.max_batch, limits.max_input_tokens, SlotTables::cache_rows(limits), !on_device};
 }
 
 DecoderPass::Limits target_limits(const SessionLimits& limits) {
@@ -31,30 +31,34 @@ DecoderPass::Limits target_limits(const SessionLimits& limits) {
 
 Stepper::Stepper(const Model& target, const std::vector<const Model*>& drafters,
                  const SessionLimits& limits)
-    : tables_(limits, target.config.vocab_size,
-              DeviceStep::runs(limits, target, drafters) ? target.device : nullptr),
-      target_(target, lane_limits(limits), target_limits(limits),
+    : on_device_(DeviceStep::runs(limits, target, drafters)),
+      tables_(limits, target.config.vocab_size, on_device_ ? target.device : nullptr),
+      target_(target, lane_limits(limits, on_device_), target_limits(limits),
               limits.max_batch * (limits.draft.max_nodes() + 1)),
-      drafter_(make_drafter(limits.draft, drafters,
-                            {tables_.sequences(), tables_.drafter_sampling(), lane_limits(limits),
-                             limits.max_prefix_tokens, target.config.vocab_size, &target})),
+      drafter_(make_drafter(
+          limits.draft, drafters,
+          {tables_.sequences(), tables_.drafter_sampling(), lane_limits(limits, on_device_),
+           limits.max_prefix_tokens, target.config.vocab_size, &target})),
       reproducible_(limits.reproducible),
       followers_(count(limits.max_batch)),
       scratch_rows_(verify_scratch_rows(limits.traversal, limits.draft.max_path())),
-      scratch_(count(limits.max_batch) * count(scratch_rows_) * count(target.config.vocab_size)),
+      scratch_(host_rows(scratch_rows_)),
       weights_(limits.traversal ? count(limits.max_batch) * count(limits.draft.max_path()) : 0),
-      one_hot_(count(limits.max_batch) * count(target.config.vocab_size)),
-      pi_(drafters.empty() ? 0
-                           : count(limits.max_batch) * count(limits.draft.max_nodes() + 1) *
-                                 count(target.config.vocab_size)),
+      one_hot_(host_rows(1)),
+      pi_(drafters.empty() ? 0 : host_rows(limits.draft.max_nodes() + 1)),
       deferral_(count(limits.max_batch) * count(limits.draft.max_nodes() + 1)) {
-  if (DeviceStep::runs(limits, target, drafters)) {
+  if (on_device_) {
     device_ = std::make_unique<DeviceStep>(limits, tables_, target_, drafter_.get());
   }
   if (!drafter_ || !limits.draft.follows_load) return;
   sources_.resize(count(limits.max_batch));
   const Model* first = drafters.empty() ? nullptr : drafters[0];
   lengths_.emplace(limits.draft, static_cast<double>(step_costs(target, first).draft));
+}
+
+size_t Stepper::host_rows(int per_slot) const {
+  if (on_device_) return 0;
+  return count(sequences().slots) * count(per_slot) * count(target_.model.config.vocab_size);
 }
 
 size_t Stepper::bytes() const {

@@ -62,11 +62,14 @@ class Stepper {
   void step_on_device(LoadSample& sample);
   void learn(LoadSample& sample);
   void verify();
+  // Entries of arrays with so many rows of the vocabulary a slot; none where a device has them.
+  size_t host_rows(int per_slot) const;
 
+  bool on_device_;  // kernels draft and verify
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<Drafter> drafter_;
-  std::unique_ptr<DeviceStep> device_;  // where kernels draft and verify
+  std::unique_ptr<DeviceStep> device_;  // null where they do not
   bool reproducible_;
   std::optional<LoadLengths> lengths_;
   std::vector<Source> sources_;
