@@ -81,8 +81,9 @@ class SlotVerifier {
     // All rows, without leaving early, so that no load waits for another; from the last, so that
     // the first that fails decides.
     Failure first = Failure::kNone;
-    const int last_alone = spares_target(state_, args_.sampling, slot_) ? nodes_ : nodes_ - 1;
-    for (int node = nodes_ - 1; node >= (trusted ? last_alone : -1); --node) {
+    const bool spared = spares_target(state_, args_.sampling, slot_);
+    const int begin = spared ? nodes_ : trusted ? nodes_ - 1 : -1;
+    for (int node = nodes_ - 1; node >= begin; --node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
       const Failure own = failure_of(status, Failure::kTargetNotFinite);
       first = own != Failure::kNone ? own : first;
