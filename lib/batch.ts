@@ -89,7 +89,7 @@ class BatchRun {
   async run(): Promise<BatchSummary> {
     try {
       this.#report();
-      if (!this.#output.complete) await this.#writeAll();
+      await this.#writeAll();
     } catch (error) {
       // Nothing of this job decodes on in a session that others may use.
       this.#stop.abort();
@@ -133,7 +133,10 @@ class BatchRun {
     );
   }
 
-  /** Those of this job's shard that are not done yet. */
+  /**
+   * Those of this job's shard that are not done yet. A finished job has none: its input is read all
+   * the same, to see that it is the one.
+   */
   async *#records(): AsyncGenerator<BatchRecord, void, undefined> {
     const { shard } = this.#settings;
     const { records: done, inputSha256 } = this.#output.before;
@@ -144,18 +147,24 @@ class BatchRun {
       if (position % shard.count !== shard.index - 1) continue;
       own += 1;
       if (own > done) {
+        const problem = `goes on after the job's ${done} records`;
+        if (this.#output.complete) throw this.#otherInput(problem);
         yield readRecord(source, position, this.#settings);
       } else {
         this.#output.skip(source);
         const isLast = own === done;
-        if (isLast && this.#output.inputSha256 !== inputSha256) throw this.#otherInput(done);
+        if (isLast && this.#output.inputSha256 !== inputSha256) throw this.#otherRecords(done);
       }
     }
-    if (own < done) throw this.#otherInput(done);
+    if (own < done) throw this.#otherRecords(done);
   }
 
-  #otherInput(done: number): SpeccascadeError {
+  #otherRecords(done: number): SpeccascadeError {
     const problem = `its first ${done} records are not those that the job was begun with`;
+    return this.#otherInput(problem);
+  }
+
+  #otherInput(problem: string): SpeccascadeError {
     return new SpeccascadeError('ERR_INPUT', `${this.#input.name}: ${problem}`);
   }
 

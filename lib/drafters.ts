@@ -10,6 +10,7 @@ import {
   maxNodes,
 } from './drafters/checks.ts';
 import { T5Model } from './model.ts';
+import type { WithDefaults } from './types.ts';
 import {
   checkBoolean,
   checkInteger,
@@ -82,19 +83,41 @@ export interface AdaptiveDrafter {
   readonly confidence: number;
 }
 
+/** As the constructors make them. */
 export type Drafter =
   ChainDrafter | TreeDrafter | DynamicTreeDrafter | MaxGram | CsDraftDrafter | AdaptiveDrafter;
+
+/** As maxGram() makes it, or without what has a default. */
+export type MaxGramInput = WithDefaults<MaxGram, 'length' | 'bigrams'>;
+
+type CsDraftInput = WithDefaults<Omit<CsDraftDrafter, 'maxGram'>, 'lenience'> & {
+  /** Left out: one of the default length; null or false: none. */
+  readonly maxGram?: MaxGramInput | MaxGramOptions | false | null | undefined;
+};
+
+/** As callers may write them: what has a default may be left out. */
+export type DrafterInput =
+  | ChainDrafter
+  | (WithDefaults<Omit<TreeDrafter, 'source'>, 'replacement'> & {
+      readonly source: T5Model | MaxGramInput;
+    })
+  | WithDefaults<DynamicTreeDrafter, 'depth'>
+  | MaxGramInput
+  | CsDraftInput
+  | (WithDefaults<Omit<AdaptiveDrafter, 'source'>, 'max' | 'confidence'> & {
+      readonly source: ChainDrafter | MaxGramInput | CsDraftInput;
+    });
 
 const maxGramKeys = ['length', 'bigrams'];
 
 export interface MaxGramOptions {
   /** Most tokens proposed at once, 1 to 255; default 10. */
-  length?: number;
+  length?: number | undefined;
   /**
    * The most frequent successor of each token, -1 for none: as many entries as the vocabulary. What
    * follows where nothing is repeated. `speccascade bigrams` makes one from text.
    */
-  bigrams?: Int32Array;
+  bigrams?: Int32Array | undefined;
 }
 
 /**
@@ -118,7 +141,7 @@ export function chain(model: T5Model, options: { length: number }): ChainDrafter
  */
 export function tree(
   source: T5Model | MaxGram,
-  options: { widths: readonly number[]; replacement?: boolean },
+  options: { widths: readonly number[]; replacement?: boolean | undefined },
 ): TreeDrafter {
   const copies = isMaxGram(source);
   if (!copies) checkModel('tree', source, 'a T5Model or maxGram()');
@@ -138,7 +161,7 @@ export function tree(
  */
 export function dynamicTree(
   model: T5Model,
-  options: { nodes: number; depth?: number },
+  options: { nodes: number; depth?: number | undefined },
 ): DynamicTreeDrafter {
   checkModel('dynamicTree', model);
   checkOptions('dynamicTree options', options, ['nodes', 'depth']);
@@ -182,8 +205,8 @@ export function csDraft(
   models: readonly T5Model[],
   options: {
     lengths: readonly (readonly number[])[];
-    maxGram?: MaxGramOptions | false;
-    lenience?: number;
+    maxGram?: MaxGramOptions | false | undefined;
+    lenience?: number | undefined;
   },
 ): CsDraftDrafter {
   const given: unknown = models;
@@ -218,12 +241,9 @@ export function csDraft(
  */
 export function adaptive(
   source: ChainDrafter | MaxGram | CsDraftDrafter,
-  options: { max?: number; confidence?: number } = {},
+  options: { max?: number | undefined; confidence?: number | undefined } = {},
 ): AdaptiveDrafter {
-  const kind = (checkObject('adaptive', source) as { drafter?: unknown }).drafter;
-  if (kind !== 'chain' && kind !== 'maxGram' && kind !== 'csDraft') {
-    throw inputError('adaptive', 'chain(), maxGram() or csDraft()', kind);
-  }
+  checkAdaptive(source);
   checkOptions('adaptive options', options, ['max', 'confidence']);
   const own = source.drafter === 'csDraft' ? maxNodes : source.length;
   return {
@@ -234,9 +254,16 @@ export function adaptive(
   };
 }
 
+/** @internal Throws ERR_INPUT for what is no drafter of adaptive(). */
+export function checkAdaptive(source: unknown): void {
+  const kind = (checkObject('adaptive', source) as { drafter?: unknown }).drafter;
+  if (kind === 'chain' || kind === 'maxGram' || kind === 'csDraft') return;
+  throw inputError('adaptive', 'chain(), maxGram() or csDraft()', kind);
+}
+
 /** @internal */
-export function isMaxGram(source: T5Model | MaxGram): source is MaxGram {
-  return (source as Partial<MaxGram> | null)?.drafter === 'maxGram';
+export function isMaxGram<M extends MaxGramInput>(source: T5Model | M): source is M {
+  return (source as Partial<M> | null)?.drafter === 'maxGram';
 }
 
 function checkModel(name: string, model: unknown, expected = 'a T5Model'): void {

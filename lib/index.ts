@@ -12,8 +12,10 @@ export type {
   ChainDrafter,
   CsDraftDrafter,
   Drafter,
+  DrafterInput,
   DynamicTreeDrafter,
   MaxGram,
+  MaxGramInput,
   MaxGramOptions,
   TreeDrafter,
 } from './drafters.ts';
@@ -25,13 +27,19 @@ export type {
   LossyRule,
   PositionRule,
   Rule,
+  RuleInput,
   TokenRule,
 } from './rules.ts';
 export { createSession, DecodeSession } from './session.ts';
 export type { Latencies, SessionStats } from './session/stats.ts';
 export type { CascadeOptions, SequenceScore } from './session/cascade-options.ts';
 export type { Input } from './session/inputs.ts';
-export type { GenerateOptions, SamplingOptions, SessionOptions } from './session/options.ts';
+export type {
+  GenerateOptions,
+  SamplingOptions,
+  SessionOptions,
+  TokenIds,
+} from './session/options.ts';
 export type { Result, ResultStats } from './session/result.ts';
 export type { StreamChunk } from './session/stream.ts';
 export { runBatch } from './batch.ts';

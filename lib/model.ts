@@ -31,24 +31,24 @@ export interface LoadOptions {
    * 'auto' (default): the first GPU in builds with nvcc, else the CPU. 'cuda', 'cuda:N': a GPU, or
    * ERR_DEVICE.
    */
-  device?: Device;
+  device?: Device | undefined;
   /**
    * Type of the weights in memory. 'auto' (default): bf16 on CPUs with native bfloat16, else f32.
    * 'bf16' rounds the inputs of products as well where the CPU multiplies bfloat16 natively;
    * 'int8' has a scale per output and quantises the inputs of products row by row. On CUDA 'auto'
    * is bf16, and there is 'f16'.
    */
-  dtype?: Dtype;
+  dtype?: Dtype | undefined;
   /** Upper bound of threads that one operation uses; default: all cores. */
-  threads?: number;
+  threads?: number | undefined;
   /** Where hub downloads are kept; default: $SPECCASCADE_CACHE or the user's cache folder. */
-  cacheDir?: string;
+  cacheDir?: string | undefined;
   /** Branch, tag or commit of a hub model; default 'main'. */
-  revision?: string;
+  revision?: string | undefined;
   /** Ends the load, a download included, with ERR_ABORTED, whose `cause` is its reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** What it throws ends the load, which rejects with it. */
-  onProgress?: (progress: LoadProgress) => void;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /** A T5-family model in memory. Immutable; any number of sessions may use it at once. */
@@ -72,6 +72,7 @@ export class T5Model {
   readonly #native: NativeModel;
   readonly #source: string;
   #disposed = false;
+  #holders = 0;
 
   private constructor(source: string, located: Located, loaded: NativeModel) {
     this.#source = source;
@@ -105,6 +106,7 @@ export class T5Model {
     }
     const { native: settings, ...rest } = checkLoadOptions(options);
     const { signal, onProgress } = rest;
+    if (signal?.aborted) throw abortError(signal);
     const located = await locate(source, rest);
     if (signal?.aborted) throw abortError(signal);
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
@@ -195,17 +197,33 @@ export class T5Model {
     throw new SpeccascadeError('ERR_CLOSED', `the model ${show(this.#source)} was disposed`);
   }
 
+  /**
+   * @internal For a session that runs passes of its own besides its engine's: the handle, which works
+   * on after dispose() until it is released. Throws ERR_CLOSED.
+   */
+  hold(): { native: NativeModel; release: () => void } {
+    const held = this.nativeModel();
+    this.#holders++;
+    const release = (): void => {
+      this.#holders--;
+      this.#disposeUnheld();
+    };
+    return { native: held, release };
+  }
+
   /** Gives the model up. Its memory goes when the last session on it has closed. Idempotent. */
   dispose(): Promise<void> {
-    if (!this.#disposed) {
-      this.#disposed = true;
-      this.#native.dispose();
-    }
+    this.#disposed = true;
+    this.#disposeUnheld();
     return Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  #disposeUnheld(): void {
+    if (this.#disposed && this.#holders === 0) this.#native.dispose();
   }
 }
 
@@ -254,5 +272,5 @@ function checkPairs(inputs: IdRows, outputs: IdRows): void {
 }
 
 function abortError(signal: AbortSignal): SpeccascadeError {
-  return new SpeccascadeError('ERR_ABORTED', 'loading was aborted', { cause: signal.reason });
+  return new SpeccascadeError('ERR_ABORTED', 'the load was aborted', { cause: signal.reason });
 }

@@ -40,7 +40,8 @@ export interface Result {
   finishReason: 'eos' | 'length' | 'stop' | 'aborted';
   /**
    * With `logprobs`: natural-logarithm probability of each token by the target's own softmax at
-   * temperature 1, before suppression and filters; equal to T5Model.score.
+   * temperature 1, before suppression and filters; equal to T5Model.score. What a sequence cascade
+   * computes for them of an answer that it keeps is no part of `stats`.
    */
   logprobs?: Float32Array;
   /** Given as `seed` to a call of its own, it gives this result again. */

@@ -8,6 +8,7 @@
  * Speculative Decoding", ICLR 2025.
  */
 import type { NativeRule } from './native.ts';
+import type { WithDefaults } from './types.ts';
 import {
   checkKeys,
   checkNumber,
@@ -47,7 +48,16 @@ export interface BildRule {
   readonly fallback: number;
 }
 
+/** As the constructors make them. */
 export type Rule = LosslessRule | LossyRule | PositionRule | TokenRule | BildRule;
+
+/** As callers may write them: what has a default may be left out. */
+export type RuleInput =
+  | LosslessRule
+  | WithDefaults<LossyRule, 'beta'>
+  | WithDefaults<PositionRule, 'loss'>
+  | TokenRule
+  | WithDefaults<BildRule, 'fallback'>;
 
 /**
  * Standard speculative decoding (Leviathan et al. 2023): every emitted token has exactly the
@@ -68,7 +78,10 @@ const rounding = 4 * Number.EPSILON;
  * for which pi = max(min(q, p/(1-alpha)), p/beta).
  * Errors: ERR_INPUT.
  */
-export function lossy(options: { alpha: number; beta?: number | 'matched' }): LossyRule {
+export function lossy(options: {
+  alpha: number;
+  beta?: number | 'matched' | undefined;
+}): LossyRule {
   const { alpha, beta = 1 } = checkOptions('lossy', options, ['alpha', 'beta']);
   checkNumber('lossy alpha', alpha, 0, 1);
   if (alpha === 1) throw inputError('lossy alpha', 'a number below 1', alpha);
@@ -86,7 +99,7 @@ export function lossy(options: { alpha: number; beta?: number | 'matched' }): Lo
  * drafter alone. alpha < 0: lossless; alpha = 1 (log: infinity): the drafter alone. Any number but
  * NaN, infinities included. Errors: ERR_INPUT.
  */
-export function chow(options: { alpha: number; loss?: Loss }): PositionRule {
+export function chow(options: { alpha: number; loss?: Loss | undefined }): PositionRule {
   return positionRule('chow', options);
 }
 
@@ -95,7 +108,7 @@ export function chow(options: { alpha: number; loss?: Loss }): PositionRule {
  * H(q) <= H(p) + alpha). alpha = -1 (log: -infinity): lossless; alpha = 1 (log: infinity): the
  * drafter alone. Errors: ERR_INPUT.
  */
-export function diff(options: { alpha: number; loss?: Loss }): PositionRule {
+export function diff(options: { alpha: number; loss?: Loss | undefined }): PositionRule {
   return positionRule('diff', options);
 }
 
@@ -104,7 +117,7 @@ export function diff(options: { alpha: number; loss?: Loss }): PositionRule {
  * m_q >= m_p - alpha TV(p, q) (loss 'log': H(q) <= H(p) + alpha TV). alpha = -infinity: lossless;
  * +infinity: the drafter alone. At temperature 0 it equals `diff`. Errors: ERR_INPUT.
  */
-export function opt(options: { alpha: number; loss?: Loss }): PositionRule {
+export function opt(options: { alpha: number; loss?: Loss | undefined }): PositionRule {
   return positionRule('opt', options);
 }
 
@@ -136,7 +149,7 @@ export function tokenV3(options: { alpha: number }): TokenRule {
  * to 10. `fallback`, 0 to 1: drafting stops before a position where m_q is below it (default 0:
  * never). Errors: ERR_INPUT.
  */
-export function bild(options: { rollback: number; fallback?: number }): BildRule {
+export function bild(options: { rollback: number; fallback?: number | undefined }): BildRule {
   const { rollback, fallback = 0 } = checkOptions('bild', options, ['rollback', 'fallback']);
   checkAlpha('bild rollback', rollback);
   return { rule: 'bild', rollback, fallback: checkNumber('bild fallback', fallback, 0, 1) };
@@ -144,7 +157,7 @@ export function bild(options: { rollback: number; fallback?: number }): BildRule
 
 function positionRule(
   rule: PositionRule['rule'],
-  options: { alpha: number; loss?: Loss },
+  options: { alpha: number; loss?: Loss | undefined },
 ): PositionRule {
   checkOptions(rule, options, ['alpha', 'loss']);
   const loss = checkOneOf(`${rule} loss`, options.loss ?? 'zero-one', ['zero-one', 'log']);
@@ -164,8 +177,8 @@ function checkAlpha(name: string, alpha: unknown): number {
 const ruleNames = 'lossless, lossy, chow, diff, opt, tokenV1, tokenV2, tokenV3, bild';
 
 /** A rule that may have been written by hand: checked, defaults filled in. Errors: ERR_INPUT. */
-export function checkRule(rule: Rule): Rule {
-  const { rule: name, ...options } = checkObject('rule', rule) as Rule;
+export function checkRule(rule: RuleInput): Rule {
+  const { rule: name, ...options } = checkObject('rule', rule) as RuleInput;
   // Names are what callers may have got wrong; what is said of a rule its constructor checks.
   switch (name) {
     case 'lossless':
@@ -189,7 +202,7 @@ export function checkRule(rule: Rule): Rule {
 }
 
 /** A rule, checked, in the native form. Errors: ERR_INPUT. */
-export function nativeRule(given: Rule): NativeRule {
+export function nativeRule(given: RuleInput): NativeRule {
   const rule = checkRule(given);
   switch (rule.rule) {
     case 'lossless':

@@ -113,6 +113,7 @@ export class DecodeSession {
     options: GenerateOptions = {},
   ): AsyncGenerator<StreamChunk, void, undefined> {
     this.checkOpen();
+    if (isList(input)) throw inputError('input of stream()', 'one input', input);
     const given = givenOptions(options);
     const settings = checkGenerateOptions(given, this.#settings);
     checkInteger('numSamples of stream()', given.numSamples ?? 1, 1, 1);

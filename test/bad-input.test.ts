@@ -92,6 +92,24 @@ describe('bad input', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'ERR_INPUT' });
   });
 
+  it('a list where one input is taken', async () => {
+    for (const [name, of] of [
+      ['stream', (list: string[]) => session.stream(list as never).next()],
+      ['trySubmit', (list: string[]) => session.trySubmit(list as never)],
+    ] as const) {
+      await expect(of([text, text])).rejects.toMatchObject({
+        code: 'ERR_INPUT',
+        message: `input of ${name}(): expected one input, received an array of 2`,
+      });
+    }
+  });
+
+  it('a load that is aborted before it begins', async () => {
+    const loading = T5Model.load(bundledFolder('small'), { signal: AbortSignal.abort('no') });
+    const told = { code: 'ERR_ABORTED', message: 'the load was aborted', cause: 'no' };
+    await expect(loading).rejects.toMatchObject(told);
+  });
+
   const sessionOptions: [string, Record<string, unknown>, RegExp][] = [
     ['no target', { target: undefined }, /target: expected a T5Model/],
     ['a target that is none', { target: {} }, /target/],

@@ -172,7 +172,8 @@ describe('lines', () => {
     });
     expect(await runBatch(options)).toMatchObject({ records: 2, failed: 2 });
     const errors = readOutput(options.output).map(({ error }) => error);
-    expect(errors[0]).toEqual({ code: 'ERR_INPUT', message: 'every token is suppressed' });
+    const message = 'suppressTokens and minNewTokens: every token is suppressed';
+    expect(errors[0]).toEqual({ code: 'ERR_INPUT', message });
     expect(errors[1]).toEqual(errors[0]);
     expect(Object.keys(readOutput(options.output)[0]!)).toEqual(['id', 'line', 'error']);
   });

@@ -50,8 +50,8 @@ describe('options', () => {
     });
   });
 
-  it('are read in all forms, the last one given counting', () => {
-    const argv = '--count 4 --count=5 --list 3,1 --share 1e-1 --kind b --on --many x --many=-y';
+  it('are read in all forms', () => {
+    const argv = '--count=5 --list 3,1 --share 1e-1 --kind b --on --many x --many=-y';
     const { values } = readOptions(table, [...argv.split(' '), '--seed', '18446744073709551615']);
     expect(values).toEqual({
       ...{ count: 5, list: [3, 1], share: 0.1, seed: 2n ** 64n - 1n },
@@ -78,6 +78,12 @@ describe('options', () => {
   ])('%s is refused', (argument, message) => {
     expect(() => readOptions(table, [argument])).toThrow(UsageError);
     expect(() => readOptions(table, [argument])).toThrow(message);
+  });
+
+  it('with one value are refused where there are two', () => {
+    const twice = ['--count', '4', '--count=5'];
+    expect(() => readOptions(table, twice)).toThrow(UsageError);
+    expect(() => readOptions(table, twice)).toThrow('--count: expected once, received 2 times');
   });
 });
 

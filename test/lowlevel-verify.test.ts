@@ -221,13 +221,14 @@ describe('verify where acceptance is delicate', () => {
 
 describe('verify and its draws', () => {
   const gen: Gen = { seed: 5, V: 6, sp: 2, sn: [1.5] };
-  const shapes: [string, number[], Partial<VerifyOptions>][] = [
+  type Shape = Pick<VerifyOptions, 'verifier' | 'replacement' | 'proposals'>;
+  const shapes: [string, number[], Shape][] = [
     ['a chain by token', [-1, 0, 1], { verifier: 'token' }],
     ['a chain as a block', [-1, 0, 1], {}],
     ['a tree', [-1, -1, 0, 0, 1], { replacement: true }],
     ['fixed candidates', [-1, -1, 0, 0, 1], { proposals: 'fixed' }],
   ];
-  const stepOf = (parents: number[], seed: number, over: Partial<VerifyOptions>) => {
+  const stepOf = (parents: number[], seed: number, over: Shape) => {
     const tokens = parents.map((_, node) => (seed * 7 + node * 5) % gen.V);
     const prefixes: number[][] = [[]];
     parents.forEach((parent, node) => prefixes.push([...prefixes[parent + 1]!, tokens[node]!]));

@@ -18,7 +18,7 @@ const tokenizer = {
 
 function output(onEvent?: (event: NativeEvent) => void): RunningOutput {
   const options = { drafters: 0, logprobs: false, defers: false };
-  return new RunningOutput(new ResultBuilder(1n, tokenizer, options), onEvent);
+  return new RunningOutput(new ResultBuilder(1n, tokenizer, options), (error) => error, onEvent);
 }
 
 function event(request: number, token: number, own: Partial<NativeEvent> = {}): NativeEvent {

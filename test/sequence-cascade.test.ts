@@ -32,17 +32,20 @@ describe('a sequence cascade', () => {
       cascade: { score: 'mean-logprob', threshold },
     });
 
-  it("gives one model's answer or the other's, by the score", async () => {
-    await using alone = await createSession({ target: large });
-    await using little = await createSession({ target: base });
-    const [answers, own] = [
-      await little.generate(texts, { logprobs: true }),
-      await alone.generate(texts),
-    ];
+  /** What the small model says alone, and a threshold that refuses half of it. */
+  const smallAnswers = async (maxNewTokens = 128) => {
+    await using little = await createSession({ target: base, maxNewTokens });
+    const answers = await little.generate(texts, { logprobs: true });
     const scores = answers.map(({ logprobs }) =>
       sequenceScore(logprobs!, { score: 'mean-logprob', quantile: 0 }),
     );
-    const threshold = [...scores].sort((a, b) => a - b)[8]!;
+    return { answers, scores, threshold: [...scores].sort((a, b) => a - b)[8]! };
+  };
+
+  it("gives one model's answer or the other's, by the score", async () => {
+    await using alone = await createSession({ target: large });
+    const { answers, scores, threshold } = await smallAnswers();
+    const own = await alone.generate(texts);
     await using session = await open(threshold);
     const results = await session.generate(texts);
     results.forEach(({ tokens, text, stats }, i) => {
@@ -124,6 +127,72 @@ describe('a sequence cascade', () => {
     }
   });
 
+  it("has the target's log-probabilities, also of answers that it did not make", async () => {
+    const target = await loadBundled('large');
+    const said = target.tokenizer!.encode('Ein').slice(0, -1);
+    await using session = await createSession({
+      ...{ target, draft: chain(base, { length: 4 }), strategy: 'sequence-cascade' },
+      ...{ cascade: { threshold: -Infinity }, decoderPrefix: said, maxNewTokens: 12 },
+    });
+    const { threshold } = await smallAnswers(24);
+    await using mixed = await open(threshold, 24);
+    await target.dispose(); // which sessions outlive
+    const ids = texts.map((text) => large.tokenizer!.encode(text));
+    for (const [one, before] of [
+      [session, said],
+      [mixed, []],
+    ] as const) {
+      const results = await one.generate(texts, { logprobs: true });
+      const outputs = results.map(({ tokens }) => [...before, ...tokens]);
+      const scores = await large.score(ids, outputs);
+      results.forEach(({ logprobs }, i) =>
+        expect(logprobs).toEqual(scores.tokens[i]!.slice(before.length)),
+      );
+      expect(one.stats().totals.deferralRate).toBe(one === session ? 0 : 0.5);
+    }
+    let last: Result | undefined;
+    for await (const { result } of session.stream(texts[0]!, { logprobs: true })) last = result;
+    expect(last!.logprobs).toHaveLength(last!.tokens.length);
+    expect(last!.stats.targetCalls).toBe(0);
+  });
+
+  it('lets the samples of an input share the encoder passes of both models', async () => {
+    await using always = await open(Infinity, 8);
+    const samples = await always.generate([texts[0]!, texts[1]!], {
+      ...{ numSamples: 3, temperature: 1, seed: 3 },
+    });
+    const encoding = samples.map(({ stats }) => stats.encodeMs > 0);
+    expect(encoding).toEqual([true, false, false, true, false, false]);
+  });
+
+  it('tells of its outputs, not of two engines', async () => {
+    const { threshold } = await smallAnswers(16);
+    await using session = await open(threshold, 16);
+    await session.generate(texts);
+    const stats = session.stats();
+    expect(stats.totals.deferralRate).toBe(0.5);
+    expect(stats).toMatchObject({
+      ...{ queued: 0, active: 0, outputs: 16, slots: 2 * 16 },
+      ...{ timeInQueue: { count: 16 }, timeToFirstToken: { count: 16 } },
+    });
+    const { counts, boundsMs, sumMs } = stats.timeToFirstToken;
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(16);
+    expect(counts).toHaveLength(boundsMs.length + 1);
+    expect(sumMs).toBeGreaterThanOrEqual(stats.timeInQueue.sumMs);
+    expect(stats.slotUse).toBeCloseTo(stats.slotSteps / (stats.steps * stats.slots), 12);
+  });
+
+  it('takes no rule, of a call as little as of a session', async () => {
+    await using session = await open(-Infinity, 4);
+    const message = 'rule: expected none: cascade.threshold decides, received "chow"';
+    const rule = { rule: 'chow', alpha: 0.3 } as const;
+    await expect(session.generate(texts[0]!, { rule })).rejects.toMatchObject({
+      ...{ code: 'ERR_INPUT', message },
+    });
+    const { tokens } = await session.generate(texts[0]!, { rule: { rule: 'lossless' } });
+    expect(tokens).toEqual((await session.generate(texts[0]!)).tokens);
+  });
+
   it('says what there was when it was aborted, of both models', async () => {
     await using always = await open(Infinity, 4000);
     const abortedBy = async (work: Promise<unknown>): Promise<Result> => {
@@ -137,7 +206,7 @@ describe('a sequence cascade', () => {
 
     // While the small model answers: what it has said is a draft, and nothing has been decided.
     const early = new AbortController();
-    const endless = { minNewTokens: 4000, signal: early.signal };
+    const endless = { minNewTokens: 4000, signal: early.signal, logprobs: true };
     const answering = abortedBy(always.generate(texts[0]!, endless));
     await expect.poll(() => always.stats().steps, { interval: 1 }).toBeGreaterThan(3);
     early.abort('enough');

@@ -130,14 +130,18 @@ describe('the log of runs', () => {
 });
 
 describe('a sweep', () => {
-  const small = ['--target', 'base', '--draft', 'small', '--limit', '8', '--parts', '2', '--quiet'];
+  const small = ['--target', 'base', '--draft', 'small', '--limit', '8', '--quiet'];
 
   /** What it printed on standard output. */
-  async function run(argv: string[], signal = new AbortController().signal): Promise<string> {
+  async function run(
+    argv: string[],
+    { signal = new AbortController().signal, parts = 2 } = {},
+  ): Promise<string> {
     const out = new PassThrough();
     const err = new PassThrough();
     const terminal = new Terminal(out as never, err as never);
-    expect(await sweep.run([...small, ...argv], { terminal, signal })).toBe(0);
+    const all = [...small, '--parts', String(parts), ...argv];
+    expect(await sweep.run(all, { terminal, signal })).toBe(0);
     return String(out.read());
   }
 
@@ -197,13 +201,13 @@ describe('a sweep', () => {
 
   it('ends by an interruption, with what is finished kept', async () => {
     const out = path.join(folder, 'aborted');
-    const aborted = run([...methods, '--out', out], AbortSignal.timeout(1));
+    const aborted = run([...methods, '--out', out], { signal: AbortSignal.timeout(1) });
     await expect(aborted).rejects.toThrow();
     await report([...methods, '--out', out]);
   });
 
   it('refuses more parts than texts, and files without references', async () => {
-    const parts = run(['--parts', '9', '--out', path.join(folder, 'none')]);
+    const parts = run(['--out', path.join(folder, 'none')], { parts: 9 });
     await expect(parts).rejects.toThrow('--parts 9: expected at most one per text');
     await expect(run(['--input', 'a.txt'])).rejects.toThrow('expected --references');
     await expect(run(['--input', 'a.txt'])).rejects.toThrow(UsageError);

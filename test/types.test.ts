@@ -1,23 +1,38 @@
 /** What callers may write, as the compiler sees it: `tsc --noEmit` is what can fail here. */
-import { describe, expectTypeOf, it } from 'vitest';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, expectTypeOf, it } from 'vitest';
 import {
+  chain,
   tree,
   type csDraft,
   type DecodeOptions,
   type DecodeSession,
+  type Drafter,
+  type DrafterInput,
   type ErrorDetails,
   type GenerateOptions,
   type IdRows,
   type Input,
+  type LoadOptions,
   type ModelType,
   type Result,
+  type Rule,
+  type RuleInput,
   type SessionOptions,
   type SpeccascadeError,
   type T5Config,
   type T5Model,
   type Tokenizer,
 } from '../lib/index.ts';
-import { bench, type BenchResult, type philox } from '../lib/lowlevel.ts';
+import {
+  bench,
+  type BenchResult,
+  type philox,
+  type targetDistribution,
+  type VerifyOptions,
+} from '../lib/lowlevel.ts';
+import { root } from './support/cli.ts';
 
 type Outcome = Result | SpeccascadeError;
 
@@ -49,6 +64,22 @@ const readonlyOptions = (model: T5Model, ids: readonly number[]): SessionOptions
   ...{ stopTokens: ids, suppressTokens: ids, decoderPrefix: ids },
 });
 
+/** Rules and drafters as they may be written, without what has a default. */
+const handWritten = (target: T5Model, small: T5Model): SessionOptions[] => [
+  { target, draft: { drafter: 'chain', model: small, length: 4 }, rule: { rule: 'lossless' } },
+  {
+    target,
+    draft: { drafter: 'tree', source: small, widths: [2] },
+    rule: { rule: 'opt', alpha: 1 },
+  },
+  { target, draft: { drafter: 'tree', source: { drafter: 'maxGram' }, widths: [2] } },
+  { target, draft: { drafter: 'dynamicTree', model: small, nodes: 4 } },
+  { target, draft: { drafter: 'maxGram' }, rule: { rule: 'bild', rollback: 1 } },
+  { target, draft: { drafter: 'csDraft', models: [small], lengths: [[2, 2], [0, 2]] } }, // prettier-ignore
+  { target, draft: { drafter: 'adaptive', source: { drafter: 'maxGram' } } },
+  { target, draft: chain(small, { length: 4 }), rule: { rule: 'lossy', alpha: 0.1 } },
+];
+
 const benchedOn = (device: string, dtype: string): BenchResult =>
   bench('read', {}, { device, dtype });
 
@@ -77,9 +108,32 @@ describe('types', () => {
   it('take lists that nobody may change', () => {
     expectTypeOf(readonlyOptions).returns.toExtend<SessionOptions>();
     expectTypeOf<{ stopTokens: readonly number[] }>().toExtend<GenerateOptions>();
+    expectTypeOf<{ stopTokens: Int32Array }>().toExtend<GenerateOptions>();
+    expectTypeOf<{ suppressTokens: Int32Array }>().toExtend<GenerateOptions>();
     expectTypeOf<readonly T5Model[]>().toExtend<Parameters<typeof csDraft>[0]>();
     expectTypeOf<readonly (readonly number[])[]>().toExtend<Parameters<T5Model['encode']>[0]>();
     expectTypeOf<readonly [0, 0, 0, 0]>().toExtend<Parameters<typeof philox>[1]>();
+  });
+
+  it('take rules and drafters without what has a default', () => {
+    expectTypeOf(handWritten).returns.toEqualTypeOf<SessionOptions[]>();
+    expectTypeOf<{ rule: { rule: 'bild'; rollback: number } }>().toExtend<GenerateOptions>();
+    expectTypeOf<{ rule: 'chow'; alpha: number }>().toExtend<
+      Parameters<typeof targetDistribution>[0]
+    >();
+    expectTypeOf<{ rule: 'tokenV1'; alpha: number }>().toExtend<VerifyOptions['rule']>();
+    expectTypeOf<Rule>().toExtend<RuleInput>();
+    expectTypeOf<Drafter>().toExtend<DrafterInput>();
+    expectTypeOf<{ rule: 'bild' }>().not.toExtend<RuleInput>();
+    expectTypeOf<{ drafter: 'chain'; model: T5Model }>().not.toExtend<DrafterInput>();
+  });
+
+  it('take undefined for what is not given', () => {
+    expectTypeOf<{ [K in keyof GenerateOptions]: undefined }>().toExtend<GenerateOptions>();
+    expectTypeOf<{ [K in keyof LoadOptions]: undefined }>().toExtend<LoadOptions>();
+    expectTypeOf<
+      { target: T5Model } & { [K in keyof Omit<SessionOptions, 'target'>]: undefined }
+    >().toExtend<SessionOptions>();
   });
 
   it('that signatures use have names', () => {
@@ -89,6 +143,17 @@ describe('types', () => {
     expectTypeOf<ErrorDetails | undefined>().toEqualTypeOf<
       ConstructorParameters<typeof SpeccascadeError>[2]
     >();
+  });
+
+  it('are declared in words that TypeScript below 5.7 knows', () => {
+    const folder = path.join(root, 'dist');
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    const declarations = files.filter((file) => file.endsWith('.d.ts'));
+    expect(declarations).toContain('index.d.ts');
+    const generic = declarations.filter((file) =>
+      /Array<ArrayBuffer|Buffer<ArrayBuffer/.test(readFileSync(path.join(folder, file), 'utf8')),
+    );
+    expect(generic).toEqual([]);
   });
 
   it('of the low level and of errors are those of the documentation', () => {

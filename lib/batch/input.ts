@@ -3,6 +3,7 @@ import { createReadStream, type ReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import { SpeccascadeError } from '../errors.ts';
+import { inputError } from '../validate.ts';
 import { compressionOf } from './compression.ts';
 import { splitLines } from './split-lines.ts';
 
@@ -99,8 +100,7 @@ function jsonOf(value: unknown): Source {
   } catch {
     // Said below: cycles, big integers.
   }
-  const problem = `expected a record that JSON can hold, received a ${typeof value} that it cannot`;
-  return new SpeccascadeError('ERR_INPUT', problem);
+  return inputError('record', 'a value that JSON can hold', value);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The outputs of a job's shards as the output of the whole job. */
+import { setMaxListeners } from 'node:events';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SpeccascadeError } from '../errors.ts';
@@ -25,6 +26,7 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
   // One after the other: of several errors it is the first shard's.
   for (const [i, shard] of shards.entries()) await checkShard(shard, `${i + 1}/${shards.length}`);
   const stop = new AbortController();
+  setMaxListeners(shards.length, stop.signal); // one of each shard's is no leak
   const inputs: Awaited<ReturnType<typeof openInput>>[] = [];
   try {
     for (const shard of shards) inputs.push(await openInput(shard, stop.signal));

@@ -23,35 +23,35 @@ export interface BatchOptions {
   /** A path (.gz and .zst are compressed), or '-' for standard output, which cannot be resumed. */
   output: string;
   /** Which field of a record holds its text or token ids; default 'text'. */
-  field?: string;
+  field?: string | undefined;
   /** Put in front of every text; default nothing. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Every record's own seed comes from this and its place in the input; default the session's, else 0. */
-  seed?: number | bigint;
+  seed?: number | bigint | undefined;
   /** Whether lines hold the ids of the output; default false, true for a target without tokenizer. */
-  tokens?: boolean;
+  tokens?: boolean | undefined;
   /**
    * Whether lines hold the counters of the decoding; default false. Not with `lengths: 'load'`, where
    * they depend on the load and a resumed job would differ in them.
    */
-  counters?: boolean;
+  counters?: boolean | undefined;
   /** Go on with an interrupted job of the same output, or begin it; default false. */
-  resume?: boolean;
+  resume?: boolean | undefined;
   /** Begin anew where the output exists already; default false. */
-  overwrite?: boolean;
+  overwrite?: boolean | undefined;
   /** Only records index, index + count, ... of the input, counted from 1. */
   shard?: { index: number; count: number };
   /** Decode records of similar length together, within 16 x maxBatch of them; default false. */
-  orderByLength?: boolean;
+  orderByLength?: boolean | undefined;
   /** Time between two checkpoints, 0 to 3600 s, 0 being one after every line; default 2. */
-  checkpointSeconds?: number;
+  checkpointSeconds?: number | undefined;
   /** Ends the job with ERR_ABORTED, after a last checkpoint. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Called when the job begins and after every line. What it throws ends the job, which rejects with
    * it after a last checkpoint.
    */
-  onProgress?: (progress: BatchProgress) => void;
+  onProgress?: ((progress: BatchProgress) => void) | undefined;
 }
 
 export interface BatchProgress {

@@ -144,6 +144,7 @@ export class FileOutput implements JobOutput {
     if (found !== null) checkSameJob(jobFile(output), found.job, job);
     else await checkFree(settings);
     const { done: before, complete } = found ?? { done: nothingDone, complete: false };
+    await checkThere(output, before);
     await removeTemporaries(output);
     try {
       // First: a file without its checkpoint could not be told from someone else's.
@@ -178,17 +179,23 @@ export class FileOutput implements JobOutput {
 
   async close(complete: boolean): Promise<void> {
     try {
-      if (complete) await this.#flush();
+      if (complete) await this.#flushLast();
       if (complete || this.#done !== this.#said) await this.#checkpoint(complete);
     } finally {
       await this.#handle.close();
     }
   }
 
+  /** What is left; of no records at all an empty member, since no bytes are no compressed file. */
+  async #flushLast(): Promise<void> {
+    const isEmpty = this.#pending.length === 0;
+    const needsMember = this.#compression !== null && this.#done.bytes === 0;
+    if (!isEmpty || needsMember) await this.#flush();
+  }
+
   async #flush(): Promise<void> {
     const entries = this.#pending;
     this.#pending = [];
-    if (entries.length === 0) return;
     const { records, bytes, failed, tokens } = this.#done;
     const text = Buffer.from(entries.map(({ line }) => line).join(''));
     const block = this.#compression === null ? text : await this.#compression.compress(text);
@@ -270,6 +277,15 @@ async function statOf(file: string): Promise<Stats | null> {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw writeError(file, cause);
   }
+}
+
+/** Throws ERR_INPUT for an output that is gone though its checkpoint is not. */
+async function checkThere(output: string, { records, bytes }: Done): Promise<void> {
+  if (bytes === 0 || (await statOf(output)) !== null) return;
+  const problem =
+    `is missing, but by its checkpoint (${jobFile(output)}) it holds ${records} records; ` +
+    'put it back, or begin anew (overwrite)';
+  throw new SpeccascadeError('ERR_INPUT', `output: ${output} ${problem}`);
 }
 
 /** Takes away what a run wrote after its last checkpoint, a torn line included. */

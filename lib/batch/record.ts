@@ -113,9 +113,7 @@ export function outputLine(outcome: Outcome, form: LineForm): string {
   const { id, position, request } = outcome.record;
   if ('error' in outcome) {
     const { code, message } = outcome.error;
-    // The engine numbers requests as they come.
-    const error = { code, message: message.replace(/ \(request \d+\)$/, '') };
-    return `${JSON.stringify({ id, line: position + 1, error })}\n`;
+    return `${JSON.stringify({ id, line: position + 1, error: { code, message } })}\n`;
   }
   const { text, tokens, finishReason, seed, stats } = outcome.result;
   const { targetCalls, draftCalls, proposed, tested, accepted } = stats;

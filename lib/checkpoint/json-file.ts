@@ -48,11 +48,7 @@ export async function fileSize(file: string): Promise<number | null> {
  * Reads `size` bytes from `position`; a file that ends before is ERR_CHECKPOINT.
  * The caller has compared `size` with the file's own size: this allocates `size` bytes.
  */
-export async function readBytes(
-  file: string,
-  position: number,
-  size: number,
-): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(file: string, position: number, size: number): Promise<Uint8Array> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, 'r');

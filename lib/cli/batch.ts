@@ -9,7 +9,7 @@ import { wantedModels } from './draft-options.ts';
 import { loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { checkMethod, openSession } from './session.ts';
-import { dim, OutputClosed } from './terminal.ts';
+import { dim } from './terminal.ts';
 
 export const batch = defineCommand({
   name: 'batch',
@@ -91,7 +91,7 @@ async function runJob(
     return summary.failed > 0 ? 1 : 0;
   } catch (error) {
     view.clear();
-    if (outputClosed(error)) throw new OutputClosed();
+    if (outputClosed(error)) return 1;
     if (last !== undefined && options.output !== '-') {
       terminal.note(`${last.records} records are in ${options.output}; --resume goes on`);
     }
@@ -118,7 +118,10 @@ function report(
   terminal.note(dim(parts.join(' | '), terminal.errColours));
 }
 
-/** The reader of standard output has left: no failure, as of every command. */
+/**
+ * The reader of standard output has left (`| head`). Nothing to tell, but unlike other commands this
+ * one says by its exit code whether every record was decoded.
+ */
 function outputClosed(error: unknown): boolean {
   if (!(error instanceof SpeccascadeError)) return false;
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;

@@ -143,7 +143,7 @@ function parse(table: OptionTable, argv: string[]): ReturnType<typeof parseArgs>
   }
 }
 
-/** The last one given counts. */
+/** Given at most once: which of two is meant nobody can know. */
 function valued<T, D>(option: Described<D>, readOne: (given: string) => T): Option<T | D> {
   const byDefault = option.default;
   return {
@@ -151,7 +151,10 @@ function valued<T, D>(option: Described<D>, readOne: (given: string) => T): Opti
     placeholder: option.value,
     repeatable: false,
     shownDefault: option.shownDefault ?? (byDefault === undefined ? null : String(byDefault)),
-    read: (given) => (given.length === 0 ? (byDefault as D) : readOne(given.at(-1)!)),
+    read: (given) => {
+      if (given.length > 1) throw new UsageError(`expected once, received ${given.length} times`);
+      return given.length === 0 ? (byDefault as D) : readOne(given[0]!);
+    },
   };
 }
 

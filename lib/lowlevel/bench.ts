@@ -6,11 +6,11 @@ import { checkDevice } from './rows.ts';
 
 export interface BenchOptions {
   /** 'cpu' (default, and what 'auto' is), 'cuda' or 'cuda:N'. */
-  device?: string;
+  device?: string | undefined;
   /** Type of the weights, of gemm and multiplyAdd: f32 (default), bf16, int8; f16 on CUDA. */
-  dtype?: string;
+  dtype?: string | undefined;
   /** Timed runs after an untimed one; default 20. */
-  repeats?: number;
+  repeats?: number | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ export type Proposals = 'drafter' | 'fixed' | Rows | undefined;
 
 /** `rows`: the models' rows, checked. */
 export function checkProposals(
-  options: { proposals?: Proposals; replacement?: boolean },
+  options: { proposals?: Proposals; replacement?: boolean | undefined },
   nodes: Nodes,
   vocab: number,
   rows: { target: Rows; drafterRows: Uint8Array | null },

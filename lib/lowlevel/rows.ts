@@ -9,11 +9,11 @@ export type Rows = Float32Array | Float64Array;
 /** How logits become the rows that tokens are drawn from. */
 export interface ScalingOptions {
   /** Logits are divided by it before the softmax; default 1; 0: one-hot at the largest. */
-  temperature?: number;
+  temperature?: number | undefined;
   /** Keep the k most probable tokens; 0 (default): all. */
-  topK?: number;
+  topK?: number | undefined;
   /** Then the most probable ones whose mass first reaches this, above 0, at most 1 (default: all). */
-  topP?: number;
+  topP?: number | undefined;
 }
 
 /** What a row's sum may be away from 1. */

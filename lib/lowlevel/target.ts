@@ -1,6 +1,6 @@
 /** pi of single positions: what a rule makes of the two models' rows. */
 import { native, type NativePlaces } from '../native.ts';
-import { nativeRule, type Rule } from '../rules.ts';
+import { nativeRule, type RuleInput } from '../rules.ts';
 import { checkInteger, checkOneOf, checkOptions } from '../validate.ts';
 import {
   checkDevice,
@@ -19,12 +19,12 @@ export interface TargetOptions extends ScalingOptions {
   /** Numbers per row. */
   vocab: number;
   /** 'cpu' (default, and what 'auto' is) or, for Float32Array rows, 'cuda', 'cuda:N'. */
-  device?: string;
+  device?: string | undefined;
   /**
    * What the rows are: 'logits' (default), or 'probabilities', which stand for the logits log(p)
    * and at temperature 1 are used as they are, without rounding.
    */
-  input?: 'logits' | 'probabilities';
+  input?: 'logits' | 'probabilities' | undefined;
 }
 
 const keys = ['rows', 'vocab', 'temperature', 'topK', 'topP', 'device', 'input'];
@@ -40,7 +40,7 @@ const keys = ['rows', 'vocab', 'temperature', 'topK', 'topP', 'device', 'input']
  * infinite logits), ERR_DEVICE.
  */
 export function targetDistribution<T extends Rows>(
-  rule: Rule,
+  rule: RuleInput,
   drafter: T | null,
   target: T,
   options: TargetOptions,

@@ -1,6 +1,6 @@
 /** One verification step on rows that the caller has: options checked, then run natively. */
 import { native, type NativeRule, type NativeStep } from '../native.ts';
-import { nativeRule, type Rule } from '../rules.ts';
+import { nativeRule, type RuleInput } from '../rules.ts';
 import { checkInteger, checkOptions, checkSeed, inputError } from '../validate.ts';
 import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
 import { checkProposals, type Proposals } from './proposals.ts';
@@ -15,13 +15,13 @@ import {
 
 export interface VerifyOptions extends ScalingOptions {
   /** Whom to trust: what makes pi of the two models' rows. */
-  rule: Rule;
+  rule: RuleInput;
   /**
    * 'cpu' (default, and what 'auto' is); 'cuda', 'cuda:N': the kernels of a session's step, in float.
    * They take at most 255 candidates and positions up to 2^30, and no uniforms, drafterRows, request
    * or, by tree or traversal, proposals: ERR_DEVICE.
    */
-  device?: string;
+  device?: string | undefined;
   /** Numbers per row, 1 to 2^24. */
   vocab: number;
   /** [nodes] what each candidate follows, -1: the prefix. Parents before children, siblings in the order drawn. */
@@ -35,35 +35,35 @@ export interface VerifyOptions extends ScalingOptions {
    * serve the token after a draft that was accepted whole. May be left out for lossless() unless
    * tokens were drawn from them.
    */
-  drafterLogits?: Float32Array | Float64Array;
+  drafterLogits?: Float32Array | Float64Array | undefined;
   /** [nodes + 1], 0: that row is absent (its numbers are not read) and pi = target there. */
-  drafterRows?: Uint8Array;
+  drafterRows?: Uint8Array | undefined;
   /**
    * What each node's token was drawn from: 'drafter' (default), the drafter's row at its parent;
    * 'fixed', nothing: chosen without chance (top-k, Max-Gram), accepted with pi(token); or these
    * probabilities, [nodes, vocab], taken as they are.
    */
-  proposals?: 'drafter' | 'fixed' | Float32Array | Float64Array;
+  proposals?: 'drafter' | 'fixed' | Float32Array | Float64Array | undefined;
   /** Whether siblings were drawn with replacement; default false. Counts for proposals 'drafter'. */
-  replacement?: boolean;
+  replacement?: boolean | undefined;
   /**
    * 'auto' (default): block on chains, token elsewhere. 'block' on branches is ERR_INPUT;
    * 'traversal' is what block is, for trees.
    */
-  verifier?: 'auto' | 'token' | 'block' | 'traversal';
+  verifier?: 'auto' | 'token' | 'block' | 'traversal' | undefined;
   /** Accepted, these end the step: nothing follows them. */
-  stopTokens?: Int32Array;
+  stopTokens?: Int32Array | undefined;
   /**
    * Address of the draws, as in the engine: seed (0 to 2^64 - 1, default 0), the request's number
    * within it (0), index in the output of the first new token (0), target passes before (0). The
    * draw of a node at depth d has counter (request, position + d, step, accept + 16 x node).
    */
-  seed?: number | bigint;
-  request?: number;
-  position?: number;
-  step?: number;
+  seed?: number | bigint | undefined;
+  request?: number | undefined;
+  position?: number | undefined;
+  step?: number | undefined;
   /** [nodes + 1], in [0, 1), instead of a seed: one per node, the last for the final draw by inverse CDF. */
-  uniforms?: Float64Array;
+  uniforms?: Float64Array | undefined;
 }
 
 export interface VerifyResult {

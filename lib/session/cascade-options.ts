@@ -1,6 +1,6 @@
 /** The two cascades without speculation: what they may be told, checked. */
-import { chain, type ChainDrafter, type Drafter } from '../drafters.ts';
-import { lossless, type Rule } from '../rules.ts';
+import { chain, type ChainDrafter, type DrafterInput } from '../drafters.ts';
+import type { Rule } from '../rules.ts';
 import { checkInteger, checkNumber, checkOneOf, checkOptions, inputError } from '../validate.ts';
 
 /** How sure the small model is of a whole answer; larger is surer. */
@@ -12,16 +12,16 @@ export interface CascadeOptions {
    * biased by length; a 'quantile' of their log-probabilities (Gupta et al. 2024); 'chow-sum', the
    * sum of log-probabilities. Natural logarithms, the small model's softmax at temperature 1.
    */
-  score?: SequenceScore;
+  score?: SequenceScore | undefined;
   /**
    * Sequence cascade: the target answers where the score is below; any number, infinities included.
    * Default: 0.5 for a probability, -0.2 for a mean, -1 for a quantile, log 0.5 for a sum.
    */
-  threshold?: number;
+  threshold?: number | undefined;
   /** Which quantile, 0 (the least likely token, default) to 1. */
-  quantile?: number;
+  quantile?: number | undefined;
   /** Token cascade: most tokens between calls of the target, 1 to 255; default 10. */
-  maxRun?: number;
+  maxRun?: number | undefined;
 }
 
 export interface CascadeSettings {
@@ -43,16 +43,16 @@ const defaultThreshold = {
 } as const;
 
 interface GivenOptions {
-  draft?: Drafter;
-  rule?: Rule;
-  verifier?: string;
-  cascade?: CascadeOptions;
+  draft?: DrafterInput | undefined;
+  rule: Rule;
+  verifier?: string | undefined;
+  cascade?: CascadeOptions | undefined;
 }
 
 /** null for speculation. Throws ERR_INPUT where an option has no meaning for the strategy. */
 export function checkCascade(
   strategy: 'speculative' | CascadeSettings['strategy'],
-  { draft, rule = lossless(), verifier = 'auto', cascade }: GivenOptions,
+  { draft, rule, verifier = 'auto', cascade }: GivenOptions,
 ): CascadeSettings | null {
   if (strategy === 'speculative') {
     if (cascade !== undefined) {
@@ -67,13 +67,7 @@ export function checkCascade(
   if (verifier !== 'auto') {
     throw inputError('verifier', `auto: a ${strategy} verifies nothing`, verifier);
   }
-  if ((rule.rule === 'lossless') !== (strategy === 'sequence-cascade')) {
-    const expected = {
-      'token-cascade': 'a rule that can keep the drafter, such as chow({ alpha })',
-      'sequence-cascade': 'none: cascade.threshold decides',
-    };
-    throw inputError('rule', expected[strategy], rule.rule);
-  }
+  checkCascadeRule(strategy, rule);
   const known = strategy === 'token-cascade' ? ['maxRun'] : ['score', 'threshold', 'quantile'];
   const given = checkOptions(`cascade of a ${strategy}`, cascade ?? {}, known);
   const score = checkOneOf('cascade.score', given.score ?? 'probability', scores);
@@ -88,6 +82,16 @@ export function checkCascade(
     threshold: checkReal('cascade.threshold', given.threshold ?? defaultThreshold[score]),
     quantile: checkNumber('cascade.quantile', given.quantile ?? 0, 0, 1),
   };
+}
+
+/** Of a session or of a call. Throws ERR_INPUT for a rule that has no meaning for the strategy. */
+export function checkCascadeRule(strategy: CascadeSettings['strategy'], rule: Rule): void {
+  if ((rule.rule === 'lossless') === (strategy === 'sequence-cascade')) return;
+  const expected = {
+    'token-cascade': 'a rule that can keep the drafter, such as chow({ alpha })',
+    'sequence-cascade': 'none: cascade.threshold decides',
+  };
+  throw inputError('rule', expected[strategy], rule.rule);
 }
 
 function checkReal(name: string, value: unknown): number {

@@ -2,13 +2,17 @@
 import {
   adaptive,
   chain,
+  checkAdaptive,
   csDraft,
   dynamicTree,
   isMaxGram,
   maxGram,
   tree,
+  type AdaptiveDrafter,
   type Drafter,
+  type DrafterInput,
   type MaxGram,
+  type MaxGramInput,
   type MaxGramOptions,
 } from '../drafters.ts';
 import { SpeccascadeError } from '../errors.ts';
@@ -52,7 +56,7 @@ export const noDraft: DraftPlan = {
 };
 
 /** The plan of a drafter, checked against the target. Throws ERR_INPUT, ERR_DEVICE, ERR_VOCAB_MISMATCH. */
-export function draftPlan(target: T5Model, draft: Drafter): DraftPlan {
+export function draftPlan(target: T5Model, draft: DrafterInput): DraftPlan {
   checkObject('draft', draft);
   checkOneOf('draft', draft.drafter, kinds);
   const plan = planOf(rebuilt(draft));
@@ -69,7 +73,7 @@ export function draftPlan(target: T5Model, draft: Drafter): DraftPlan {
  * A description may have been written by hand: the constructors check it, also that it says nothing
  * that they do not know.
  */
-function rebuilt(draft: Drafter): Drafter {
+function rebuilt(draft: DrafterInput): Drafter {
   switch (draft.drafter) {
     case 'chain':
       return chain(draft.model, besides(draft, 'drafter', 'model'));
@@ -92,20 +96,21 @@ function rebuilt(draft: Drafter): Drafter {
     }
     case 'adaptive': {
       const { source } = draft;
-      const checked = adaptive(source, besides(draft, 'drafter', 'source'));
-      return { ...checked, source: rebuilt(source) as typeof source };
+      checkAdaptive(source);
+      const checked = rebuilt(source) as AdaptiveDrafter['source'];
+      return adaptive(checked, besides(draft, 'drafter', 'source'));
     }
   }
 }
 
 /** As maxGram() takes them. */
-function copyOptions(draft: MaxGram): MaxGramOptions {
+function copyOptions(draft: MaxGramInput | MaxGramOptions): MaxGramOptions {
   const { bigrams } = draft;
   return { ...besides(draft, 'drafter', 'bigrams'), ...(bigrams !== null && { bigrams }) };
 }
 
 /** What a description says, without these. */
-function besides<T extends Drafter, K extends keyof T>(draft: T, ...keys: K[]): Omit<T, K> {
+function besides<T extends object, K extends PropertyKey>(draft: T, ...keys: K[]): Omit<T, K> {
   const said = Object.entries(draft).filter(([key]) => !keys.includes(key as K));
   return Object.fromEntries(said) as Omit<T, K>;
 }

@@ -1,8 +1,8 @@
 /** What a session may be created with, and a request called with: checked, defaults filled in. */
-import type { Drafter } from '../drafters.ts';
+import type { DrafterInput } from '../drafters.ts';
 import { T5Model } from '../model.ts';
 import type { NativeRequest, NativeRule } from '../native.ts';
-import { checkRule, lossless, nativeRule, type Rule } from '../rules.ts';
+import { checkRule, lossless, nativeRule, type Rule, type RuleInput } from '../rules.ts';
 import {
   checkBoolean,
   checkInteger,
@@ -15,34 +15,42 @@ import {
   checkTopP,
   inputError,
 } from '../validate.ts';
-import { checkCascade, type CascadeOptions, type CascadeSettings } from './cascade-options.ts';
+import {
+  checkCascade,
+  checkCascadeRule,
+  type CascadeOptions,
+  type CascadeSettings,
+} from './cascade-options.ts';
 import { draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
+
+/** Ids of the vocabulary. */
+export type TokenIds = readonly number[] | Int32Array;
 
 export interface SamplingOptions {
   /** 0 (default): greedy. Otherwise logits are divided by it before the softmax. */
-  temperature?: number;
+  temperature?: number | undefined;
   /** Keep the k most probable tokens; 0 (default): all. */
-  topK?: number;
+  topK?: number | undefined;
   /** Then keep the most probable tokens whose mass first reaches this, above 0, at most 1 (default: all). */
-  topP?: number;
+  topP?: number | undefined;
   /** 0 to 2^64 - 1; default: random. A result is a function of the request and its seed. */
-  seed?: number | bigint;
+  seed?: number | bigint | undefined;
 }
 
 export interface SessionOptions {
   /** The large model, whose distribution the output has. */
   target: T5Model;
   /** Who proposes; none: plain autoregressive decoding. */
-  draft?: Drafter;
+  draft?: DrafterInput | undefined;
   /** Whom to trust where drafter and target differ; default lossless(). Others need a drafter. */
-  rule?: Rule;
+  rule?: RuleInput | undefined;
   /**
    * How drafts are tested: token by token, or as a block, which accepts more. 'auto' (default):
    * block on chains, token on trees. 'traversal' (Weng et al. 2025) is to trees what block is to
    * chains; 'k-seq' (Sun et al. 2023) applies only to trees drawn with replacement. At temperature 0
    * they are the same.
    */
-  verifier?: 'auto' | 'token' | 'block' | 'k-seq' | 'traversal';
+  verifier?: 'auto' | 'token' | 'block' | 'k-seq' | 'traversal' | undefined;
   /**
    * 'speculative' (default), or a cascade without speculation, the literature's baselines:
    *
@@ -54,39 +62,39 @@ export interface SessionOptions {
    * 'sequence-cascade': the drafting model answers alone; the target answers instead, from the
    * beginning, where the answer's score is below `cascade.threshold`.
    */
-  strategy?: 'speculative' | 'token-cascade' | 'sequence-cascade';
-  cascade?: CascadeOptions;
-  sampling?: SamplingOptions;
+  strategy?: 'speculative' | 'token-cascade' | 'sequence-cascade' | undefined;
+  cascade?: CascadeOptions | undefined;
+  sampling?: SamplingOptions | undefined;
   /** Most tokens a request may generate; default 128. Sizes the session's memory. */
-  maxNewTokens?: number;
+  maxNewTokens?: number | undefined;
   /** End and stop tokens are suppressed before this many tokens; default 0. */
-  minNewTokens?: number;
+  minNewTokens?: number | undefined;
   /** Longest input in tokens; default 512. Sizes the session's memory. */
-  maxInputTokens?: number;
+  maxInputTokens?: number | undefined;
   /** Cut longer inputs (the end token stays last) instead of ERR_INPUT; default false. */
-  truncate?: boolean;
+  truncate?: boolean | undefined;
   /** Tokens that end an output, besides the model's end tokens. */
-  stopTokens?: readonly number[];
+  stopTokens?: TokenIds | undefined;
   /** Tokens that are never emitted. */
-  suppressTokens?: readonly number[];
+  suppressTokens?: TokenIds | undefined;
   /**
    * What the decoder has said already; the model's start token is put in front unless the prefix
    * begins with it. Not part of `Result.tokens`.
    */
-  decoderPrefix?: readonly number[];
+  decoderPrefix?: TokenIds | undefined;
   /** Sequences decoded together, 1 to 4096; default 16. Sizes the session's memory. */
-  maxBatch?: number;
+  maxBatch?: number | undefined;
   /**
    * Requests that may wait beyond those that free slots take, 1 to 2^20; default 1024. `generate`
    * and `stream` wait, in order, until the queue has room; `trySubmit` rejects with ERR_QUEUE_FULL.
    */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /**
    * Most input tokens that are encoded between two steps while other requests decode, 1 to 2^20;
    * default 256. It bounds how long new inputs hold up the tokens of running requests; a longer
    * input waits for as many steps as its tokens are worth, and is encoded in one piece.
    */
-  encoderTokensPerStep?: number;
+  encoderTokensPerStep?: number | undefined;
   /**
    * 'fixed': every step drafts as the drafter says. 'load': that is the most a step drafts; lengths
    * follow the load, down to none, by what passes cost on this machine while the session runs, for
@@ -94,49 +102,52 @@ export interface SessionOptions {
    * whose tokens are the same at any length (their `stats` are not), and with
    * `reproducible: false` for sampled ones. Default: 'load' for adaptive(), else 'fixed'.
    */
-  lengths?: 'load' | 'fixed';
+  lengths?: 'load' | 'fixed' | undefined;
   /**
    * Whether sampled results are a function of request and seed alone; default true. With false,
    * their draft lengths may follow the load (`lengths`): the law of the output is the same, but the
    * same seed may give another sample.
    */
-  reproducible?: boolean;
+  reproducible?: boolean | undefined;
 }
 
 /** Of one call. What is not given is as the session has it. Wrong values are ERR_INPUT. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Whom to trust; default the session's rule. Others than lossless() need a model that drafts. */
-  rule?: Rule;
+  /**
+   * Whom to trust; default the session's rule. Others than lossless() need a model that drafts, and
+   * a sequence cascade takes none.
+   */
+  rule?: RuleInput | undefined;
   /** Most tokens to generate, 1 to the session's maxNewTokens, which is the default. */
-  maxNewTokens?: number;
+  maxNewTokens?: number | undefined;
   /**
    * End and stop tokens are suppressed before this many tokens, 0 to maxNewTokens; default the
    * session's, at most maxNewTokens.
    */
-  minNewTokens?: number;
+  minNewTokens?: number | undefined;
   /** In place of the session's: tokens that end an output, besides the model's end tokens. */
-  stopTokens?: readonly number[];
+  stopTokens?: TokenIds | undefined;
   /** In place of the session's: tokens that are never emitted; at least one has to be left. */
-  suppressTokens?: readonly number[];
+  suppressTokens?: TokenIds | undefined;
   /**
    * Outputs per input, from one encoder pass; default 1. If given, `generate` of a single input
    * resolves to a list; that of a list to a flat list, the samples of an input side by side.
    */
-  numSamples?: number;
+  numSamples?: number | undefined;
   /** Whether results carry the target's log-probability of each token; default false. */
-  logprobs?: boolean;
+  logprobs?: boolean | undefined;
   /**
    * Integer from -10 to 10, default 0: higher starts earlier. A level is worth 64 requests: one that
    * waits is overtaken by at most 64 later ones per level that they are above it.
    */
-  priority?: number;
+  priority?: number | undefined;
   /**
    * Ends the call when it fires: within one step, with ERR_ABORTED, whose `cause` is the signal's
    * reason and whose `partial` is the Result so far. Default: none.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** What a failing request of an array call does: end the call (default), or stand in its place. */
-  onError?: 'throw' | 'return';
+  onError?: 'throw' | 'return' | undefined;
 }
 
 /** Settings of one request, complete. */
@@ -261,10 +272,9 @@ export function checkGenerateOptions(
     defaults.maxNewTokens,
   );
   const minNewTokens = options.minNewTokens ?? Math.min(defaults.minNewTokens, maxNewTokens);
-  const { rule, confidenceStop } = defaults;
-  const { rule: own, stopTokens, suppressTokens } = options;
+  const { stopTokens, suppressTokens } = options;
   return {
-    ...(own === undefined ? { rule, confidenceStop } : ruleSettings(checkRule(own), session.draft)),
+    ...callRule(options.rule, session),
     ...checkSampling(options, defaults),
     priority: checkInteger('priority', options.priority ?? 0, -10, 10),
     maxNewTokens,
@@ -291,7 +301,7 @@ function checkSampling(options: SamplingOptions, defaults: Sampling): Sampling {
   };
 }
 
-function checkSuppressed(tokens: readonly number[], vocabSize: number): Int32Array {
+function checkSuppressed(tokens: TokenIds, vocabSize: number): Int32Array {
   const checked = checkTokens('suppressTokens', tokens, vocabSize);
   const different = new Set(checked).size;
   if (different < vocabSize) return checked;
@@ -309,6 +319,17 @@ function ruleSettings(
     throw inputError('rule', expected, rule.rule);
   }
   return { rule: native, confidenceStop: rule.rule === 'bild' ? rule.fallback : 0 };
+}
+
+/** The rule of a call: its own, or the session's. */
+function callRule(
+  own: RuleInput | undefined,
+  { defaults, draft, cascade }: SessionSettings,
+): Pick<RequestSettings, 'rule' | 'confidenceStop'> {
+  if (own === undefined) return { rule: defaults.rule, confidenceStop: defaults.confidenceStop };
+  const rule = checkRule(own);
+  if (cascade !== null) checkCascadeRule(cascade.strategy, rule);
+  return ruleSettings(rule, draft);
 }
 
 function checkVerifier(
@@ -332,7 +353,7 @@ function checkVerifier(
   return verifier;
 }
 
-function decoderPrefix(target: T5Model, prefix: readonly number[] | undefined): Int32Array {
+function decoderPrefix(target: T5Model, prefix: TokenIds | undefined): Int32Array {
   const { decoderStartTokenId: start, vocabSize } = target.config;
   const given = checkTokens('decoderPrefix', prefix ?? [], vocabSize);
   return given[0] === start ? given : Int32Array.of(start, ...given);

@@ -8,7 +8,10 @@ import { deriveSeed, randomSeed } from './seeds.ts';
 export interface Preparation {
   /** Outputs per input. */
   samples: number;
-  /** An input as a request. Throws ERR_INPUT with its name; a call that is over checks nothing. */
+  /**
+   * An input as a request; `name`: 'input' of a call with one alone. Throws ERR_INPUT with its name;
+   * a call that is over checks nothing.
+   */
   prepare(name: string, input: Input, index: number): Prepared;
 }
 
@@ -31,7 +34,7 @@ export function preparation(
       const seeds = Array.from({ length: samples }, (_, sample) =>
         deriveSeed(seed, index * samples + sample),
       );
-      return { inputIds, seeds };
+      return { place: name === 'input' ? '' : ` (${name})`, inputIds, seeds };
     },
   };
 }

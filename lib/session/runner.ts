@@ -3,6 +3,7 @@ import type { SpeccascadeError } from '../errors.ts';
 import { native, type NativeRule, type NativeSession } from '../native.ts';
 import { AbortFanout } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
+import { toldTo, type Teller } from './failures.ts';
 import type { GenerateOptions, RequestSettings, SessionSettings } from './options.ts';
 import { Backlog } from './pace.ts';
 import { ResultBuilder, type Result } from './result.ts';
@@ -11,6 +12,8 @@ import { sessionStats, type SessionStats } from './stats.ts';
 
 /** One call's request, checked. */
 export interface Prepared {
+  /** Which input of the call it is, as messages end: ' (inputs[2])', or '' for one alone. */
+  place: string;
   inputIds: Int32Array;
   seeds: bigint[];
 }
@@ -22,7 +25,10 @@ export interface Begun {
 }
 
 /** Per call, what the engine is not told. */
-export type CallOptions = Pick<GenerateOptions, 'logprobs' | 'signal'>;
+export type CallOptions = Pick<GenerateOptions, 'logprobs' | 'signal'> & {
+  /** When the call was made, by performance.now(); default: now. */
+  called?: number;
+};
 
 export interface Runner {
   /** Starts requests; a signal cancels them all, also one that has fired already. */
@@ -47,6 +53,7 @@ interface Submission extends Entrant {
 
 export class EngineRunner implements Runner {
   readonly #settings: SessionSettings;
+  readonly #model: Teller['model'];
   readonly #native: NativeSession;
   readonly #running = new RunningRequests((id) => this.#native.cancel(id));
   readonly #aborts = new AbortFanout();
@@ -56,8 +63,10 @@ export class EngineRunner implements Runner {
   #refused = 0;
   #closed = false;
 
-  constructor(settings: SessionSettings) {
+  /** `model`: what its target is to the session. */
+  constructor(settings: SessionSettings, model: Teller['model'] = 'target') {
     this.#settings = settings;
+    this.#model = model;
     const { target, draft, defaults, maxBatch, maxQueue } = settings;
     this.#admission = new Admission(this.#running, maxBatch, maxQueue);
     this.#native = native.createSession(
@@ -133,12 +142,13 @@ export class EngineRunner implements Runner {
     onEvent?: OnEvent,
   ): Submission {
     const { target, draft, prefix, eosTokens, verifier } = this.#settings;
-    const { signal, logprobs = false } = options;
+    const { signal, logprobs = false, called = performance.now() } = options;
     const kind = { drafters: draft.drafters, logprobs, defers: defers(settings.rule) };
+    const teller = { place: request.place, model: this.#model, settings };
+    const told = (error: SpeccascadeError): SpeccascadeError => toldTo(teller, error);
     const outputs = request.seeds.map(
-      (seed) => new RunningOutput(new ResultBuilder(seed, target.tokenizer, kind), onEvent),
+      (seed) => new RunningOutput(new ResultBuilder(seed, target.tokenizer, kind), told, onEvent),
     );
-    const called = performance.now();
     let id: number | undefined;
     /** Ends without the engine. */
     let refused = false;

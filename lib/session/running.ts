@@ -10,6 +10,7 @@ export type OnEvent = (event: NativeEvent) => void;
 export class RunningOutput {
   readonly promise: Promise<Result>;
   readonly #builder: ResultBuilder;
+  readonly #told: (error: SpeccascadeError) => SpeccascadeError;
   readonly #onEvent: OnEvent | undefined;
   /** Whether an event has come that was not its end. */
   begun = false;
@@ -18,8 +19,14 @@ export class RunningOutput {
   #resolve!: (result: Result) => void;
   #reject!: (error: SpeccascadeError) => void;
 
-  constructor(builder: ResultBuilder, onEvent?: OnEvent) {
+  /** `told`: an error of the engine's in the caller's words. */
+  constructor(
+    builder: ResultBuilder,
+    told: (error: SpeccascadeError) => SpeccascadeError,
+    onEvent?: OnEvent,
+  ) {
     this.#builder = builder;
+    this.#told = told;
     this.#onEvent = onEvent;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -54,7 +61,7 @@ export class RunningOutput {
     this.#builder.add(event);
     this.#onEvent?.(event);
     if (event.error !== null) {
-      this.#reject(event.error);
+      this.#reject(this.#told(event.error));
     } else if (event.finish === 'aborted') {
       const { message, cause } = abortCause();
       const partial = this.#builder.build('aborted', event.stats);

@@ -3,10 +3,12 @@
  * score is low. Without speculation, a baseline: the large model begins anew, its encoder included.
  */
 import type { SpeccascadeError } from '../errors.ts';
+import type { T5Model } from '../model.ts';
 import type { NativeEvent } from '../native.ts';
 import { lossless, nativeRule } from '../rules.ts';
 import type { CascadeSettings } from './cascade-options.ts';
 import { noDraft } from './draft-plan.ts';
+import { toldTo } from './failures.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
 import type { OnEvent } from './running.ts';
@@ -18,26 +20,50 @@ import {
   type Runner,
 } from './runner.ts';
 import { smallModelSeed } from './seeds.ts';
-import { addedStats, perSecond, type SessionStats } from './stats.ts';
+import { addedStats, CountedTimes, perSecond, type SessionStats } from './stats.ts';
+
+/** What the inputs of one call have in common. */
+interface Call {
+  settings: RequestSettings;
+  options: CallOptions & { called: number };
+  onEvent: OnEvent | undefined;
+  /** Ends the requests begun so far. */
+  cancels: (() => void)[];
+  cancelled: boolean;
+}
+
+/** The small model's answer, and whether it is the output. */
+interface Answer {
+  answer: Result;
+  kept: boolean;
+}
 
 export class SequenceCascade implements Runner {
   readonly #cascade: CascadeSettings;
+  readonly #prefix: Int32Array;
   readonly #small: EngineRunner;
   readonly #large: EngineRunner;
+  /** Scores what the small model has said. */
+  readonly #target: ReturnType<T5Model['hold']>;
   readonly #totals = emptyStats(1);
+  readonly #keptTimes: CountedTimes;
+  readonly #running = new Set<Promise<unknown>>();
   #outputs = 0;
   #tokens = 0;
 
   constructor(settings: SessionSettings, cascade: CascadeSettings) {
     this.#cascade = cascade;
+    this.#prefix = settings.prefix;
     const alone = { ...settings, draft: noDraft, verifier: 'token' as const };
-    this.#small = new EngineRunner({ ...alone, target: cascade.draft.model });
+    this.#small = new EngineRunner({ ...alone, target: cascade.draft.model }, 'drafter');
     try {
       this.#large = new EngineRunner(alone);
+      this.#target = settings.target.hold();
     } catch (error) {
       void this.#small.close(); // nobody else could
       throw error;
     }
+    this.#keptTimes = new CountedTimes(this.#large.stats().timeToFirstToken.boundsMs);
   }
 
   begin(
@@ -46,46 +72,28 @@ export class SequenceCascade implements Runner {
     options: CallOptions,
     onEvent?: OnEvent,
   ): Begun {
-    const cancels: (() => void)[] = [];
-    let cancelled = false;
     const own = { ...settings, rule: nativeRule(lossless()), confidenceStop: 0 };
-    const drawn = requests.map(({ inputIds, seeds }) => ({
-      inputIds,
-      seeds: seeds.map(smallModelSeed),
+    const { called = performance.now() } = options;
+    const drawn = requests.map((request) => ({
+      ...request,
+      seeds: request.seeds.map(smallModelSeed),
     }));
-    const small = this.#small.begin(drawn, own, { ...options, logprobs: true });
-    cancels.push(small.cancel);
-    const askLarge = (request: Prepared, seed: bigint): Promise<Result> => {
-      const large = this.#large.begin([{ ...request, seeds: [seed] }], own, options, onEvent);
-      cancels.push(large.cancel);
-      if (cancelled) large.cancel();
-      return large.results[0]!;
+    const small = this.#small.begin(drawn, own, { ...options, called, logprobs: true });
+    const call: Call = {
+      settings: own,
+      options: { ...options, called },
+      onEvent,
+      cancels: [small.cancel],
+      cancelled: false,
     };
-    const places = requests.flatMap((request) => request.seeds.map((seed) => ({ request, seed })));
-    const logprobs = options.logprobs ?? false;
-    const results = places.map(async ({ request, seed }, i) => {
-      // Results have the output's seed, whatever the small model drew from.
-      const answer = await small.results[i]!.catch(
-        withPartial((partial) => unansweredResult({ ...partial, seed }, logprobs)),
-      );
-      if (sequenceScore(answer.logprobs!, this.#cascade) >= this.#cascade.threshold) {
-        onEvent?.(wholeEvent(answer));
-        return keptResult({ ...answer, seed }, logprobs);
-      }
-      const large = askLarge(request, seed);
-      const own = await large.catch(withPartial((partial) => deferredResult(answer, partial)));
-      return deferredResult(answer, own);
-    });
-    for (const result of results) {
-      // Marks the rejection as handled, too; callers may attach their handlers later.
-      result.then(
-        (whole) => this.#count(whole),
-        (error: SpeccascadeError) => this.#count(error.partial),
-      );
-    }
+    let at = 0;
+    const results = requests.flatMap((request) =>
+      this.#decide(request, small.results.slice(at, (at += request.seeds.length)), call),
+    );
+    for (const result of results) this.#follow(result);
     const cancel = (): void => {
-      cancelled = true;
-      for (const one of cancels) one();
+      call.cancelled = true;
+      for (const one of call.cancels) one();
     };
     return { results, cancel };
   }
@@ -100,7 +108,7 @@ export class SequenceCascade implements Runner {
    * `totals` hold what there was; those that failed count in `outputs` alone.
    */
   stats(): SessionStats {
-    const both = addedStats(this.#small.stats(), this.#large.stats());
+    const both = addedStats(this.#small.stats(), this.#large.stats(), this.#keptTimes);
     return {
       ...both,
       outputs: this.#outputs,
@@ -112,6 +120,91 @@ export class SequenceCascade implements Runner {
 
   async close(): Promise<void> {
     await Promise.all([this.#small.close(), this.#large.close()]);
+    await Promise.allSettled(this.#running); // scores are computed outside the engines
+    this.#target.release();
+  }
+
+  /** The outputs of one input: the small model's answers, or the target's. */
+  #decide(request: Prepared, answers: Promise<Result>[], call: Call): Promise<Result>[] {
+    const judged = answers.map((answer, i) => this.#judge(answer, request.seeds[i]!));
+    const asked = this.#askTarget(request, judged, call);
+    return judged.map(async (judging, i) => {
+      const { answer, kept } = await judging;
+      if (kept) return this.#keep(request, answer, call);
+      const own = (await asked).get(i)!;
+      return deferredResult(
+        answer,
+        await own.catch(withPartial((partial) => deferredResult(answer, partial))),
+      );
+    });
+  }
+
+  /** Results have the output's `seed`, whatever the small model drew from. */
+  async #judge(answering: Promise<Result>, seed: bigint): Promise<Answer> {
+    const answer = await answering.catch(
+      withPartial((partial) => unansweredResult({ ...partial, seed })),
+    );
+    const kept = sequenceScore(answer.logprobs!, this.#cascade) >= this.#cascade.threshold;
+    return { answer: { ...answer, seed }, kept };
+  }
+
+  /**
+   * By the sample's place, the target's answers in place of those that were refused: asked for when
+   * the small model has answered every sample of the input, so that they share one encoder pass.
+   */
+  async #askTarget(
+    request: Prepared,
+    judged: Promise<Answer>[],
+    call: Call,
+  ): Promise<Map<number, Promise<Result>>> {
+    const settled = await Promise.allSettled(judged);
+    const refused = settled.flatMap((one, i) =>
+      one.status === 'fulfilled' && !one.value.kept ? [i] : [],
+    );
+    if (refused.length === 0) return new Map();
+    const own = { ...request, seeds: refused.map((i) => request.seeds[i]!) };
+    const large = this.#large.begin([own], call.settings, call.options, call.onEvent);
+    call.cancels.push(large.cancel);
+    if (call.cancelled) large.cancel();
+    return new Map(refused.map((i, at) => [i, large.results[at]!]));
+  }
+
+  async #keep(request: Prepared, answer: Result, call: Call): Promise<Result> {
+    const { options, onEvent, settings } = call;
+    const kept = keptResult(answer);
+    if (options.logprobs === true) {
+      kept.logprobs = await this.#score(request, answer.tokens).catch((error: SpeccascadeError) => {
+        throw toldTo({ place: request.place, model: 'target', settings }, error);
+      });
+    }
+    this.#keptTimes.add(performance.now() - options.called);
+    onEvent?.(wholeEvent(kept));
+    return kept;
+  }
+
+  /** The target's own log-probabilities of what the small model has said. */
+  async #score({ inputIds }: Prepared, tokens: readonly number[]): Promise<Float32Array> {
+    const [start = 0, ...said] = this.#prefix;
+    const output = Int32Array.from([...said, ...tokens]);
+    const lengths = [inputIds, output].map((ids) => Int32Array.of(ids.length));
+    const scores = await this.#target.native.score(
+      inputIds,
+      lengths[0]!,
+      output,
+      lengths[1]!,
+      start,
+    );
+    return scores.slice(said.length);
+  }
+
+  /** Counts an output when it ends; marks its rejection as handled, as handlers may come later. */
+  #follow(result: Promise<Result>): void {
+    const ended = (whole: Result | undefined): void => {
+      this.#running.delete(result);
+      this.#count(whole);
+    };
+    this.#running.add(result);
+    result.then(ended, (error: SpeccascadeError) => ended(error.partial));
   }
 
   /** An output that has ended, with what there is of it. */
@@ -160,26 +253,27 @@ function withPartial(both: (partial: Result) => Result): (error: SpeccascadeErro
 }
 
 /** The small model's tokens are the drafts: all of them accepted, or all rejected. */
-function keptResult(answer: Result, logprobs: boolean): Result {
+function keptResult(answer: Result): Result {
   const tokens = answer.tokens.length;
   const decided = { tested: tokens, accepted: tokens, acceptanceRate: tokens > 0 ? 1 : 0 };
-  return draftedResult(answer, logprobs, { ...decided, deferralRate: 0 });
+  return draftedResult(answer, { ...decided, deferralRate: 0 });
 }
 
 /** What the small model had said when it was stopped: no decision has been made on it. */
-function unansweredResult(partial: Result, logprobs: boolean): Result {
+function unansweredResult(partial: Result): Result {
   const undecided = { tested: 0, accepted: 0, acceptanceRate: 0 };
-  return draftedResult(partial, logprobs, { ...undecided, deferralRate: null });
+  return draftedResult(partial, { ...undecided, deferralRate: null });
 }
 
 type Decision = Pick<ResultStats, 'tested' | 'accepted' | 'acceptanceRate' | 'deferralRate'>;
 
-function draftedResult(answer: Result, logprobs: boolean, decision: Decision): Result {
+/** Without the small model's log-probabilities, which are not what results have. */
+function draftedResult(answer: Result, decision: Decision): Result {
   const { targetCalls, encodeMs, decodeMs } = answer.stats;
   const calls = { targetCalls: 0, draftCalls: [targetCalls], proposed: answer.tokens.length };
   const stats = { ...calls, ...decision, blockEfficiency: 0, encodeMs, decodeMs };
-  const { logprobs: own, ...rest } = answer;
-  return { ...rest, ...(logprobs && own ? { logprobs: own } : {}), stats };
+  const { text, tokens, finishReason, seed } = answer;
+  return { text, tokens, finishReason, seed, stats };
 }
 
 function deferredResult(answer: Result, large: Result): Result {

@@ -1,5 +1,5 @@
 /** What a session tells of itself: counters that only rise, gauges, and times by size. */
-import type { NativeLatencies, NativeSessionStats } from '../native.ts';
+import type { NativeSessionStats } from '../native.ts';
 import { resultStats, type ResultStats } from './result.ts';
 
 /** Wall-clock times of one kind since the session began. All three only rise. */
@@ -21,7 +21,7 @@ export interface SessionStats {
   queueLimit: number;
   /** Sequences being decoded; gauge. */
   active: number;
-  /** Sequences that can be decoded together (`maxBatch`). */
+  /** Sequences that can be decoded together: `maxBatch`; of a sequence cascade, twice that. */
   slots: number;
   /** Target passes of the engine; each serves all active sequences. */
   steps: number;
@@ -89,27 +89,54 @@ export function sessionStats(native: NativeSessionStats, context: StatsContext):
   };
 }
 
-/** The statistics of two engines that serve one session, without outputs, tokens and totals. */
+/** Times that are counted here and not by the engine, in the engine's classes. */
+export class CountedTimes {
+  readonly #times: Latencies;
+
+  constructor(boundsMs: readonly number[]) {
+    const counts = new Array<number>(boundsMs.length + 1).fill(0);
+    this.#times = { boundsMs: [...boundsMs], counts, count: 0, sumMs: 0 };
+  }
+
+  add(ms: number): void {
+    const found = this.#times.boundsMs.findIndex((bound) => ms <= bound);
+    this.#times.counts[found < 0 ? this.#times.boundsMs.length : found]! += 1;
+    this.#times.count += 1;
+    this.#times.sumMs += ms;
+  }
+
+  addedTo(times: Latencies): Latencies {
+    return addedLatencies(times, this.#times);
+  }
+}
+
+/**
+ * The statistics of the two engines that serve a sequence cascade, without what is counted per
+ * output. Each output queues at the small one, so that times in the queue are its own, and gives its
+ * tokens from the large one or, kept, at once.
+ */
 export function addedStats(
-  a: SessionStats,
-  b: SessionStats,
+  small: SessionStats,
+  large: SessionStats,
+  kept: CountedTimes,
 ): Omit<SessionStats, 'outputs' | 'tokens' | 'tokensPerSecond' | 'totals'> {
-  const steps = a.steps + b.steps;
-  const slotSteps = a.slotSteps + b.slotSteps;
+  const steps = small.steps + large.steps;
+  const slotSteps = small.slotSteps + large.slotSteps;
+  const slots = small.slots + large.slots;
   return {
-    queued: a.queued + b.queued,
-    queueLimit: a.queueLimit,
-    active: a.active + b.active,
-    slots: a.slots,
+    queued: small.queued + large.queued,
+    queueLimit: small.queueLimit,
+    active: small.active + large.active,
+    slots,
     steps,
     slotSteps,
-    slotUse: steps > 0 ? slotSteps / (steps * a.slots) : 0,
-    encodeMs: a.encodeMs + b.encodeMs,
-    decodeMs: a.decodeMs + b.decodeMs,
-    timeInQueue: addedLatencies(a.timeInQueue, b.timeInQueue),
-    timeToFirstToken: addedLatencies(a.timeToFirstToken, b.timeToFirstToken),
-    timeBetweenTokens: addedLatencies(a.timeBetweenTokens, b.timeBetweenTokens),
-    cacheBytes: a.cacheBytes + b.cacheBytes,
+    slotUse: steps > 0 ? slotSteps / (steps * slots) : 0,
+    encodeMs: small.encodeMs + large.encodeMs,
+    decodeMs: small.decodeMs + large.decodeMs,
+    timeInQueue: small.timeInQueue,
+    timeToFirstToken: kept.addedTo(large.timeToFirstToken),
+    timeBetweenTokens: large.timeBetweenTokens,
+    cacheBytes: small.cacheBytes + large.cacheBytes,
   };
 }
 
@@ -117,7 +144,7 @@ export function perSecond(tokens: number, ms: number): number {
   return ms > 0 ? (1000 * tokens) / ms : 0;
 }
 
-function addedLatencies(a: NativeLatencies, b: NativeLatencies): Latencies {
+function addedLatencies(a: Latencies, b: Latencies): Latencies {
   return {
     boundsMs: a.boundsMs,
     counts: a.counts.map((count, i) => count + b.counts[i]!),

@@ -35,6 +35,10 @@ size_t bytes_of(size_t count) {
   return count > SIZE_MAX / sizeof(T) ? SIZE_MAX : count * sizeof(T);
 }
 
+inline size_t area(int64_t rows, int64_t columns) {
+  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
+}
+
 // A typed array in a Buffer of its own.
 template <typename T>
 class Array {

@@ -30,4 +30,9 @@ const char* error_name(ErrorCode code) {
   return "ERR_INPUT";
 }
 
+void check_range(ErrorCode code, const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return;
+  fail(code, name, ": expected an integer from ", low, " to ", high, ", got ", value);
+}
+
 }  // namespace speccascade

@@ -2,6 +2,7 @@
 // the offending value. Translated to JavaScript errors in addon/ alone.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <sstream>
 #include <string>
@@ -43,6 +44,13 @@ template <typename... Parts>
   std::ostringstream text;
   (text << ... << parts);
   throw Error(code, text.str());
+}
+
+void check_range(ErrorCode code, const char* name, int64_t value, int64_t low, int64_t high);
+
+// Of what a caller gives.
+inline void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
+  check_range(ErrorCode::kInput, name, value, low, high);
 }
 
 }  // namespace speccascade

@@ -9,13 +9,6 @@ namespace speccascade {
 
 namespace {
 
-void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high) {
-    fail(ErrorCode::kInput, name, ": expected an integer from ", low, " to ", high, ", got ",
-         value);
-  }
-}
-
 void check_widths(const std::vector<int32_t>& widths) {
   if (widths.empty()) fail(ErrorCode::kInput, "draft widths: expected at least one level, got 0");
   int64_t level = 1, nodes = 0;
@@ -31,6 +24,7 @@ void check_widths(const std::vector<int32_t>& widths) {
 }
 
 void check_lengths(const DraftPlan& plan) {
+  check_range("drafters of a cascade", plan.drafters(), 1, kMaxCascade);
   const auto drafters = static_cast<size_t>(plan.drafters());
   if (plan.lengths.size() != drafters * drafters) {
     fail(ErrorCode::kInput, "draft lengths: expected ", drafters, " x ", drafters, " values, got ",

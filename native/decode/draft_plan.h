@@ -9,6 +9,8 @@ namespace speccascade {
 
 // With the last token, at most 256 candidate positions a sequence and step.
 constexpr int kMaxDraftNodes = 255;
+// Drafters of a cascade, copies included.
+constexpr int kMaxCascade = 8;
 
 enum class DraftKind : int32_t {
   kNone,         // plain autoregressive decoding

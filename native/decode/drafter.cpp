@@ -22,6 +22,10 @@ void empty_drafts(const SequenceState& state) {
   }
 }
 
+int most_pending(const DraftPlan& plan, const DraftContext& context) {
+  return std::max(context.max_prefix, plan.may_lag() ? kLaggingPass : 2);
+}
+
 void Drafter::clear_calls() { std::fill(calls_.begin(), calls_.end(), 0); }
 
 void Drafter::count_drafted() {

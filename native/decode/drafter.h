@@ -29,6 +29,11 @@ struct DraftContext {
   const Model* target;  // costs are relative to its
 };
 
+// Committed positions that the first pass of a step takes. Once it has consumed the prefix, a
+// drafter lags by two, the last token and an accepted leaf before it, and by more where lengths
+// that vary did without it.
+int most_pending(const DraftPlan& plan, const DraftContext& context);
+
 class Drafter {
  public:
   Drafter(const DraftContext& context, int drafters)

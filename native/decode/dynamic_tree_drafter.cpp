@@ -15,20 +15,11 @@ LaneLimits lane_limits(const DraftPlan& plan, LaneLimits limits) {
   return limits;
 }
 
-// Committed positions that the first pass of a step takes.
-int most_pending(const DraftPlan& plan, const DraftContext& context) {
-  return std::max(context.max_prefix, plan.may_lag() ? kLaggingPass : 2);
-}
-
 DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& context) {
   const int slots = context.limits.slots;
   const int pending = most_pending(plan, context);
   return {slots, slots * std::max(pending, plan.nodes), slots * plan.nodes,
           std::max(pending, tree_computed_nodes(plan.nodes, plan.depth))};
-}
-
-size_t area(int rows, int columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
 }
 
 }  // namespace

@@ -9,13 +9,6 @@ namespace speccascade {
 
 namespace {
 
-// Committed positions that the first pass of a step takes. Once it has consumed the
-// prefix, a drafter lags by two, the last token and an accepted leaf before it, and by
-// more where lengths that vary did without it.
-int most_pending(const DraftPlan& plan, const DraftContext& context) {
-  return std::max(context.max_prefix, plan.may_lag() ? kLaggingPass : 2);
-}
-
 DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& context) {
   const int pending = most_pending(plan, context);
   const int level = plan.largest_level();

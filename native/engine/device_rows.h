@@ -7,10 +7,6 @@
 
 namespace speccascade {
 
-inline size_t area(int64_t rows, int64_t columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
 inline int rows_of(const SessionLimits& limits) {
   return limits.max_batch * (limits.draft.max_nodes() + 1);
 }

@@ -12,13 +12,6 @@ namespace speccascade {
 
 namespace {
 
-void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high) {
-    fail(ErrorCode::kInput, name, ": expected an integer from ", low, " to ", high, ", got ",
-         value);
-  }
-}
-
 void check_tokens(const char* name, const std::vector<int32_t>& tokens, int vocabulary) {
   for (const int32_t token : tokens) {
     if (token < 0 || token >= vocabulary) {

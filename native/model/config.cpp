@@ -9,10 +9,7 @@ namespace speccascade {
 namespace {
 
 void check_range(const char* name, int value, int low, int high) {
-  if (value < low || value > high) {
-    fail(ErrorCode::kConfig, name, ": expected an integer from ", low, " to ", high, ", got ",
-         value);
-  }
+  check_range(ErrorCode::kConfig, name, value, low, high);
 }
 
 }  // namespace

@@ -14,10 +14,6 @@ namespace {
 constexpr int kOpsOfLayer = 16;
 constexpr int kOpsAround = 5;
 
-size_t area(int rows, int columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
 // One array holds the rows' fields.
 DecoderRows carve(int32_t* data, int32_t* node_parent, const DecoderPass::Limits& limits) {
   const auto field = [&](int i) { return data + 2 + static_cast<ptrdiff_t>(i) * limits.max_rows; };

@@ -9,10 +9,6 @@ namespace speccascade {
 
 namespace {
 
-size_t area(int rows, int columns) {
-  return static_cast<size_t>(rows) * static_cast<size_t>(columns);
-}
-
 // On a device attention needs none.
 size_t scratch_bytes(const Model& model, int max_rows) {
   const size_t products = product_scratch_bytes(model, max_rows);

@@ -1,0 +1,141 @@
+/** Batch jobs that have come to their end, resumed; and outputs without lines. */
+import { readFile, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import zlib, { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  createSession,
+  mergeShards,
+  runBatch,
+  type BatchOptions,
+  type DecodeSession,
+  type T5Model,
+} from '../lib/index.ts';
+import { jsonl, readOutput, writeRecords } from './support/batch.ts';
+import { expectError, tempFolder } from './support/checkpoint-builder.ts';
+import { loadGolden } from './support/models.ts';
+
+let target: T5Model;
+let session: DecodeSession;
+beforeAll(async () => {
+  target = await loadGolden('relu-tied');
+  session = await createSession({ target, maxNewTokens: 3 });
+});
+afterAll(async () => {
+  await session.close();
+  await target.dispose();
+});
+
+const records = [{ text: [5, 6, 1] }, { text: [6, 5, 1] }, { text: [5, 5, 1] }];
+/** As many bytes of JSON. */
+const others = [...records.slice(0, 2), { text: [6, 6, 1] }];
+
+describe('a finished job', () => {
+  let finished: BatchOptions & { input: string };
+  let whole: Buffer;
+  beforeAll(async () => {
+    const folder = await tempFolder();
+    const input = await writeRecords(path.join(folder, 'in.jsonl'), records);
+    finished = { session, input, output: path.join(folder, 'out.jsonl') };
+    await runBatch(finished);
+    whole = await readFile(finished.output);
+  });
+
+  const resumed = (options: Partial<BatchOptions>) =>
+    runBatch({ ...finished, resume: true, ...options });
+
+  it('knows its input', async () => {
+    expect(await resumed({})).toMatchObject({ records: 3, resumed: 3 });
+    const { input } = finished;
+    await writeRecords(input, others);
+    await expectError(resumed({}), 'ERR_INPUT', `${input}: its first 3 records are not those`);
+    await writeRecords(input, records);
+    expect(await resumed({})).toMatchObject({ records: 3, resumed: 3 });
+    expect((await readFile(finished.output)).equals(whole)).toBe(true);
+  });
+
+  it.each([
+    [
+      'standard input',
+      (from: unknown[]) => ({ input: '-', stdin: Readable.from([Buffer.from(jsonl(from))]) }),
+    ],
+    ['values', (from: unknown[]) => ({ input: from, stdin: null })],
+  ])('knows its input: %s', async (_, given) => {
+    const output = `${finished.output}.${_.length}`;
+    const run = (from: unknown[], resume = true) => {
+      const { input, stdin } = given(from);
+      if (stdin !== null) vi.spyOn(process, 'stdin', 'get').mockReturnValue(stdin as never);
+      return runBatch({ ...finished, input, output, resume });
+    };
+    try {
+      await run(records, false);
+      expect(await run(records)).toMatchObject({ records: 3, resumed: 3 });
+      await expectError(run(others), 'ERR_INPUT', 'its first 3 records are not those');
+      await expectError(run(records.slice(0, 2)), 'ERR_INPUT', 'its first 3 records');
+      const more = run([...records, ...records]);
+      await expectError(more, 'ERR_INPUT', "goes on after the job's 3 records");
+      expect((await readFile(output)).equals(whole)).toBe(true);
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
+  it('says what is missing where its output is gone', async () => {
+    const output = `${finished.output}.gone`;
+    await runBatch({ ...finished, output });
+    await rm(output);
+    const { message } = await expectError(resumed({ output }), 'ERR_INPUT');
+    expect(message).toBe(
+      `output: ${output} is missing, but by its checkpoint (${output}.job.json) it holds ` +
+        '3 records; put it back, or begin anew (overwrite)',
+    );
+    await runBatch({ ...finished, output, overwrite: true });
+    expect((await readFile(output)).equals(whole)).toBe(true);
+  });
+});
+
+it('an output without lines is a compressed file all the same', async () => {
+  const { zstdDecompressSync } = zlib as { zstdDecompressSync?: typeof gunzipSync };
+  const unpackers = { gz: gunzipSync, zst: zstdDecompressSync };
+  for (const [form, unpack] of Object.entries(unpackers)) {
+    if (unpack === undefined) continue; // this Node has no Zstandard
+    const output = path.join(await tempFolder(), `out.jsonl.${form}`);
+    await runBatch({ session, input: [], output });
+    const { size } = await stat(output);
+    expect(unpack(await readFile(output))).toHaveLength(0);
+    expect(await runBatch({ session, input: [], output, resume: true })).toMatchObject({
+      records: 0,
+    });
+    expect((await stat(output)).size).toBe(size);
+  }
+});
+
+it('many shards merge without a warning of listeners', async () => {
+  const folder = await tempFolder();
+  const count = 12;
+  const shards = Array.from({ length: count }, (_, i) => path.join(folder, `part${i + 1}`));
+  for (const [i, output] of shards.entries()) {
+    await runBatch({ session, input: records, output, shard: { index: i + 1, count } });
+  }
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  try {
+    await mergeShards(shards, path.join(folder, 'all'));
+    expect(warned).not.toHaveBeenCalled();
+  } finally {
+    warned.mockRestore();
+  }
+  expect(readOutput(path.join(folder, 'all'))).toHaveLength(records.length);
+});
+
+it('what no JSON can hold is told as it is', async () => {
+  const output = path.join(await tempFolder(), 'out.jsonl');
+  const ring: { text?: object } = {};
+  ring.text = ring;
+  await runBatch({ session, input: [undefined, 5n, ring], output });
+  expect(readOutput(output).map(({ error }) => error!.message)).toEqual(
+    ['undefined', '5n', 'an object (Object)'].map(
+      (shown) => `record: expected a value that JSON can hold, received ${shown}`,
+    ),
+  );
+});
