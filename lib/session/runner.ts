@@ -144,7 +144,7 @@ export class EngineRunner implements Runner {
     const { target, draft, prefix, eosTokens, verifier } = this.#settings;
     const { signal, logprobs = false, called = performance.now() } = options;
     const kind = { drafters: draft.drafters, logprobs, defers: defers(settings.rule) };
-    const teller = { place: request.place, model: this.#model, settings };
+    const teller = { place: request.place, model: this.#model };
     const told = (error: SpeccascadeError): SpeccascadeError => toldTo(teller, error);
     const outputs = request.seeds.map(
       (seed) => new RunningOutput(new ResultBuilder(seed, target.tokenizer, kind), told, onEvent),

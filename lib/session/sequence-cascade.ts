@@ -8,7 +8,7 @@ import type { NativeEvent } from '../native.ts';
 import { lossless, nativeRule } from '../rules.ts';
 import type { CascadeSettings } from './cascade-options.ts';
 import { noDraft } from './draft-plan.ts';
-import { toldTo } from './failures.ts';
+import { notFinite } from './failures.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
 import type { OnEvent } from './running.ts';
@@ -170,11 +170,11 @@ export class SequenceCascade implements Runner {
   }
 
   async #keep(request: Prepared, answer: Result, call: Call): Promise<Result> {
-    const { options, onEvent, settings } = call;
+    const { options, onEvent } = call;
     const kept = keptResult(answer);
     if (options.logprobs === true) {
       kept.logprobs = await this.#score(request, answer.tokens).catch((error: SpeccascadeError) => {
-        throw toldTo({ place: request.place, model: 'target', settings }, error);
+        throw error.code === 'ERR_NUMERIC' ? notFinite('target', request.place) : error;
       });
     }
     this.#keptTimes.add(performance.now() - options.called);

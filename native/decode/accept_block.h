@@ -22,14 +22,6 @@ namespace speccascade {
 // The longest chain a step can draft.
 constexpr int kMaxDraft = 255;
 
-// w x pi - q where positive, into `out`; returns its sum.
-template <typename Math, typename Real>
-SC_COLLECTIVE Real block_residual(const Real* pi, Real weight, const Real* drafter, int vocabulary,
-                                  Real* out) {
-  return Math::write_sum(out, vocabulary,
-                         [=](int v) { return surplus<Real>(weight * pi[v], drafter[v]); });
-}
-
 // h_i for i < g.
 template <typename Real>
 SC_COLLECTIVE Real block_threshold(Real residual, Real weight) {

@@ -78,7 +78,8 @@ CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Mo
     views_.push_back({lane.self.table(), lane.probs.data(), lane.unscaled.data(),
                       lenient_rows_.back().data(), lane.best.data(), lane.status.data()});
   }
-  for (int row = 0; row < rows && !lanes_.empty() && context.limits.host_rows; ++row) {
+  const bool has_rows = !lanes_.empty() && context.limits.host_rows;
+  for (int row = 0; row < (has_rows ? rows : 0); ++row) {
     reference_.push_back(lanes_[0]->prob_row(row));
     reference_unscaled_.push_back(lanes_[0]->unscaled_row(row));
   }

@@ -56,11 +56,10 @@ BlockScan scan_block(const std::vector<int32_t>& draft, int vocabulary, const Re
     accept_block<RowMath<Real>>(
         drafted, draft.data(), vocabulary, wanted, drawn, scratch.data(),
         [](int32_t) { return false; }, choices, thresholds.data(), weights.data());
-    const Real mass = accepted == drafted
-                          ? Real{1}
-                          : block_residual<RowMath<Real>>(
-                                wanted(accepted), weights[static_cast<size_t>(accepted)],
-                                drawn(accepted), vocabulary, scratch.data());
+    const Real mass = accepted == drafted ? Real{1}
+                                          : total_of_rest<RowMath<Real>>(
+                                                wanted(accepted), drawn(accepted), vocabulary,
+                                                weights[static_cast<size_t>(accepted)]);
     const bool empty = mass < empty_residual<Real>();
     scan.masses.push_back(static_cast<double>(mass));
     scan.rows.push_back(empty ? std::vector<double>() : choices.row);

@@ -33,7 +33,7 @@ LevelDrafter::LevelDrafter(const DraftPlan& plan, const Model& model, const Draf
                 static_cast<size_t>(context.state.max_nodes)),
       scratch_(static_cast<size_t>(context.vocabulary)) {
   const int rows = context.limits.slots * (context.state.max_nodes + 1);
-  for (int row = 0; row < rows && context.limits.host_rows; ++row) {
+  for (int row = 0; row < (context.limits.host_rows ? rows : 0); ++row) {
     reference_.push_back(lane_.prob_row(row));
     reference_unscaled_.push_back(lane_.unscaled_row(row));
   }

@@ -22,8 +22,7 @@ SC_DEVICE RowQuestion question_of(const VerifyArgs& args, int slot, int node) {
                           verifier.reference(args.drafts.reference, node),
                           verifier.reference(args.drafts.reference_unscaled, node)};
   const SlotSampling& sampling = args.sampling;
-  const int32_t top_k = sampling.top_k[slot];
-  const bool filters = ((top_k > 0) & (top_k < args.vocabulary)) | (sampling.top_p[slot] < 1.0f);
+  const bool filters = filters_rows(sampling.top_k[slot], sampling.top_p[slot], args.vocabulary);
   // Where they are the same, one of them is read, twice.
   const bool scaled = filters | (sampling.temperature[slot] != 1.0f);
   question.drafter_unscaled = scaled ? question.drafter_unscaled : question.drafter;

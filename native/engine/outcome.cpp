@@ -18,31 +18,34 @@ Event::End end_of(Finish finish) {
 
 namespace {
 
-// Whether the request itself takes tokens away; if not, a row without any is the model's own.
-bool suppresses(const Request& request) {
-  return !request.suppress_tokens.empty() || request.min_new_tokens > 0;
+// The options by which the request itself takes tokens away; without any, a row that has none left
+// is the model's own.
+std::string suppressing_options(const Request& request) {
+  const bool suppresses = !request.suppress_tokens.empty(), delays = request.min_new_tokens > 0;
+  if (suppresses && delays) return "suppressTokens and minNewTokens";
+  return suppresses ? "suppressTokens" : delays ? "minNewTokens" : "";
 }
 
-std::string failure_message(Failure failure, bool asked_for, uint64_t request) {
-  const std::string which = " (request " + std::to_string(request) + ")";
-  if (asked_for) return "every token is suppressed" + which;
+std::string failure_message(Failure failure) {
   switch (failure) {
     case Failure::kTargetNotFinite:
-      return "the target gave logits that are not finite" + which;
+      return "the target gave logits that are not finite";
     case Failure::kDrafterNotFinite:
-      return "the drafter gave logits that are not finite" + which;
+      return "the drafter gave logits that are not finite";
     default:
-      return "a model gave no token a finite logit" + which;
+      return "a model gave no token a finite logit";
   }
 }
 
 }  // namespace
 
 void set_failure(Event& event, const Request& request, Failure failure) {
-  const bool asked_for = failure == Failure::kNoTokenLeft && suppresses(request);
+  const std::string options =
+      failure == Failure::kNoTokenLeft ? suppressing_options(request) : std::string();
   event.end = Event::End::kFailed;
-  event.error = asked_for ? ErrorCode::kInput : ErrorCode::kNumeric;
-  event.message = failure_message(failure, asked_for, event.request);
+  event.error = options.empty() ? ErrorCode::kNumeric : ErrorCode::kInput;
+  event.message =
+      options.empty() ? failure_message(failure) : options + ": every token is suppressed";
 }
 
 Event end_event(uint64_t request, int sample, Event::End end, const DecodeStats& stats) {

@@ -162,10 +162,7 @@ struct BlockMath {
 
   static SC_DEVICE float positive_difference(const float* a, const float* b, int count,
                                              float* out) {
-    return write_sum(out, count, [=](int v) {
-      const float difference = a[v] - b[v];
-      return difference > 0.0f ? difference : 0.0f;
-    });
+    return write_sum(out, count, [=](int v) { return surplus<float>(a[v], b[v]); });
   }
 
   static SC_DEVICE void scale(float* row, int count, float factor) {

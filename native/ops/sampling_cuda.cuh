@@ -134,10 +134,14 @@ SC_DEVICE RowSettings settings_of(const DistributionArgs& args, int r) {
           early || suppresses};
 }
 
+SC_DEVICE bool filters_rows(int32_t top_k, float top_p, int count) {
+  return ((top_k > 0) & (top_k < count)) | (top_p < 1.0f);
+}
+
 // Whether its entries are read: by a pass that peaks do not spare, or by a rule.
 SC_DEVICE bool reads_row(const RowSettings& settings, const RowConfidence& confidence, int count) {
   const bool scales = (settings.temperature > 0.0f) & (settings.temperature != 1.0f);
-  const bool filters = ((settings.top_k > 0) & (settings.top_k < count)) | (settings.top_p < 1.0f);
+  const bool filters = filters_rows(settings.top_k, settings.top_p, count);
   const bool samples = settings.temperature > 0.0f;
   return settings.edits | scales | (samples & filters) | confidence.entries;
 }
