@@ -73,7 +73,7 @@ describe('logits that are not finite', () => {
     });
     expect((await session.generate(bad)).stats.deferralRate).toBe(0);
     expect(await failure(session.generate(bad, { logprobs: true }))).toMatchObject({
-      code: 'ERR_NUMERIC',
+      ...{ code: 'ERR_NUMERIC', message: 'the target gave logits that are not finite' },
     });
     expect((await session.generate(good, { logprobs: true })).logprobs).toBeDefined();
   });

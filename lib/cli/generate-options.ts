@@ -1,4 +1,5 @@
 /** The options of `speccascade generate`. */
+import { usualSizes } from '../session/usual-sizes.ts';
 import { methodOptions } from './method-options.ts';
 import { modelOptions } from './models.ts';
 import { flag, integer, number, seed, text, type Values } from './options.ts';
@@ -38,7 +39,7 @@ export const decodingOptions = {
   'max-new-tokens': integer({
     value: 'N',
     help: 'longest output, in tokens',
-    default: 128,
+    default: usualSizes.maxNewTokens,
     min: 1,
     max: maxTokens,
   }),
@@ -75,7 +76,7 @@ const repeatOptions = {
   batch: integer({
     value: 'N',
     help: 'texts decoded together; on a terminal they come one after the other',
-    default: 16,
+    default: usualSizes.maxBatch,
     min: 1,
     max: 4096,
   }),

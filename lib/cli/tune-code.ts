@@ -1,4 +1,5 @@
 /** A recommended method as something to paste: TypeScript and a command line. */
+import { usualSizes } from '../session/usual-sizes.ts';
 import type { SpecValues } from './method-spec.ts';
 import { bundled, isBundled } from './models.ts';
 
@@ -19,9 +20,6 @@ export interface CodeNames {
   /** The file that Max-Gram's bigrams were read from. */
   bigrams: string | null;
 }
-
-/** What sessions, and `generate`, have where nothing is said. */
-const usual = { maxBatch: 16, maxNewTokens: 128 };
 
 /** `values` null: without a drafter. */
 export function typescriptOf(values: SpecValues | null, names: CodeNames): string {
@@ -47,7 +45,7 @@ export function typescriptOf(values: SpecValues | null, names: CodeNames): strin
   }
   if (names.temperature > 0) options.push(`sampling: { temperature: ${names.temperature} }`);
   for (const size of ['maxNewTokens', 'maxBatch'] as const) {
-    if (names[size] !== usual[size]) options.push(`${size}: ${names[size]}`);
+    if (names[size] !== usualSizes[size]) options.push(`${size}: ${names[size]}`);
   }
   const session = `const session = await createSession({ ${options.join(', ')} });\n`;
   return `${target}${before.join('')}${session}${call}`;
@@ -62,8 +60,8 @@ export function commandOf(spec: string | null, names: CodeNames): string {
   const given = Object.entries({
     ...{ device: chosen(device), dtype: chosen(dtype), threads },
     temperature: temperature > 0 ? temperature : undefined,
-    'max-new-tokens': maxNewTokens === usual.maxNewTokens ? undefined : maxNewTokens,
-    batch: maxBatch === usual.maxBatch ? undefined : maxBatch,
+    'max-new-tokens': maxNewTokens === usualSizes.maxNewTokens ? undefined : maxNewTokens,
+    batch: maxBatch === usualSizes.maxBatch ? undefined : maxBatch,
   })
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => ` --${name} ${value}`);

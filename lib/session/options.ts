@@ -22,6 +22,7 @@ import {
   type CascadeSettings,
 } from './cascade-options.ts';
 import { draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
+import { usualSizes } from './usual-sizes.ts';
 
 /** Ids of the vocabulary. */
 export type TokenIds = readonly number[] | Int32Array;
@@ -218,7 +219,12 @@ export function checkSessionOptions(given: SessionOptions): SessionSettings {
   const lengths = checkOneOf('lengths', options.lengths ?? byDefault, ['load', 'fixed'] as const);
   const sampling = checkOptions('sampling', options.sampling ?? {}, samplingKeys);
   const { vocabSize } = target.config;
-  const maxNewTokens = checkInteger('maxNewTokens', options.maxNewTokens ?? 128, 1, maxTokens);
+  const maxNewTokens = checkInteger(
+    'maxNewTokens',
+    options.maxNewTokens ?? usualSizes.maxNewTokens,
+    1,
+    maxTokens,
+  );
   return {
     target,
     draft,
@@ -227,7 +233,7 @@ export function checkSessionOptions(given: SessionOptions): SessionSettings {
     eosTokens: Int32Array.from(target.config.eosTokenIds),
     maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
     truncate: checkBoolean('truncate', options.truncate ?? false),
-    maxBatch: checkInteger('maxBatch', options.maxBatch ?? 16, 1, 4096),
+    maxBatch: checkInteger('maxBatch', options.maxBatch ?? usualSizes.maxBatch, 1, 4096),
     followsLoad: lengths === 'load' && cascade === null && draft.drafters > 0,
     reproducible: checkBoolean('reproducible', options.reproducible ?? true),
     maxQueue: checkInteger('maxQueue', options.maxQueue ?? 1024, 1, 2 ** 20),
