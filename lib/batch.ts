@@ -173,7 +173,7 @@ class BatchRun {
     if (request instanceof SpeccascadeError) return { record, error: request };
     const { session, seed } = this.#settings;
     const own = { seed: deriveSeed(seed, position), ...request.options, signal: this.#signal };
-    const result = session.generate(request.input, own);
+    const result = session.generate(request.input, { ...own, numSamples: undefined });
     this.#underWay.add(result);
     try {
       return { record, result: await result };

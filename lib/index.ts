@@ -1,7 +1,7 @@
 /** The public names, nothing else. */
 export { T5Model } from './model.ts';
 export type { Device, Dtype, LoadOptions, LoadProgress } from './model.ts';
-export type { IdRows } from './pack.ts';
+export type { IdRows, TokenIds } from './pack.ts';
 export type { T5Config } from './checkpoint.ts';
 export type { ModelType } from './checkpoint/families.ts';
 export { Tokenizer, TokenStream } from './tokenizer.ts';
@@ -34,12 +34,7 @@ export { createSession, DecodeSession } from './session.ts';
 export type { Latencies, SessionStats } from './session/stats.ts';
 export type { CascadeOptions, SequenceScore } from './session/cascade-options.ts';
 export type { Input } from './session/inputs.ts';
-export type {
-  GenerateOptions,
-  SamplingOptions,
-  SessionOptions,
-  TokenIds,
-} from './session/options.ts';
+export type { GenerateOptions, SamplingOptions, SessionOptions } from './session/options.ts';
 export type { Result, ResultStats } from './session/result.ts';
 export type { StreamChunk } from './session/stream.ts';
 export { runBatch } from './batch.ts';
@@ -47,6 +42,6 @@ export type { BatchSummary } from './batch.ts';
 export type { BatchOptions, BatchProgress } from './batch/options.ts';
 export { mergeShards } from './batch/merge.ts';
 export { sessionMetrics } from './telemetry.ts';
-export type { Metric, MetricSample } from './telemetry.ts';
+export type { LabelledSession, Metric, MetricSample } from './telemetry.ts';
 export { errorCodes, SpeccascadeError } from './errors.ts';
 export type { ErrorCode, ErrorDetails } from './errors.ts';

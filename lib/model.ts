@@ -19,6 +19,10 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export type Dtype = 'auto' | 'f32' | 'bf16' | 'f16' | 'int8';
 
 export interface LoadProgress {
+  /**
+   * 'read' covers the copy to a GPU too, where tensors go as they are read; 'upload' is reserved and
+   * does not occur.
+   */
   phase: 'download' | 'read' | 'upload';
   /** Bytes. */
   done: number;
@@ -55,10 +59,10 @@ export interface LoadOptions {
 export class T5Model {
   /** config.json in camelCase, validated, published defaults filled in. */
   readonly config: T5Config;
-  /** 'cpu' or 'cuda:N'. */
-  readonly device: string;
-  /** Type of the weights: 'f32', 'bf16', 'f16' or 'int8'. */
-  readonly dtype: string;
+  /** Where the weights are. */
+  readonly device: 'cpu' | `cuda:${number}`;
+  /** Type of the weights. */
+  readonly dtype: Exclude<Dtype, 'auto'>;
   /** Number of weights, shared ones counted once. */
   readonly parameters: number;
   /** Bytes that the weights take, in the memory of the device. */

@@ -64,7 +64,7 @@ export interface NativeLoadReport {
 }
 
 export interface NativeModel {
-  readonly device: string;
+  readonly device: 'cpu' | `cuda:${number}`;
   readonly dtype: 'f32' | 'bf16' | 'f16' | 'int8';
   readonly parameters: number;
   readonly memoryBytes: number;

@@ -2,8 +2,11 @@
 import { SpeccascadeError } from './errors.ts';
 import { checkTokens, inputError } from './validate.ts';
 
+/** Ids of the vocabulary. */
+export type TokenIds = readonly number[] | Int32Array;
+
 /** Token ids, a row per sequence. */
-export type IdRows = readonly (readonly number[])[];
+export type IdRows = readonly TokenIds[];
 
 interface Packed {
   ids: Int32Array;

@@ -50,13 +50,14 @@ export class DecodeSession {
   }
 
   /**
-   * Decodes one input. With `numSamples`: a list of that many results. `[]` is an empty list.
-   * Errors: ERR_INPUT, ERR_ABORTED (`cause`: the signal's reason, `partial`: the Result so far),
-   * ERR_NUMERIC, ERR_CLOSED.
+   * Decodes one input. With `numSamples`: a list of that many results; where the type of `options`
+   * leaves that open, either. `[]` is an empty list. Errors: ERR_INPUT, ERR_ABORTED (`cause`: the
+   * signal's reason, `partial`: the Result so far), ERR_NUMERIC, ERR_CLOSED.
    */
   generate(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
   generate(inputs: readonly [], options?: GenerateOptions): Promise<Result[]>;
-  generate(input: Input, options?: GenerateOptions): Promise<Result>;
+  generate(input: Input, options?: GenerateOptions & { numSamples?: undefined }): Promise<Result>;
+  generate(input: Input, options: GenerateOptions): Promise<Result | Result[]>;
   /**
    * Decodes many inputs as one batch; results in the order of the inputs, the `numSamples` results
    * of an input side by side; [] gives []. All inputs are checked before any work starts; of a long
@@ -66,7 +67,7 @@ export class DecodeSession {
    */
   generate(
     inputs: readonly Input[],
-    options?: GenerateOptions & { onError?: 'throw' },
+    options?: GenerateOptions & { onError?: 'throw' | undefined },
   ): Promise<Result[]>;
   generate(
     inputs: readonly Input[],
@@ -95,13 +96,13 @@ export class DecodeSession {
    * wait beyond those that free slots take.
    */
   trySubmit(input: Input, options: GenerateOptions & { numSamples: number }): Promise<Result[]>;
-  trySubmit(input: Input, options?: GenerateOptions): Promise<Result>;
+  trySubmit(input: Input, options?: GenerateOptions & { numSamples?: undefined }): Promise<Result>;
+  trySubmit(input: Input, options: GenerateOptions): Promise<Result | Result[]>;
   async trySubmit(input: Input, options: GenerateOptions = {}): Promise<Result | Result[]> {
     this.checkOpen();
     if (isList(input)) throw inputError('input of trySubmit()', 'one input', input);
     this.#runner.checkRoom();
-    const outcome: unknown = await this.generate(input, options);
-    return outcome as Result | Result[];
+    return this.generate(input, options);
   }
 
   /**

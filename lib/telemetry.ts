@@ -19,21 +19,66 @@ export interface Metric {
   samples: MetricSample[];
 }
 
+type Source = { stats(): SessionStats };
+
+/** One of several sessions, and the labels that tell it from the others. */
+export type LabelledSession = readonly [session: Source, labels: Record<string, string>];
+
 type Scalar = [name: string, type: 'counter' | 'gauge', help: string, value: number];
 
 /**
- * All metrics of a session: queue depth, slot use, tokens, acceptance and times. Costs what
- * `session.stats()` does. `labels` go with every sample and tell sessions apart. Errors: ERR_INPUT.
+ * All metrics of a session, or of several, whose samples each metric then has side by side: queue
+ * depth, slot use, tokens, acceptance and times. Costs what `session.stats()` does. `labels` go with
+ * every sample. Errors: ERR_INPUT, also for two sessions with the same labels.
  */
 export function sessionMetrics(
-  session: { stats(): SessionStats },
+  sessions: Source | readonly LabelledSession[],
   labels: Record<string, string> = {},
 ): Metric[] {
   checkObject('labels', labels);
-  const source: unknown = session;
-  const { stats: tell } = (source ?? {}) as { stats?: unknown };
-  if (typeof tell !== 'function') throw inputError('session', 'a DecodeSession', source);
-  const stats = session.stats();
+  const each = labelled(sessions, labels).map(([session, own]) => metricsOf(session.stats(), own));
+  const [first = []] = each;
+  return first.map((metric, i) => ({
+    ...metric,
+    samples: each.flatMap((metrics) => metrics[i]!.samples),
+  }));
+}
+
+/** Each session with all of its labels, checked. */
+function labelled(
+  sessions: Source | readonly LabelledSession[],
+  shared: Record<string, string>,
+): LabelledSession[] {
+  if (!isList(sessions)) {
+    checkSession('session', sessions);
+    return [[sessions, shared]];
+  }
+  const seen: string[] = [];
+  return Array.from(sessions, (pair: unknown, i) => {
+    const name = `sessions[${i}]`;
+    if (!Array.isArray(pair)) throw inputError(name, 'a list of a session and its labels', pair);
+    const [session, own] = pair as unknown as LabelledSession;
+    checkSession(`${name}[0]`, session);
+    checkObject(`${name}[1]`, own);
+    const labels = { ...shared, ...own };
+    const key = JSON.stringify(Object.entries(labels).sort());
+    const same = seen.indexOf(key);
+    if (same >= 0) throw inputError(name, `labels other than those of sessions[${same}]`, key);
+    seen.push(key);
+    return [session, labels];
+  });
+}
+
+function isList(value: Source | readonly LabelledSession[]): value is readonly LabelledSession[] {
+  return Array.isArray(value);
+}
+
+function checkSession(name: string, session: unknown): void {
+  const { stats } = (session ?? {}) as { stats?: unknown };
+  if (typeof stats !== 'function') throw inputError(name, 'a DecodeSession', session);
+}
+
+function metricsOf(stats: SessionStats, labels: Record<string, string>): Metric[] {
   return [
     ...scalars(stats).map(([name, type, help, value]) => ({
       name,

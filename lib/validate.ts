@@ -90,6 +90,11 @@ export function checkSeed(seed: unknown): bigint {
   throw inputError('seed', 'an integer from 0 to 2^64 - 1 (a bigint above 2^53)', seed);
 }
 
+/** In JSON, whose numbers end at 2^53, a seed may be a text of its digits. */
+export function seedFromJson(seed: unknown): unknown {
+  return typeof seed === 'string' && /^\d{1,20}$/.test(seed) ? BigInt(seed) : seed;
+}
+
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal;
   throw inputError('signal', 'an AbortSignal', signal);

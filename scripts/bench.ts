@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { bundledModels, randomPair } from './bench/speculation.ts';
 import { ceilings } from './bench/ceilings.ts';
 import { encoder, operations, passes } from './bench/passes.ts';
+import { steps } from './bench/steps.ts';
 import { throughput } from './bench/throughput.ts';
 
 const { values } = parseArgs({
@@ -18,7 +19,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: String(os.availableParallelism()) },
     repeats: { type: 'string', default: '9' },
     output: { type: 'string' },
-    only: { type: 'string', default: 'passes,encoder,operations,bundled,random,throughput' },
+    only: { type: 'string', default: 'passes,encoder,steps,operations,bundled,random,throughput' },
   },
 });
 const threads = Number(values.threads);
@@ -36,6 +37,7 @@ print('Written by `npm run bench`; `scripts/bench` says how each number comes ab
 const limits = ceilings(threads, print);
 if (chosen.has('passes')) await passes(limits, repeats, print);
 if (chosen.has('encoder')) await encoder(limits, repeats, print);
+if (chosen.has('steps')) await steps(limits, repeats, print);
 if (chosen.has('operations')) operations(limits, repeats, print);
 if (chosen.has('bundled')) await bundledModels(limits, repeats, print);
 if (chosen.has('random')) await randomPair(limits, repeats, print);

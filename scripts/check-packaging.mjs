@@ -186,7 +186,9 @@ function usePackage(dir) {
   const cli = path.join(dir, 'node_modules', '.bin', 'speccascade');
   run(cli, ['generate', 'A man is riding a bicycle.'], { cwd: dir });
   const typeRoots = path.join(nodeModules, '@types');
-  node([bin('tsc'), '-p', '.', '--typeRoots', typeRoots], { cwd: dir });
+  for (const project of ['tsconfig.json', 'tsconfig.node10.json']) {
+    node([bin('tsc'), '-p', project, '--typeRoots', typeRoots], { cwd: dir });
+  }
 }
 
 function useFromPrebuild() {

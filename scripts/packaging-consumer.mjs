@@ -72,22 +72,32 @@ import { devices } from 'speccascade/lowlevel';
 console.log(devices());
 `;
 
+const compilerOptions = {
+  target: 'es2023',
+  module: 'nodenext',
+  strict: true,
+  noEmit: true,
+  skipLibCheck: false,
+  types: ['node'],
+};
+
 export const consumerFiles = {
   'package.json': '{ "name": "consumer", "version": "1.0.0", "private": true }\n',
   'use.mjs': esm,
   'use.cjs': commonJs,
   'types.mts': typed,
   'types.cts': typed,
+  'types.ts': typed,
   'without-addon.mjs': withoutAddon,
-  'tsconfig.json': JSON.stringify({
+  'tsconfig.json': JSON.stringify({ compilerOptions, include: ['types.mts', 'types.cts'] }),
+  // Which knows no `exports`.
+  'tsconfig.node10.json': JSON.stringify({
     compilerOptions: {
-      target: 'es2023',
-      module: 'nodenext',
-      strict: true,
-      noEmit: true,
-      skipLibCheck: false,
-      types: ['node'],
+      ...compilerOptions,
+      module: 'commonjs',
+      moduleResolution: 'node10',
+      ignoreDeprecations: '6.0',
     },
-    include: ['types.mts', 'types.cts'],
+    include: ['types.ts'],
   }),
 };

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { BatchProgress } from '../lib/batch/options.ts';
 import { BatchView, clock } from '../lib/cli/batch-progress.ts';
@@ -56,6 +56,33 @@ describe('a job', () => {
     expect(err).toMatch(/^\d+ records are in .*stopped.jsonl; --resume goes on\nERR_ABORTED: /);
     expect((await run(job('stopped.jsonl', '--resume'))).code).toBe(0);
     expect((await readFile(place('stopped.jsonl'))).equals(whole)).toBe(true);
+  });
+
+  it('interrupted says what its compressed output holds for certain', async () => {
+    const output = place('stopped.jsonl.gz');
+    const child = start(job('stopped.jsonl.gz', '--checkpoint-seconds', '0'));
+    const ended = end(child);
+    while (!(await readFile(output).catch(() => '')).length) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.kill('SIGINT');
+    const { err } = await ended;
+    const told = Number(
+      /^(\d+) records are in .*stopped.jsonl.gz; --resume goes on\n/.exec(err)?.[1],
+    );
+    const lines =
+      gunzipSync(await readFile(output))
+        .toString()
+        .split('\n').length - 1;
+    expect({ told, whole: told % 256 }).toEqual({ told: lines, whole: 0 });
+  });
+
+  it('that cannot go on is not said to', async () => {
+    const args = ['batch', '--output', place('other.jsonl'), ...sampled, '--resume', '--quiet'];
+    expect((await run(args, jsonl(records.slice(0, 2)))).code).toBe(0);
+    const { code, err } = await run(args, jsonl(records.slice(0, 3)));
+    const problem = "standard input: goes on after the job's 2 records";
+    expect({ code, err }).toEqual({ code: 1, err: `ERR_INPUT: ${problem}\n` });
   });
 
   it('reads standard input, writes standard output and tells of failures', async () => {

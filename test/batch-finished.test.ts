@@ -139,3 +139,23 @@ it('what no JSON can hold is told as it is', async () => {
     ),
   );
 });
+
+it('the seed of a line is one that a record may have, as it stands there', async () => {
+  const output = path.join(await tempFolder(), 'out.jsonl');
+  const seeds = [2n ** 64n - 1n, '18446744073709551615', 7, '7', '18446744073709551616', '-7'];
+  const own = (seed: unknown) => ({ text: [5, 6, 1], options: { temperature: 1, seed } });
+  await runBatch({ session, input: seeds.map(own), output });
+  const [most, same, small, again, ...bad] = readOutput(output);
+  expect([most!.seed, small!.seed]).toEqual(['18446744073709551615', '7']);
+  expect([same, again]).toEqual([
+    { ...most, id: 2 },
+    { ...small, id: 4 },
+  ]);
+  expect(bad.map(({ error }) => error!.message)).toEqual([
+    expect.stringContaining('received 18446744073709551616n'),
+    expect.stringContaining('received "-7"'),
+  ]);
+  const { text } = own(0);
+  const result = await session.generate(text, { temperature: 1, seed: 2n ** 64n - 1n });
+  expect(most!.tokens).toEqual(result.tokens);
+});

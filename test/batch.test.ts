@@ -201,6 +201,8 @@ describe('resuming', () => {
       await appendFile(options.output, whole.subarray(3, 40));
       await writeFile(`${options.output}.job.json.${after}.tmp`, 'half a checkpoint');
     }
+    // And as a run that had come further leaves it.
+    await appendFile(options.output, whole);
     const summary = await runBatch(again(options));
     expect(summary.resumed).toBeGreaterThanOrEqual(28);
     expect((await readFile(options.output)).equals(whole)).toBe(true);
@@ -364,8 +366,6 @@ describe('shards', () => {
       (await readFile(last, 'utf8')).replace('"complete": true', '"complete": false'),
     );
     await expectError(mergeShards(outputs, other), 'ERR_INPUT', 'received incomplete shard 7/7');
-    for (const output of outputs) await rm(`${output}.job.json`);
-    await expectError(mergeShards(swapped, other), 'ERR_INPUT', 'has no predecessor');
     expect(existsSync(other)).toBe(false);
   });
 });

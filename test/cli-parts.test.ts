@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { benchTable } from '../lib/cli/bench-table.ts';
 import { inOrder } from '../lib/batch/in-order.ts';
+import { Decoder } from '../lib/cli/decode.ts';
 import { readLines } from '../lib/cli/lines.ts';
 import { spread } from '../lib/evaluate/spread.ts';
 import {
@@ -21,7 +22,7 @@ import { Statistics } from '../lib/cli/statistics.ts';
 import { printable } from '../lib/cli/terminal.ts';
 import { legend, MarkedText, markedText } from '../lib/cli/trace.ts';
 import { json, jsonLines, plainLine } from '../lib/cli/views.ts';
-import { SpeccascadeError, Tokenizer, type Result } from '../lib/index.ts';
+import { SpeccascadeError, Tokenizer, type ErrorCode, type Result } from '../lib/index.ts';
 import { bundledFolder } from './support/models.ts';
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -150,6 +151,32 @@ describe('inOrder', () => {
     });
     expect(await results.next()).toEqual({ value: 0, done: false });
     await expect(results.next()).rejects.toThrow('one');
+  });
+});
+
+describe('Decoder', () => {
+  const failing = (code: ErrorCode): Decoder => {
+    const generate = async (): Promise<never> => {
+      throw new SpeccascadeError(code, 'so it is');
+    };
+    return new Decoder({
+      ...{ session: { generate } as never, tokenizer: null, prefix: '', seed: 1n, samples: 1 },
+      ...{ statistics: new Statistics(), signal: new AbortController().signal },
+      ...{ steps: false, logprobs: false },
+    });
+  };
+  const line = { number: 1, text: '5 6 1', kind: 'line' } as const;
+
+  it('goes on after the failure of a line', async () => {
+    for (const code of ['ERR_INPUT', 'ERR_NUMERIC'] as const) {
+      expect(await failing(code).decode(line)).toMatchObject({ line, error: { code } });
+    }
+  });
+
+  it('ends with that of the session', async () => {
+    for (const code of ['ERR_DEVICE', 'ERR_OUT_OF_MEMORY', 'ERR_CLOSED'] as const) {
+      await expect(failing(code).decode(line)).rejects.toMatchObject({ code });
+    }
   });
 });
 

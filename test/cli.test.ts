@@ -98,6 +98,7 @@ describe('usage', () => {
     [['generate', '--input', 'a', 'x'], 'exclude each other'],
     [['generate', '--min-new-tokens', '9', '--max-new-tokens', '8', 'x'], '--min-new-tokens'],
     [['generate', '--logprobs', 'x'], '--logprobs needs --json'],
+    [['batch', '--field', 'id'], '--field: expected a name other than id and options'],
     [['bench', 'x'], 'unexpected argument "x"'],
     [['download'], 'missing ID'],
   ])('%j ends with 2', async (args, message) => {
@@ -111,7 +112,7 @@ describe('usage', () => {
     [['generate', '--target', '/no/such/folder', 'x'], /^ERR_CHECKPOINT: .*\/no\/such\/folder/],
     [['generate', '--target', 'random:t6', 'x'], /^ERR_INPUT: .*t5-small/],
     [['generate', '--draft', goldenFolder('relu-tied'), 'x'], /^ERR_VOCAB_MISMATCH: /],
-    [['generate', '--dtype', 'f16', 'x'], /^ERR_DEVICE: /],
+    [['generate', '--device', 'cpu', '--dtype', 'f16', 'x'], /^ERR_DEVICE: /],
     [['generate', '--input', '/no/such/file'], /^ERR_IO: \/no\/such\/file: /],
     [['info', root], /^ERR_CHECKPOINT: .*config\.json/],
     [['download', 'no/such/id'], /^ERR_INPUT: /],
@@ -124,6 +125,33 @@ describe('usage', () => {
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(message);
     expect(err.trimEnd()).not.toContain('\n');
+  });
+});
+
+describe('before a model is loaded', () => {
+  const noModel = ['--target', '/no/model'];
+  const copies = ['--max-gram', '--bigrams', '/no/bigrams'];
+  it.each([
+    [['generate', '--input', '/no/input'], /^ERR_IO: \/no\/input: /],
+    [['generate', '--input', root], /^ERR_IO: .*: is a folder$/m],
+    [['generate', ...copies, 'x'], /^ERR_IO: --bigrams: .*\/no\/bigrams/],
+    [['generate', '--max-gram', '--bigrams', '/dev/null', 'x'], /^ERR_INPUT: bigrams: .* 0 bytes/],
+    [['batch', '/no/input'], /^ERR_IO: \/no\/input: /],
+    [['batch', captionsFile, ...copies], /^ERR_IO: --bigrams: .*\/no\/bigrams/],
+    [['batch', captionsFile, '--output', 'package.json'], /^ERR_INPUT: .*exists already/],
+    [['batch', captionsFile, '--output', '/no/output'], /^ERR_IO: .*there is no folder \/no$/m],
+    [
+      ['batch', captionsFile, '--output', captionsFile, '--overwrite'],
+      /^ERR_INPUT: .*than the input/,
+    ],
+    [['batch', '--output', 'package.json', '--resume'], /^ERR_INPUT: .*has no checkpoint/],
+    [['sweep', '--method', 'max-gram bigrams=/no/bigrams'], /^ERR_IO: --bigrams: .*\/no\/bigrams/],
+    [['sweep', '--method', 'length=3'], /expected draft=MODEL with 1 models, received none/],
+    [['sweep', '--draft', 'a', '--out', 'package.json/out'], /^ERR_IO: --out package.json\/out: /],
+  ])('%j fails', async (args, message) => {
+    const { out, err } = await run([...args, ...noModel]);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
   });
 });
 

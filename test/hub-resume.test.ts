@@ -1,8 +1,11 @@
 /** Downloads that are cut, aborted, damaged or changed on the way. */
 import { createHash } from 'node:crypto';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { appendFileSync, readdirSync, truncateSync } from 'node:fs';
+import { mkdir, readFile, readdir, utimes, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { downloadFile } from '../lib/checkpoint/hub-file.ts';
 import { contentKey, partialPath } from '../lib/checkpoint/hub-partial.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { download, isolateHub, model, startHub, weights } from './support/checkpoint-hub.ts';
@@ -106,7 +109,7 @@ describe('wrong content', () => {
       const hub = await startHub();
       const part = partialPath(folder, name, contentKey(sha256OfWeights));
       // No process has this id: Linux stops at 2^22.
-      const orphan = part.replace(/\.\d+-\d+\.part$/, '.99999999-0.part');
+      const orphan = part.replace(/-\d+-\d+\.part$/, '-99999999-0.part');
       const bytes = weights.slice(0, 70_000);
       if (damaged) bytes[60_000] = 255;
       await writeFile(orphan, bytes);
@@ -140,6 +143,60 @@ describe('wrong content', () => {
       }
     };
     await expectError(download(), 'ERR_DOWNLOAD', name, `expected ${weights.length} bytes`);
+  });
+});
+
+describe('a cache of several hosts', () => {
+  /** A part as a process of the same id on another host writes it. */
+  async function foreignPart(cacheDir: string): Promise<string> {
+    const folder = path.join(cacheDir, 'owner--name', 'main');
+    await mkdir(folder, { recursive: true });
+    const part = partialPath(folder, name, contentKey(sha256OfWeights));
+    const host = os.hostname().replace(/[^\w-]/g, '_');
+    const foreign = part.replace(`.${host}-`, '.another-host-');
+    expect(foreign).not.toBe(part);
+    await writeFile(foreign, weights.subarray(0, 70_000));
+    return foreign;
+  }
+
+  it('leaves what another host writes alone', async () => {
+    const cacheDir = await tempFolder();
+    const foreign = await foreignPart(cacheDir);
+    const hub = await startHub();
+    await expectWeights(await download({ cacheDir }));
+    expect(hub.requests(name)[0]?.range).toBeUndefined();
+    expect(await parts(cacheDir)).toEqual([path.basename(foreign)]);
+  });
+
+  it('takes over what another host has left', async () => {
+    const cacheDir = await tempFolder();
+    const foreign = await foreignPart(cacheDir);
+    const before = new Date(Date.now() - 11 * 60_000);
+    await utimes(foreign, before, before);
+    const hub = await startHub();
+    await expectWeights(await download({ cacheDir }));
+    expect(hub.requests(name)[0]?.range).toBe('bytes=70000-');
+    expect(await parts(cacheDir)).toEqual([]);
+  });
+
+  it.each([
+    ['begins anew', true, (part: string) => truncateSync(part), 'checksum'],
+    ['adds to', false, (part: string) => appendFileSync(part, weights), 'bytes, received'],
+  ])('refuses a file that another process %s all the same', async (_, stored, write, message) => {
+    const hub = await startHub(withWeights({ stored }));
+    const folder = await tempFolder();
+    const remote = {
+      ...{ endpoint: hub.url, id: 'owner/name', revision: 'main' },
+      ...{ token: undefined, signal: undefined },
+    };
+    let written = false;
+    const onBytes = (): void => {
+      if (!written) write(path.join(folder, readdirSync(folder)[0]!));
+      written = true;
+    };
+    const work = downloadFile(remote, folder, name, onBytes);
+    await expectError(work, 'ERR_DOWNLOAD', message);
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 

@@ -53,14 +53,14 @@ describe('null', () => {
     'signal',
     'onError',
   ])('as %s of a call', async (name) => {
-    const options = nulls(name) as GenerateOptions;
+    const options = { ...nulls(name) };
     const { tokens } = await session.generate(input);
     const one = await session.generate(input, options);
     expect(one.tokens).toEqual(tokens);
     expect((await session.generate([input], options))[0]).toMatchObject({ tokens });
     expect((await session.trySubmit(input, options)).tokens).toEqual(tokens);
     for await (const chunk of session.stream(input, options)) {
-      if (chunk.done) expect(chunk.result!.tokens).toEqual(tokens);
+      if (chunk.done) expect(chunk.result.tokens).toEqual(tokens);
     }
   });
 

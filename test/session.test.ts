@@ -85,7 +85,7 @@ describe('a session', () => {
     for (const options of [{}, { temperature: 1, seed: 3 }, { suppressTokens: [10, 11] }]) {
       const { tokens, logprobs } = await session.generate(first, { ...options, logprobs: true });
       const inputIds = target.tokenizer!.encode(first);
-      const score = await target.score([inputIds], [tokens]);
+      const score = await target.score([inputIds], [Int32Array.from(tokens)]);
       expect([...logprobs!]).toEqual([...score.tokens[0]!]);
     }
   });

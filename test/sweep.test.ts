@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseMethod } from '../lib/cli/method-spec.ts';
+import { checkMethods, methodOf, parseMethod } from '../lib/cli/method-spec.ts';
 import { UsageError } from '../lib/cli/options.ts';
 import { readReferenced } from '../lib/cli/references.ts';
 import { sweep } from '../lib/cli/sweep.ts';
@@ -54,9 +54,47 @@ describe('a method in a line', () => {
     ['rule=lossy alpha=1', 'below 1'],
     ['depth', 'depth'],
     ['rule=best alpha=1', 'one of lossless'],
+    ['alone=small rule=opt alpha=0.1', 'alone=small stands by itself, received rule=opt'],
+    ['draft=base alone=small', 'alone=small stands by itself, received draft=base'],
+    ['target length=3', 'target stands by itself, received length=3'],
+    ['draft=my models/small', "Unknown option '--models/small'"],
   ])('%j is wrong, for a reason', (spec, reason) => {
     expect(() => parseMethod(spec)).toThrow(UsageError);
     expect(() => parseMethod(spec)).toThrow(reason);
+  });
+});
+
+describe('the models of a method', () => {
+  const named = (spec: string): Promise<string[]> => {
+    const loaded: string[] = [];
+    const models = {
+      ...{ target: {} as never, defaultDraft: 'base', defaultBigrams: null },
+      load: async (source: string) => {
+        loaded.push(source);
+        return {} as never;
+      },
+    };
+    return methodOf(parseMethod(spec)[0]!, models).then(
+      () => loaded,
+      () => loaded, // no drafter takes such models
+    );
+  };
+
+  it.each([
+    ['length=2', ['base']],
+    ['draft=a+b lengths=4,0/0,2', ['a', 'b']],
+    ['draft=my\\ own/a\\+b+c\\\\d lengths=4,0/0,2', ['my own/a+b', 'c\\d']],
+    ['alone=my\\ own/a+b', ['my own/a+b']],
+  ])('%s', async (spec, sources) => {
+    expect(await named(spec)).toEqual(sources);
+  });
+
+  it.each([
+    ['max-gram draft=base', 'expected draft=MODEL with 0 models, received base'],
+    ['draft=a+b length=3', 'with 1 models, received a+b'],
+  ])('%s: as many as needed, or none is loaded', async (spec, message) => {
+    await expect(checkMethods(parseMethod(spec), 'base')).rejects.toThrow(message);
+    expect(await named(spec)).toEqual([]);
   });
 });
 

@@ -9,6 +9,8 @@ const inputs = [
   [8, 9, 10, 1],
 ];
 
+const idle = { stats: () => ({}) };
+
 function value(metrics: Metric[], name: string): number {
   return metrics.flatMap(({ samples }) => samples).find((sample) => sample.name === name)!.value;
 }
@@ -17,7 +19,18 @@ describe('sessionMetrics', () => {
   it.each([
     [{}, {}, 'session: expected a DecodeSession, received an object (Object)'],
     [undefined, {}, 'session: expected a DecodeSession, received undefined'],
-    [{ stats: () => ({}) }, 'x', 'labels: expected an object of options, received "x"'],
+    [idle, 'x', 'labels: expected an object of options, received "x"'],
+    [[idle], {}, 'sessions[0]: expected a list of a session and its labels, received an object'],
+    [[[{}, {}]], {}, 'sessions[0][0]: expected a DecodeSession, received an object (Object)'],
+    [[[idle]], {}, 'sessions[0][1]: expected an object of options, received undefined'],
+    [
+      [
+        [idle, { model: 'a' }],
+        [idle, {}],
+      ],
+      { model: 'a' },
+      'sessions[1]: expected labels other than those of sessions[0], received "[[\\"model',
+    ],
   ])('refuses %j with labels %j', (session, labels, message) => {
     const call = (): unknown => sessionMetrics(session as never, labels as never);
     expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }) as Error);
@@ -65,5 +78,22 @@ describe('sessionMetrics', () => {
       expect(buckets.at(-1)!.labels.le).toBe('+Inf');
       expect(counts.at(-1)).toBe(samples.at(-1)!.value);
     }
+  });
+
+  it('puts the samples of several sessions into one metric', async () => {
+    await using target = await loadGolden('relu-tied');
+    await using one = await createSession({ target, maxBatch: 2 });
+    await using two = await createSession({ target, maxBatch: 3 });
+    const sessions = [
+      [one, { model: 'one' }],
+      [two, { model: 'two', node: 'b' }],
+    ] as const;
+    const metrics = sessionMetrics(sessions, { node: 'a' });
+    expect(metrics.map(({ name }) => name)).toEqual(sessionMetrics(one).map(({ name }) => name));
+    expect(metrics.find(({ name }) => name === 'speccascade_slots')!.samples).toEqual([
+      { name: 'speccascade_slots', labels: { node: 'a', model: 'one' }, value: 2 },
+      { name: 'speccascade_slots', labels: { node: 'b', model: 'two' }, value: 3 },
+    ]);
+    expect(sessionMetrics([])).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../lib/cli/options.ts';
-import { parseMethod } from '../lib/cli/method-spec.ts';
+import { parseMethod, sourcesOf } from '../lib/cli/method-spec.ts';
 import { Terminal } from '../lib/cli/terminal.ts';
 import { commandOf, typescriptOf } from '../lib/cli/tune-code.ts';
 import { ruleSpecs } from '../lib/cli/tune-measure.ts';
@@ -67,6 +67,42 @@ describe('predictions', () => {
     expect(ruleSpecs(predictions(evidence(1, 0.8)), 0)[0]).toMatch(
       /^draft=small length=\d rule=diff alpha=/,
     );
+  });
+});
+
+describe('drafters', () => {
+  /** As evidence(), of drafters whose models lie at these places. */
+  function named(...names: string[]): Evidence {
+    const found = evidence(1, 0.8);
+    const [one] = found.drafters;
+    const lower = [{ length: 2, acceptance: 0.5, stepMs: 1 }];
+    return { ...found, lower, drafters: names.map((name) => ({ ...one!, name })) };
+  }
+  const all = (found: Evidence): string[] => predictions(found).map(({ spec }) => spec);
+
+  it('may lie anywhere', () => {
+    const odd = named('my own/a+b', '/c\\d');
+    const specs = [...all(odd), ...ruleSpecs(predictions(odd), 0)].flatMap(parseMethod);
+    const sources = specs.map(({ values }) => sourcesOf(values.draft ?? ''));
+    expect(new Set(sources.map((each) => each.join(' and ')))).toEqual(
+      new Set(['my own/a+b', '/c\\d', 'my own/a+b and /c\\d', '']),
+    );
+    const cascade = specs.find(({ values }) => values.lengths !== undefined)!;
+    const names = {
+      ...{ target: 'large', sourceOf: (name: string) => name, prefix: '', bigrams: null },
+      ...{ device: 'auto', dtype: 'auto', threads: undefined, temperature: 0 },
+      ...{ maxBatch: 16, maxNewTokens: 128 },
+    };
+    expect(commandOf(cascade.id, names)).toContain(
+      `--draft 'my own/a+b' --draft '/c\\d' --lengths`,
+    );
+    expect(typescriptOf(cascade.values, names)).toContain('T5Model.load("my own/a+b")');
+  });
+
+  it('whose names end in digits are of different kinds', () => {
+    const found = { ...named('small1', 'small2'), lower: [] };
+    const drafts = shortlist(predictions(found), 2).map((spec) => spec.split(' ')[0]);
+    expect(drafts.slice(0, 2)).toEqual(['draft=small1', 'draft=small2']);
   });
 });
 

@@ -5,6 +5,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import {
   chain,
   tree,
+  type BatchOptions,
   type csDraft,
   type DecodeOptions,
   type DecodeSession,
@@ -21,6 +22,7 @@ import {
   type RuleInput,
   type SessionOptions,
   type SpeccascadeError,
+  type StreamChunk,
   type T5Config,
   type T5Model,
   type Tokenizer,
@@ -36,6 +38,11 @@ import { root } from './support/cli.ts';
 
 type Outcome = Result | SpeccascadeError;
 
+/** T with undefined in place of all that may be left out. */
+type Unfilled<T> = {
+  [K in keyof T]-?: Partial<Pick<T, K>> extends Pick<T, K> ? undefined : T[K];
+};
+
 /** Never called: its types are the test. */
 async function generating(session: DecodeSession, input: Input, ids: readonly number[]) {
   return {
@@ -49,8 +56,22 @@ async function generating(session: DecodeSession, input: Input, ids: readonly nu
     list: await session.generate(['a', [1], Int32Array.of(1)]),
     frozen: await session.generate(['a', ids] as readonly Input[]),
     constant: await session.generate([[1, 2]] as const),
+    thrown: await session.generate(['a'], { onError: undefined }),
     returned: await session.generate(['a'], { onError: 'return' }),
     submitted: await session.trySubmit(ids),
+    submittedSamples: await session.trySubmit(ids, { numSamples: 2 }),
+  };
+}
+
+/** With options of which the compiler does not know what they hold. */
+async function generatingBy(session: DecodeSession, options: GenerateOptions) {
+  const { numSamples, ...others } = options;
+  return {
+    one: await session.generate('a', options),
+    submitted: await session.trySubmit('a', options),
+    single: await session.generate('a', others),
+    perhaps: await session.generate('a', { numSamples }),
+    list: await session.generate(['a'], options),
   };
 }
 
@@ -80,6 +101,9 @@ const handWritten = (target: T5Model, small: T5Model): SessionOptions[] => [
   { target, draft: chain(small, { length: 4 }), rule: { rule: 'lossy', alpha: 0.1 } },
 ];
 
+/** As another model was loaded. */
+const alike = ({ device, dtype }: T5Model): LoadOptions => ({ device, dtype });
+
 const benchedOn = (device: string, dtype: string): BenchResult =>
   bench('read', {}, { device, dtype });
 
@@ -94,15 +118,29 @@ describe('types', () => {
       array: Result;
       submitted: Result;
     }>();
-    given.pick<'samples' | 'none' | 'list' | 'frozen' | 'constant'>().toEqualTypeOf<{
-      samples: Result[];
-      none: Result[];
-      list: Result[];
-      frozen: Result[];
-      constant: Result[];
-    }>();
+    given
+      .pick<'samples' | 'none' | 'list' | 'frozen' | 'constant' | 'thrown' | 'submittedSamples'>()
+      .toEqualTypeOf<{
+        samples: Result[];
+        none: Result[];
+        list: Result[];
+        frozen: Result[];
+        constant: Result[];
+        thrown: Result[];
+        submittedSamples: Result[];
+      }>();
     given.toHaveProperty('returned').toEqualTypeOf<Outcome[]>();
     expectTypeOf(union).returns.resolves.toEqualTypeOf<Result>();
+  });
+
+  it('of results are either where options may ask for samples', () => {
+    expectTypeOf(generatingBy).returns.resolves.toEqualTypeOf<{
+      one: Result | Result[];
+      submitted: Result | Result[];
+      single: Result;
+      perhaps: Result | Result[];
+      list: Outcome[];
+    }>();
   });
 
   it('take lists that nobody may change', () => {
@@ -112,6 +150,7 @@ describe('types', () => {
     expectTypeOf<{ suppressTokens: Int32Array }>().toExtend<GenerateOptions>();
     expectTypeOf<readonly T5Model[]>().toExtend<Parameters<typeof csDraft>[0]>();
     expectTypeOf<readonly (readonly number[])[]>().toExtend<Parameters<T5Model['encode']>[0]>();
+    expectTypeOf<readonly Int32Array[]>().toExtend<Parameters<T5Model['encode']>[0]>();
     expectTypeOf<readonly [0, 0, 0, 0]>().toExtend<Parameters<typeof philox>[1]>();
   });
 
@@ -129,11 +168,20 @@ describe('types', () => {
   });
 
   it('take undefined for what is not given', () => {
-    expectTypeOf<{ [K in keyof GenerateOptions]: undefined }>().toExtend<GenerateOptions>();
-    expectTypeOf<{ [K in keyof LoadOptions]: undefined }>().toExtend<LoadOptions>();
-    expectTypeOf<
-      { target: T5Model } & { [K in keyof Omit<SessionOptions, 'target'>]: undefined }
-    >().toExtend<SessionOptions>();
+    expectTypeOf<Unfilled<GenerateOptions>>().toExtend<GenerateOptions>();
+    expectTypeOf<Unfilled<LoadOptions>>().toExtend<LoadOptions>();
+    expectTypeOf<Unfilled<SessionOptions>>().toExtend<SessionOptions>();
+    expectTypeOf<Unfilled<DecodeOptions>>().toExtend<DecodeOptions>();
+    expectTypeOf<Unfilled<BatchOptions>>().toExtend<BatchOptions>();
+  });
+
+  it('of a chunk follow from whether it is the last', () => {
+    expectTypeOf<StreamChunk>().toHaveProperty('result').toEqualTypeOf<Result | undefined>();
+    expectTypeOf<StreamChunk & { done: true }>().toHaveProperty('result').toEqualTypeOf<Result>();
+  });
+
+  it('of a loaded model say how to load another alike', () => {
+    expectTypeOf(alike).returns.toEqualTypeOf<LoadOptions>();
   });
 
   it('that signatures use have names', () => {

@@ -153,5 +153,20 @@ test(
     await rm(output);
     assert.deepEqual(await submit(input, output), { code, text });
     assert.equal(await readFile(output, 'utf8'), merged);
+
+    // A shard that fails is tried again when the job is submitted once more.
+    const other = path.join(folder, 'other.jsonl');
+    const inTheWay = shardFile(other, 2, shards);
+    await writeFile(inTheWay, 'not of this job');
+    assert.equal((await submit(input, other)).code, 1);
+    assert.equal(await queue.getFailedCount(), 1);
+    await rm(inTheWay);
+    assert.deepEqual(await submit(input, other), { code, text });
+    assert.equal(await readFile(other, 'utf8'), merged);
+
+    // What the shards could not be merged into is refused before they are decoded.
+    assert.equal((await submit(input, path.join(folder, 'packed.jsonl.gz'))).code, 1);
+    assert.equal(await queue.getCompletedCount(), 2 * shards);
+    assert.equal(await queue.getWaitingCount(), 0);
   },
 );

@@ -1,5 +1,6 @@
 // Spreads a file of records over the workers and waits for them; then puts their lines together.
-// Doing it again goes on where it was: shards that are done are not done twice.
+// Doing it again goes on where it was: shards that are done are not done twice, and those that have
+// failed are tried again.
 //
 //   node submit.mjs [--shards 8] [--seed 0] [--prefix TEXT] INPUT OUTPUT
 import { createHash } from 'node:crypto';
@@ -22,6 +23,9 @@ const { values, positionals } = commandLine(
 const [input, output] = positionals.map((name) => path.resolve(name));
 const count = Number(values.shards);
 if (!Number.isInteger(count) || count < 1) throw new Error(`--shards: received ${values.shards}`);
+if (/\.(gz|zst)$/.test(output)) {
+  throw new Error(`${output}: expected a plain file for the merged lines (compress it afterwards)`);
+}
 if (existsSync(output)) throw new Error(`${output} exists already`);
 
 const queue = new Queue(queueName, { connection: redis() });
@@ -48,6 +52,9 @@ const jobs = await queue.addBulk(
     },
   })),
 );
+for (const job of jobs) {
+  if (await job.isFailed()) await job.retry('failed', { resetAttemptsMade: true });
+}
 const summaries = await Promise.all(jobs.map((job) => job.waitUntilFinished(events)));
 await mergeShards(
   jobs.map((_, i) => shardFile(output, i + 1, count)),

@@ -19,6 +19,11 @@ function summary({ text, tokens, finishReason, seed, stats }) {
   };
 }
 
+/** What a session takes of a body's options. */
+function sessionOptions({ seed, ...options } = {}) {
+  return { ...options, seed: typeof seed === 'string' ? BigInt(seed) : seed };
+}
+
 /** Seconds until the queue of now is worked off, by what outputs have taken so far. */
 function retryAfter(session) {
   const { queued, outputs, encodeMs, decodeMs } = session.stats();
@@ -43,7 +48,8 @@ export function buildApp(session, settings) {
   });
 
   app.post('/generate', { schema: bodySchema(settings, { many: true }) }, (request, reply) => {
-    const { input, options = {}, deadlineMs: deadline = deadlineMs } = request.body;
+    const { input, deadlineMs: deadline = deadlineMs } = request.body;
+    const options = sessionOptions(request.body.options);
     const count = Array.isArray(input) ? input.length : 1;
     return requests.run(count, deadline, reply.raw, async (signal) => {
       if (!Array.isArray(input))
@@ -57,7 +63,8 @@ export function buildApp(session, settings) {
   });
 
   app.post('/stream', { schema: bodySchema(settings, { many: false }) }, async (request, reply) => {
-    const { input, options = {}, deadlineMs: deadline = deadlineMs } = request.body;
+    const { input, deadlineMs: deadline = deadlineMs } = request.body;
+    const options = sessionOptions(request.body.options);
     await requests.run(1, deadline, reply.raw, async (signal) => {
       const chunks = session.stream(input, { ...options, signal });
       await sendEvents(reply.raw, chunks, signal, summary);

@@ -9,7 +9,8 @@ const options = {
     temperature: { type: 'number' },
     topK: { type: 'integer' },
     topP: { type: 'number' },
-    seed: { type: 'integer' },
+    // Results have it as text, which JSON numbers of 64 bits would not survive.
+    seed: { anyOf: [{ type: 'integer' }, { type: 'string', pattern: '^\\d{1,20}$' }] },
     priority: { type: 'integer' },
   },
 };

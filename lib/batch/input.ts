@@ -1,6 +1,6 @@
 /** Where the records of a job come from: a file, standard input, or whatever the caller iterates. */
-import { createReadStream, type ReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants, createReadStream, type ReadStream } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import { SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
@@ -56,10 +56,12 @@ export async function openInput(
   };
 }
 
-async function fileBytes(file: string): Promise<number | null> {
+/** The size of a file that can be read; null: it is a pipe or a device. Throws ERR_IO. */
+export async function fileBytes(file: string): Promise<number | null> {
   try {
     const info = await stat(file);
     if (info.isDirectory()) throw new Error('is a folder');
+    await access(file, constants.R_OK);
     return info.isFile() ? info.size : null;
   } catch (cause) {
     throw readError(file, cause);
@@ -93,9 +95,10 @@ async function* serialised(
 
 function jsonOf(value: unknown): Source {
   try {
-    const text = JSON.stringify(value, (_key, part: unknown) =>
-      part instanceof Int32Array ? [...part] : part,
-    ) as string | undefined;
+    const text = JSON.stringify(value, (key, part: unknown) => {
+      if (key === 'seed' && typeof part === 'bigint') return String(part);
+      return part instanceof Int32Array ? [...part] : part;
+    }) as string | undefined;
     if (text !== undefined) return Buffer.from(text);
   } catch {
     // Said below: cycles, big integers.

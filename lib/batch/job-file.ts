@@ -18,7 +18,7 @@ export interface Done {
   tokens: number;
 }
 
-interface JobFile {
+export interface JobFile {
   format: typeof jobFormat;
   /** The run that writes the output: one that finds another here has been replaced by it. */
   owner: string;

@@ -85,14 +85,30 @@ function plain(value: unknown): string | number | boolean | null {
 
 /** Throws ERR_INPUT with the first thing in which the job on the disk is another. */
 export function checkSameJob(file: string, found: Job, job: Job): void {
-  for (const name of new Set([...Object.keys(job), ...Object.keys(found)])) {
-    if (found[name] === job[name]) continue;
-    throw new SpeccascadeError(
-      'ERR_INPUT',
-      `${file}: ${name} was ${shown(found[name])} when the job began and is now ` +
-        `${shown(job[name])}; resume with the same, or begin anew (overwrite)`,
-    );
-  }
+  const name = firstDifference(job, found);
+  if (name === undefined) return;
+  throw new SpeccascadeError(
+    'ERR_INPUT',
+    `${file}: ${name} was ${shown(found[name])} when the job began and is now ` +
+      `${shown(job[name])}; resume with the same, or begin anew (overwrite)`,
+  );
+}
+
+/** Throws ERR_INPUT with the first thing in which two shards, given by name, are of different jobs. */
+export function checkShardsOfOne(first: [string, Job], other: [string, Job]): void {
+  const [[firstName, expected], [otherName, found]] = [first, other];
+  const name = firstDifference({ ...expected, shard: null }, { ...found, shard: null });
+  if (name === undefined) return;
+  throw new SpeccascadeError(
+    'ERR_INPUT',
+    `shards: ${otherName}: expected ${name} ${shown(expected[name])} as in ${firstName}, ` +
+      `received ${shown(found[name])}`,
+  );
+}
+
+function firstDifference(one: Job, other: Job): string | undefined {
+  const names = [...Object.keys(one), ...Object.keys(other)];
+  return names.find((name) => one[name] !== other[name]);
 }
 
 function shown(value: unknown): string {

@@ -4,17 +4,19 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SpeccascadeError } from '../errors.ts';
 import { checkPath, inputError } from '../validate.ts';
-import { readJobFile, writeError } from './job-file.ts';
+import { jobFile, readJobFile, writeError } from './job-file.ts';
 import { compressionOf } from './compression.ts';
-import { openInput, type Source } from './input.ts';
+import { fileBytes, openInput, type Source } from './input.ts';
+import { checkShardsOfOne, type Job } from './job.ts';
 
 const lineEnd = Buffer.from('\n');
 
 /**
  * Deals the lines of all shards, given in their order, back into one file: the bytes that one job
  * without shards writes. Shards may be compressed; the output is plain, and must not exist yet.
- * Errors: ERR_INPUT (no shards; what is no path; a shard whose checkpoint says that it is another or
- * not complete, or whose number of lines cannot be; an output that exists), ERR_IO.
+ * Errors: ERR_INPUT (no shards; what is no path; a shard without checkpoint, or whose checkpoint says
+ * that it is another, of another job or not complete; one with a number of lines or bytes that cannot
+ * be; an output that exists), ERR_IO.
  */
 export async function mergeShards(shards: readonly string[], output: string): Promise<void> {
   checkShards(shards);
@@ -23,8 +25,13 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
   }
+  let first: Job | undefined;
   // One after the other: of several errors it is the first shard's.
-  for (const [i, shard] of shards.entries()) await checkShard(shard, `${i + 1}/${shards.length}`);
+  for (const [i, shard] of shards.entries()) {
+    const job = await checkShard(shard, `${i + 1}/${shards.length}`);
+    first ??= job;
+    checkShardsOfOne([shards[0]!, first], [shard, job]);
+  }
   const stop = new AbortController();
   setMaxListeners(shards.length, stop.signal); // one of each shard's is no leak
   const inputs: Awaited<ReturnType<typeof openInput>>[] = [];
@@ -63,17 +70,24 @@ async function openNew(output: string): Promise<FileHandle> {
   }
 }
 
-/** A shard without its checkpoint is taken as it is. */
-async function checkShard(file: string, expected: string): Promise<void> {
+/** The job that it is a shard of. */
+async function checkShard(file: string, expected: string): Promise<Job> {
   const checkpoint = await readJobFile(file);
-  if (checkpoint === null) return;
-  const { complete, job } = checkpoint;
-  if (complete && job['shard'] === expected) return;
-  const found = `${complete ? '' : 'incomplete '}shard ${String(job['shard'])}`;
-  throw new SpeccascadeError(
-    'ERR_INPUT',
-    `shards: ${file}: expected shard ${expected}, received ${found}`,
-  );
+  if (checkpoint === null) {
+    throw wrongShard(file, `expected its checkpoint (${jobFile(file)}) beside it, found none`);
+  }
+  const { complete, job, done } = checkpoint;
+  if (!complete || job['shard'] !== expected) {
+    const found = `${complete ? '' : 'incomplete '}shard ${String(job['shard'])}`;
+    throw wrongShard(file, `expected shard ${expected}, received ${found}`);
+  }
+  const bytes = await fileBytes(file);
+  if (bytes === done.bytes) return job;
+  throw wrongShard(file, `expected the ${done.bytes} bytes of its checkpoint, received ${bytes}`);
+}
+
+function wrongShard(file: string, problem: string): SpeccascadeError {
+  return new SpeccascadeError('ERR_INPUT', `shards: ${file}: ${problem}`);
 }
 
 /** A line of each in turn, until none has one. */

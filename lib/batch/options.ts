@@ -40,7 +40,7 @@ export interface BatchOptions {
   /** Begin anew where the output exists already; default false. */
   overwrite?: boolean | undefined;
   /** Only records index, index + count, ... of the input, counted from 1. */
-  shard?: { index: number; count: number };
+  shard?: { index: number; count: number } | undefined;
   /** Decode records of similar length together, within 16 x maxBatch of them; default false. */
   orderByLength?: boolean | undefined;
   /** Time between two checkpoints, 0 to 3600 s, 0 being one after every line; default 2. */

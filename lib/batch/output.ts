@@ -1,10 +1,8 @@
 /** Where the lines of a job go, and how it knows what is there when it is resumed. */
 import { createHash, randomUUID, type Hash } from 'node:crypto';
-import type { Stats } from 'node:fs';
-import { open, rm, stat, type FileHandle } from 'node:fs/promises';
-import path from 'node:path';
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { SpeccascadeError } from '../errors.ts';
-import { inputError } from '../validate.ts';
 import {
   jobFile,
   jobFormat,
@@ -18,6 +16,7 @@ import { compressionOf, type Compression } from './compression.ts';
 import type { Source } from './input.ts';
 import { checkSameJob, type Job } from './job.ts';
 import type { BatchSettings } from './options.ts';
+import { checkOutput } from './places.ts';
 
 /** Lines of a compressed member: the same in every run, or the bytes would not be. */
 const memberLines = 256;
@@ -94,9 +93,13 @@ export class StreamOutput implements JobOutput {
   }
 }
 
+/** Creates what is not there and leaves what is. */
+const keeping = constants.O_WRONLY | constants.O_CREAT;
+
 /**
- * A file. All writes are at places that the lines before them decide, so that a run which does not
- * know yet that another has taken over can only write the same bytes again.
+ * A file. All writes are at places that the lines before them decide, and a resumed run cuts nothing
+ * off before the last of them, so that of two runs that do not know of each other yet each can only
+ * write the same bytes again.
  */
 export class FileOutput implements JobOutput {
   readonly before: Done;
@@ -131,30 +134,20 @@ export class FileOutput implements JobOutput {
   }
 
   /**
-   * Begins a job's output or goes on with it; what follows the last checkpoint is cut off. Throws
-   * ERR_INPUT (an output that exists, another job's, one that is shorter than its checkpoint says),
-   * ERR_IO.
+   * Begins a job's output or goes on with it; what follows the last checkpoint is written over.
+   * Throws ERR_INPUT (checkOutput()'s, and another job's output), ERR_IO.
    */
   static async open(settings: BatchSettings, job: Job): Promise<FileOutput> {
-    const { output, resume } = settings;
-    compressionOf(output); // before anything is touched
-    await checkPlace(settings);
-    const owner = randomUUID();
-    const found = resume ? await readJobFile(output) : null;
+    const { output, overwrite } = settings;
+    const found = await checkOutput(settings);
     if (found !== null) checkSameJob(jobFile(output), found.job, job);
-    else await checkFree(settings);
+    const owner = randomUUID();
     const { done: before, complete } = found ?? { done: nothingDone, complete: false };
-    await checkThere(output, before);
     await removeTemporaries(output);
     try {
       // First: a file without its checkpoint could not be told from someone else's.
-      const said = { format: jobFormat, owner, complete, done: before, job } as const;
-      await writeJobFile(output, said);
-      const handle = await open(output, before.bytes === 0 ? 'w' : 'r+');
-      await cutTo(handle, before, output).catch(async (cause: unknown) => {
-        await handle.close();
-        throw cause;
-      });
+      await writeJobFile(output, { format: jobFormat, owner, complete, done: before, job });
+      const handle = await open(output, overwrite ? 'w' : keeping);
       return new FileOutput(settings, { handle, job, owner, before, complete });
     } catch (cause) {
       throw writeError(output, cause);
@@ -179,7 +172,7 @@ export class FileOutput implements JobOutput {
 
   async close(complete: boolean): Promise<void> {
     try {
-      if (complete) await this.#flushLast();
+      if (complete) await this.#end();
       if (complete || this.#done !== this.#said) await this.#checkpoint(complete);
     } finally {
       await this.#handle.close();
@@ -187,10 +180,13 @@ export class FileOutput implements JobOutput {
   }
 
   /** What is left; of no records at all an empty member, since no bytes are no compressed file. */
-  async #flushLast(): Promise<void> {
+  async #end(): Promise<void> {
     const isEmpty = this.#pending.length === 0;
     const needsMember = this.#compression !== null && this.#done.bytes === 0;
     if (!isEmpty || needsMember) await this.#flush();
+    await this.#handle.truncate(this.#done.bytes).catch((cause: unknown) => {
+      throw writeError(this.#file, cause);
+    });
   }
 
   async #flush(): Promise<void> {
@@ -231,71 +227,6 @@ export class FileOutput implements JobOutput {
     this.#said = done;
     this.#saidAt = performance.now();
   }
-}
-
-/** Places that cannot be written at, and the one that must not be. */
-async function checkPlace({ input, output }: BatchSettings): Promise<void> {
-  const there = await statOf(output);
-  if (there === null) return checkFolder(output);
-  if (!there.isFile()) throw inputError('output', "a regular file or '-'", output);
-  const from = typeof input === 'string' && input !== '-' ? await statOf(input) : null;
-  if (from !== null && from.dev === there.dev && from.ino === there.ino) {
-    throw inputError('output', 'another file than the input', output);
-  }
-}
-
-/** Names the missing folder the caller gave, not the checkpoint file inside it. */
-async function checkFolder(output: string): Promise<void> {
-  const folder = path.dirname(output);
-  if ((await statOf(folder)) !== null) return;
-  throw new SpeccascadeError('ERR_IO', `${output}: there is no folder ${folder}`);
-}
-
-/** A new job needs a free place, unless it was told to make one. */
-async function checkFree({ output, overwrite, resume }: BatchSettings): Promise<void> {
-  if (overwrite) {
-    try {
-      await rm(jobFile(output), { force: true });
-    } catch (cause) {
-      throw writeError(jobFile(output), cause);
-    }
-    return;
-  }
-  for (const file of [output, jobFile(output)]) {
-    if ((await statOf(file)) === null) continue;
-    const problem = resume
-      ? `has no checkpoint (${jobFile(output)}) to resume from`
-      : 'exists already; resume goes on with an interrupted job, overwrite begins anew';
-    throw new SpeccascadeError('ERR_INPUT', `output: ${file} ${problem}`);
-  }
-}
-
-async function statOf(file: string): Promise<Stats | null> {
-  try {
-    return await stat(file);
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw writeError(file, cause);
-  }
-}
-
-/** Throws ERR_INPUT for an output that is gone though its checkpoint is not. */
-async function checkThere(output: string, { records, bytes }: Done): Promise<void> {
-  if (bytes === 0 || (await statOf(output)) !== null) return;
-  const problem =
-    `is missing, but by its checkpoint (${jobFile(output)}) it holds ${records} records; ` +
-    'put it back, or begin anew (overwrite)';
-  throw new SpeccascadeError('ERR_INPUT', `output: ${output} ${problem}`);
-}
-
-/** Takes away what a run wrote after its last checkpoint, a torn line included. */
-async function cutTo(handle: FileHandle, { bytes }: Done, output: string): Promise<void> {
-  const { size } = await handle.stat();
-  if (size < bytes) {
-    const problem = `expected at least the ${bytes} bytes of its checkpoint, found ${size}`;
-    throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
-  }
-  if (size > bytes) await handle.truncate(bytes);
 }
 
 /** All of it: one write may stop half-way, for instance where the disk is full. */

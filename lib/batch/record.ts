@@ -2,7 +2,7 @@
 import { SpeccascadeError, type ErrorCode } from '../errors.ts';
 import type { GenerateOptions } from '../session/options.ts';
 import type { Result } from '../session/result.ts';
-import { checkOptions, inputError } from '../validate.ts';
+import { checkOptions, checkSeed, inputError, seedFromJson } from '../validate.ts';
 import type { Source } from './input.ts';
 
 /** What a record may set for itself, in place of the session's. */
@@ -51,13 +51,19 @@ export function readRecord(
     if (source instanceof SpeccascadeError) throw source;
     const { id, options, ...fields } = parsed(source) as Record<string, unknown>;
     if (id !== undefined && id !== null) record.id = checkId(id);
-    const own: GenerateOptions = checkOptions('options', options ?? {}, recordOptions);
+    const own = ownOptions(options ?? {});
     record.request = { input: inputOf(field, fields[field], prefix), options: own };
   } catch (error) {
     if (!(error instanceof SpeccascadeError)) throw error;
     record.request = error;
   }
   return record;
+}
+
+function ownOptions(given: object): GenerateOptions {
+  const options: GenerateOptions = checkOptions('options', given, recordOptions);
+  if (options.seed === undefined) return options;
+  return { ...options, seed: checkSeed(seedFromJson(options.seed)) };
 }
 
 const unread = new SpeccascadeError('ERR_INPUT', 'not read');

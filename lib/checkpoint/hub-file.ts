@@ -1,7 +1,7 @@
 /** Downloads one file: resumed after a cut, size and checksum compared, renamed into place last. */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { downloadError, onDisk, throwIfAborted, TransientError } from './hub-errors.ts';
@@ -111,34 +111,34 @@ async function receive(
   onBytes: OnBytes,
 ): Promise<number> {
   const { file, offset, total, sha256 } = transfer;
-  const hash = sha256 === null ? null : await hashOf(file, offset);
   const handle = await onDisk(file, () => open(file, offset > 0 ? 'a' : 'w'));
-  let bytes: number;
+  let received: number;
   try {
-    bytes = await copyBody(remote, answer, transfer, { handle, hash }, onBytes);
+    received = await copyBody(remote, answer, transfer, handle, onBytes);
     await onDisk(file, () => handle.sync());
   } finally {
     await handle.close();
   }
-  const received = hash?.digest('hex') ?? null;
-  if ((total !== null && bytes !== total) || received !== sha256) {
-    const problem =
-      received === sha256
-        ? `${answer.label}: expected ${total} bytes, received ${bytes}`
-        : `${answer.label}: expected the SHA-256 checksum ${sha256}, received ${received}`;
-    await remove(file);
-    // What an earlier run left may have been damaged: once more, from the start.
-    if (offset > 0) throw new TransientError(problem, false);
-    throw downloadError(remote.id, problem);
-  }
-  return bytes;
+  // Of the file, not of what was received: nobody else should have written to it, but may have.
+  const { size } = await onDisk(file, () => stat(file));
+  const digest = sha256 === null ? null : await hashOf(file);
+  const expected = total ?? received;
+  if (size === expected && digest === sha256) return size;
+  const problem =
+    digest === sha256
+      ? `${answer.label}: expected ${expected} bytes, received ${size}`
+      : `${answer.label}: expected the SHA-256 checksum ${sha256}, received ${digest}`;
+  await remove(file);
+  // What an earlier run left may have been damaged: once more, from the start.
+  if (offset > 0) throw new TransientError(problem, false);
+  throw downloadError(remote.id, problem);
 }
 
 async function copyBody(
   remote: Remote,
   { response, label }: HubAnswer,
   { file, offset, total }: Transfer,
-  { handle, hash }: { handle: FileHandle; hash: Hash | null },
+  handle: FileHandle,
   onBytes: OnBytes,
 ): Promise<number> {
   const reader = response.body?.getReader();
@@ -148,7 +148,6 @@ async function copyBody(
       const chunk = await readChunk(remote, reader, label, bytes > offset);
       if (chunk === null) break;
       await onDisk(file, () => handle.writeFile(chunk));
-      hash?.update(chunk);
       bytes += chunk.length;
       if (total !== null && bytes > total) break;
       onBytes(bytes, total);
@@ -177,13 +176,12 @@ async function readChunk(
   }
 }
 
-async function hashOf(file: string, bytes: number): Promise<Hash> {
-  const hash = createHash('sha256');
-  if (bytes === 0) return hash;
+function hashOf(file: string): Promise<string> {
   return onDisk(file, async () => {
-    const stream: AsyncIterable<Uint8Array> = createReadStream(file, { end: bytes - 1 });
+    const hash = createHash('sha256');
+    const stream: AsyncIterable<Uint8Array> = createReadStream(file);
     for await (const chunk of stream) hash.update(chunk);
-    return hash;
+    return hash.digest('hex');
   });
 }
 

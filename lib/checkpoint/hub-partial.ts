@@ -1,10 +1,11 @@
 /**
  * Files on their way: `NAME.KEY.OWNER.part`. KEY says which content the bytes belong to, OWNER
- * which thread of which process writes them, so that two never write to one file and the bytes of a
- * process that has gone can be taken over.
+ * which thread of which process on which host writes them, so that two never write to one file and
+ * the bytes of a process that has gone can be taken over.
  */
 import { createHash } from 'node:crypto';
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { threadId } from 'node:worker_threads';
 
@@ -14,8 +15,16 @@ export interface PartialFile {
   bytes: number;
 }
 
+/** A container is a host of its own, in which process ids begin anew. */
+const host = os.hostname().replace(/[^\w-]/g, '_');
+
 /** This thread, in the names of files that it alone writes. */
-export const owner = `${process.pid}-${threadId}`;
+export const owner = `${host}-${process.pid}-${threadId}`;
+
+const partName = /^(.+)\.([0-9a-f]{16}|unknown)\.(([\w-]*)-(\d+)-\d+)\.part$/;
+
+/** After so long without a byte another host writes no more: twice what fetch waits for one. */
+const abandonedMs = 10 * 60_000;
 
 /** Identifies a file's content by the hub's etag; null where there is none to go by. */
 export function contentKey(etag: string | null): string | null {
@@ -31,11 +40,12 @@ export function partialPath(folder: string, name: string, key: string | null): s
 export async function claimPartial(folder: string, name: string): Promise<PartialFile | null> {
   let best: PartialFile | null = null;
   for (const entry of await readdir(folder)) {
-    const match = /^(.+)\.([0-9a-f]{16}|unknown)\.(\d+)-(\d+)\.part$/.exec(entry);
-    if (match?.[1] !== name || isForeign(`${match[3]}-${match[4]}`, Number(match[3]))) continue;
-    const key = match[2] as string;
+    const [, of, key = '', by = '', at = '', pid = ''] = partName.exec(entry) ?? [];
+    if (of !== name) continue;
     const from = path.join(folder, entry);
-    const bytes = (await stat(from).catch(() => null))?.size ?? 0;
+    const info = await stat(from).catch(() => null);
+    if (info === null || (by !== owner && mayBeWritten(at, Number(pid), info.mtimeMs))) continue;
+    const bytes = info.size;
     if (key === 'unknown' || bytes <= (best?.bytes ?? 0)) {
       await rm(from, { force: true });
       continue;
@@ -43,10 +53,12 @@ export async function claimPartial(folder: string, name: string): Promise<Partia
     const file = partialPath(folder, name, key);
     if (from !== file) {
       // Another process may have been faster; then the part is its own.
-      const claimed = await rename(from, file).then(
-        () => true,
-        () => false,
-      );
+      const claimed = await touch(from)
+        .then(() => rename(from, file))
+        .then(
+          () => true,
+          () => false,
+        );
       if (!claimed) continue;
     }
     if (best !== null && best.file !== file) await rm(best.file, { force: true });
@@ -55,9 +67,15 @@ export async function claimPartial(folder: string, name: string): Promise<Partia
   return best;
 }
 
-/** Whether a part belongs to another process or thread that may still be writing. */
-function isForeign(partOwner: string, pid: number): boolean {
-  if (partOwner === owner) return false;
+/** So that no other host takes it for abandoned before the first byte. */
+function touch(file: string): Promise<void> {
+  const now = new Date();
+  return utimes(file, now, now);
+}
+
+/** Whether another process or thread may still be writing a part. */
+function mayBeWritten(partHost: string, pid: number, lastMs: number): boolean {
+  if (partHost !== host) return Date.now() - lastMs < abandonedMs;
   if (pid === process.pid) return true;
   try {
     process.kill(pid, 0); // sends nothing: asks whether the process exists

@@ -14,6 +14,8 @@ const jobOptions = {
     value: 'NAME',
     help: 'the field of a record that holds its text or token ids',
     default: 'text',
+    pattern: /^(?!(id|options)?$)/,
+    expected: 'a name other than id and options',
   }),
   resume: flag('go on with an interrupted job, or begin it'),
   overwrite: flag('begin anew where the output exists already'),

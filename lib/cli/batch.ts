@@ -1,11 +1,13 @@
 /** speccascade batch: JSON lines in, JSON lines out, as a job that can be interrupted. */
 import type { BatchSummary } from '../batch.ts';
+import { readJobFile } from '../batch/job-file.ts';
 import type { BatchOptions, BatchProgress } from '../batch/options.ts';
-import { SpeccascadeError } from '../errors.ts';
+import { checkPlaces } from '../batch/places.ts';
+import { SpeccascadeError, type ErrorCode } from '../errors.ts';
 import { batchOptions, shardOf, type BatchValues } from './batch-options.ts';
 import { BatchView } from './batch-progress.ts';
 import { defineCommand, type Context } from './command.ts';
-import { wantedModels } from './draft-options.ts';
+import { checkBigrams, wantedModels } from './draft-options.ts';
 import { loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { checkMethod, openSession } from './session.ts';
@@ -41,6 +43,9 @@ export const batch = defineCommand({
     if (values.resume && (values.output ?? '-') === '-') {
       throw new UsageError('--resume needs --output FILE');
     }
+    const { resume, overwrite, output = '-' } = values;
+    await checkPlaces({ input, output, resume, overwrite });
+    await checkBigrams(values);
     const models = await loadModels(values, context, values.quiet, wantedModels(values));
     await using session = await openSession(values, models, values['max-batch']);
     return await runJob(
@@ -92,11 +97,24 @@ async function runJob(
   } catch (error) {
     view.clear();
     if (outputClosed(error)) return 1;
-    if (last !== undefined && options.output !== '-') {
-      terminal.note(`${last.records} records are in ${options.output}; --resume goes on`);
-    }
+    const begun = last !== undefined && options.output !== '-';
+    if (begun && isPassing(error)) await adviseToResume(options.output, context);
     throw error;
   }
+}
+
+/** Failures of the machine, and signals. What is wrong with a job itself no resuming cures. */
+const passing: readonly ErrorCode[] = ['ERR_ABORTED', 'ERR_IO', 'ERR_DEVICE', 'ERR_OUT_OF_MEMORY'];
+
+function isPassing(error: unknown): boolean {
+  return error instanceof SpeccascadeError && passing.includes(error.code);
+}
+
+/** Nothing is said where the checkpoint cannot be read. */
+async function adviseToResume(output: string, { terminal }: Context): Promise<void> {
+  const checkpoint = await readJobFile(output).catch(() => null);
+  if (checkpoint === null) return;
+  terminal.note(`${checkpoint.done.records} records are in ${output}; --resume goes on`);
 }
 
 function report(

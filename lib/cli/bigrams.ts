@@ -33,7 +33,7 @@ export const bigrams = defineCommand({
   async run(values, _, context) {
     const { output } = values;
     if (output === undefined) throw new UsageError('--output: expected a file to write');
-    const source = openLines({ texts: [], file: values.input, limit: undefined }, context);
+    const source = await openLines({ texts: [], file: values.input, limit: undefined }, context);
     try {
       const { tokenizer, config } = await locateModel(values, context);
       if (tokenizer === null) {

@@ -1,4 +1,5 @@
 /** From a line of input to its outputs, for whichever view shows them. */
+import { isRecordFailure } from '../batch/record.ts';
 import { SpeccascadeError } from '../errors.ts';
 import type { DecodeSession } from '../session.ts';
 import type { Input } from '../session/inputs.ts';
@@ -44,7 +45,7 @@ export class Decoder {
     this.#options = options;
   }
 
-  /** All outputs of a line; rejects only when the run was aborted. */
+  /** All outputs of a line; rejects when the run was aborted or its session has failed. */
   async decode(line: Line): Promise<Outcome> {
     return this.#settled(line, () =>
       this.#options.steps ? this.#bySteps(line) : this.#atOnce(line),
@@ -64,7 +65,7 @@ export class Decoder {
       for (const { result } of outputs) statistics.add(result);
       return { line, outputs };
     } catch (error) {
-      if (!(error instanceof SpeccascadeError) || signal.aborted) throw error;
+      if (signal.aborted || !isRecordFailure(error)) throw error;
       return { line, error };
     }
   }

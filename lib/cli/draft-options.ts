@@ -204,6 +204,11 @@ async function fixedDrafter(
   return chain(source, { length: length ?? usual });
 }
 
+/** Throws ERR_IO, ERR_INPUT where --bigrams names no table. */
+export async function checkBigrams({ bigrams }: Pick<DraftValues, 'bigrams'>): Promise<void> {
+  await maxGramOptions(bigrams ?? null);
+}
+
 async function maxGramOptions(bigrams: string | null): Promise<MaxGramOptions> {
   if (bigrams === null) return {};
   try {

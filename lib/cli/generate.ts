@@ -5,7 +5,7 @@ import { defineCommand, type Context } from './command.ts';
 import type { Decoder, Outcome } from './decode.ts';
 import { generateOptions, type GenerateValues } from './generate-options.ts';
 import { openLines, type LineSource } from './lines.ts';
-import { wantedModels } from './draft-options.ts';
+import { checkBigrams, wantedModels } from './draft-options.ts';
 import { loadModels, type Models } from './models.ts';
 import { UsageError } from './options.ts';
 import { Progress } from './progress.ts';
@@ -37,7 +37,8 @@ export const generate = defineCommand({
   ],
   async run(values, texts, context) {
     checkTogether(values, texts);
-    const source = openLines({ texts, file: values.input, limit: values.limit }, context);
+    await checkBigrams(values);
+    const source = await openLines({ texts, file: values.input, limit: values.limit }, context);
     try {
       const models = await loadModels(values, context, values.quiet, wantedModels(values));
       const live = context.terminal.outIsTty && !values.json;

@@ -1,6 +1,7 @@
 /** Texts to work on, one per line: from the command line, a file, or standard input. */
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
+import { fileBytes } from '../batch/input.ts';
 import { SpeccascadeError } from '../errors.ts';
 import type { Context } from './command.ts';
 import type { Terminal } from './terminal.ts';
@@ -21,17 +22,21 @@ export interface LineSource {
   close(): void;
 }
 
-/** The texts of a command line; without any those of `file` ('-' or undefined: standard input). */
-export function openLines(
+/**
+ * The texts of a command line; without any those of `file` ('-' or undefined: standard input). Throws
+ * ERR_IO for a file that cannot be read.
+ */
+export async function openLines(
   source: { texts: string[]; file: string | undefined; limit: number | undefined },
   { terminal, signal }: Context,
-): LineSource {
+): Promise<LineSource> {
   const { texts, file, limit } = source;
   if (texts.length > 0) {
     const lines = numbered(texts, 'text', limit);
     return { onScreen: texts.length === 1, lines, close: () => {} };
   }
   const fromFile = file !== undefined && file !== '-';
+  if (fromFile) await fileBytes(file);
   const stream = fromFile ? createReadStream(file, { signal }) : process.stdin;
   if (!fromFile) addAbortSignal(signal, stream);
   stream.on('error', () => {}); // reading tells it; it may come before reading begins
@@ -44,7 +49,7 @@ export function openLines(
 /** The first `limit` lines of a file ('-': standard input) that are not empty. */
 export async function readTexts(file: string, limit: number, context: Context): Promise<string[]> {
   const texts: string[] = [];
-  const { lines } = openLines({ texts: [], file, limit: undefined }, context);
+  const { lines } = await openLines({ texts: [], file, limit: undefined }, context);
   for await (const { text } of lines) {
     if (text.trim() !== '') texts.push(text);
     if (texts.length === limit) break;

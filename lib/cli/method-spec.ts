@@ -1,10 +1,11 @@
 /**
  * Methods in a line of text, for commands that run several: the options of `generate`, without their
- * dashes, such as 'tree=4,2,2 rule=opt alpha=0,0.1,0.3'. A list of alphas is a curve of methods.
+ * dashes, such as 'tree=4,2,2 rule=opt alpha=0,0.1,0.3'. A list of alphas is a curve of methods. A
+ * backslash makes the next character a part of its word, such as a space or + in a path.
  */
 import type { Method, MethodSession } from '../evaluate/method.ts';
 import type { T5Model } from '../model.ts';
-import { draftSession, wantedModels, type DraftSession } from './draft-options.ts';
+import { checkBigrams, draftSession, wantedModels } from './draft-options.ts';
 import { checkMethodOptions } from './method-checks.ts';
 import { methodOptions, numberOf, ruleOf } from './method-options.ts';
 import { readOptions, text, UsageError, type OptionTable, type Values } from './options.ts';
@@ -43,10 +44,28 @@ export interface MethodModels {
   load: (source: string) => Promise<T5Model>;
 }
 
+export function wordsOf(spec: string): string[] {
+  return spec.match(/(?:\\.|\S)+/gs) ?? [];
+}
+
+/** The word that names drafters, whatever is in their names. */
+export function draftWord(...sources: readonly string[]): string {
+  return `draft=${sources.map((source) => source.replace(/[\s+\\]/g, '\\$&')).join('+')}`;
+}
+
+/** The drafters that the value of such a word names. */
+export function sourcesOf(draft: string): string[] {
+  return (draft.match(/(?:\\.|[^+])+/gs) ?? []).map(plain);
+}
+
+function plain(word: string): string {
+  return word.replace(/\\(.)/gs, '$1');
+}
+
 /** One method, or as many as its list of parameters has values. Throws UsageError. */
 export function parseMethod(spec: string): MethodSpec[] {
-  const words = spec.trim().split(/\s+/);
-  if (words[0] === '') throw new UsageError('--method: expected a method, received none');
+  const words = wordsOf(spec);
+  if (words.length === 0) throw new UsageError('--method: expected a method, received none');
   const varied = words.findIndex((word) => parameters.some((name) => word.startsWith(`${name}=`)));
   if (varied < 0) return [specOf(words, words.join(' '), null)];
   const [name, list] = splitAtEquals(words[varied]!);
@@ -59,9 +78,10 @@ export function parseMethod(spec: string): MethodSpec[] {
 
 function specOf(words: string[], curve: string, parameter: number | null): MethodSpec {
   const id = words.join(' ');
-  const argv = words[0] === targetSpec ? words.slice(1) : words;
+  const argv = id === targetSpec ? [] : words.map(asOption);
   try {
-    const { values, positionals } = readOptions(specOptions as OptionTable, argv.map(asOption));
+    checkAlone(words);
+    const { values, positionals } = readOptions(specOptions as OptionTable, argv);
     if (positionals.length > 0) throw new UsageError(`unknown word ${positionals[0]}`);
     const known = values as SpecValues;
     // A rule without its alpha should not wait for the models to be loaded.
@@ -70,6 +90,25 @@ function specOf(words: string[], curve: string, parameter: number | null): Metho
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`--method ${JSON.stringify(id)}: ${error.message}`);
+  }
+}
+
+/** A model that decodes without others has no options. */
+function checkAlone(words: readonly string[]): void {
+  const alone = words.find((word) => word === targetSpec || word.startsWith('alone='));
+  const other = words.find((word) => word !== alone);
+  if (alone === undefined || other === undefined) return;
+  throw new UsageError(`${alone} stands by itself, received ${other}`);
+}
+
+/** What can be said of methods before any model is loaded. Throws UsageError, ERR_IO, ERR_INPUT. */
+export async function checkMethods(
+  specs: readonly MethodSpec[],
+  defaultDraft: string | undefined,
+): Promise<void> {
+  for (const spec of specs) {
+    draftersOf(spec, defaultDraft);
+    await checkBigrams(spec.values);
   }
 }
 
@@ -83,9 +122,13 @@ export async function methodOf(spec: MethodSpec, models: MethodModels): Promise<
     return { ...common, kind: 'alone', session: { target: model } };
   }
   const rule = ruleOf(values);
+  const drafters: T5Model[] = [];
+  for (const source of draftersOf(spec, models.defaultDraft)) {
+    drafters.push(await models.load(source));
+  }
   const session: MethodSession = {
     target: models.target,
-    ...(await draftOf(id, values, models)),
+    ...(await draftSession(drafters, values, models.defaultBigrams)),
     rule,
   };
   const speculates = values.strategy === 'speculative';
@@ -93,29 +136,23 @@ export async function methodOf(spec: MethodSpec, models: MethodModels): Promise<
   return { ...common, kind: speculates ? drafts : 'cascade', session };
 }
 
-async function draftOf(
-  id: string,
-  values: SpecValues,
-  models: MethodModels,
-): Promise<DraftSession> {
+/** The models that draft, by name. Throws UsageError where they are not as many as needed. */
+function draftersOf({ id, values }: MethodSpec, defaultDraft: string | undefined): string[] {
+  if (id === targetSpec || values.alone !== undefined) return [];
   const { min, max } = wantedModels(values);
-  const sources = (max === 0 ? '' : (values.draft ?? models.defaultDraft ?? ''))
-    .split('+')
-    .filter((source) => source !== '');
-  if (sources.length < min || sources.length > max) {
-    const wanted = min === max ? `${min}` : `${min} or ${max}`;
-    const named = sources.length === 0 ? 'none' : sources.join('+');
-    throw new UsageError(
-      `--method ${JSON.stringify(id)}: expected draft=MODEL with ${wanted} models, received ${named}`,
-    );
-  }
-  const drafters: T5Model[] = [];
-  for (const source of sources) drafters.push(await models.load(source));
-  return draftSession(drafters, values, models.defaultBigrams);
+  const byDefault = max === 0 || defaultDraft === undefined ? [] : [defaultDraft];
+  const sources = values.draft === undefined ? byDefault : sourcesOf(values.draft);
+  if (sources.length >= min && sources.length <= max) return sources;
+  const wanted = min === max ? `${min}` : `${min} or ${max}`;
+  const named = sources.length === 0 ? 'none' : sources.join('+');
+  throw new UsageError(
+    `--method ${JSON.stringify(id)}: expected draft=MODEL with ${wanted} models, received ${named}`,
+  );
 }
 
+/** Drafters keep their backslashes until they are told apart. */
 function asOption(word: string): string {
-  return `--${word}`;
+  return `--${word.startsWith('draft=') ? word : plain(word)}`;
 }
 
 function splitAtEquals(word: string): [string, string] {

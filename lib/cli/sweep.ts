@@ -7,7 +7,7 @@ import { SpeccascadeError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import type { RunHeader } from '../evaluate/run-log.ts';
 import { defineCommand, type Context } from './command.ts';
-import { methodOf, type MethodSpec } from './method-spec.ts';
+import { checkMethods, methodOf, type MethodSpec } from './method-spec.ts';
 import { ModelShelf } from './model-shelf.ts';
 import { bundled } from './models.ts';
 import { Progress } from './progress.ts';
@@ -38,12 +38,14 @@ export const sweep = defineCommand({
   ],
   async run(values, _operands, context) {
     const specs = await sweepMethods(values);
+    await checkMethods(specs, defaultDraft(values));
     const { input, references } = evaluationFiles(values);
     const data = await readReferenced(input, references, values.limit);
     if (values.parts > data.texts.length) {
       const problem = `--parts ${values.parts}: expected at most one per text`;
       throw new SpeccascadeError('ERR_INPUT', `${problem}, received ${data.texts.length} texts`);
     }
+    await makeFolder(values.out);
     const report = await runSweep(values, { specs, data }, context);
     const note = (line: string): void => context.terminal.note(line);
     const files = await writeReport(values.out, report, note);
@@ -69,7 +71,6 @@ async function runSweep(
   try {
     const methods = await methodsOf(values, work.specs, shelf);
     const header = headerOf(values, shelf, data);
-    await makeFolder(values.out);
     const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
     const inputs = shelf.encode(data.texts);
     for (const [name, model] of shelf.loaded) {
@@ -95,17 +96,19 @@ async function methodsOf(
   specs: MethodSpec[],
   shelf: ModelShelf,
 ): Promise<Method[]> {
-  const bundledTarget = values.target === undefined;
-  const defaultDraft = values.draft ?? (bundledTarget ? bundled.draft : undefined);
   const models = {
     target: shelf.target,
-    defaultDraft,
-    defaultBigrams: bundledTarget ? bundled.bigrams : null,
+    defaultDraft: defaultDraft(values),
+    defaultBigrams: values.target === undefined ? bundled.bigrams : null,
     load: (source: string) => shelf.load(source),
   };
   const methods: Method[] = [];
   for (const spec of specs) methods.push(await methodOf(spec, models));
   return methods;
+}
+
+function defaultDraft({ draft, target }: SweepValues): string | undefined {
+  return draft ?? (target === undefined ? bundled.draft : undefined);
 }
 
 /** All that figures depend on but the methods and their models, which the log names one by one. */

@@ -1,6 +1,6 @@
 /** A recommended method as something to paste: TypeScript and a command line. */
 import { usualSizes } from '../session/usual-sizes.ts';
-import type { SpecValues } from './method-spec.ts';
+import { sourcesOf, wordsOf, type SpecValues } from './method-spec.ts';
 import { bundled, isBundled } from './models.ts';
 
 export interface CodeNames {
@@ -67,16 +67,16 @@ export function commandOf(spec: string | null, names: CodeNames): string {
     .map(([name, value]) => ` --${name} ${value}`);
   const target = `speccascade generate --target ${quoted(source)}${prefix}${given.join('')}`;
   if (spec === null) return `${target} --no-draft`;
-  const options = spec.split(' ').flatMap((word) => {
+  const options = wordsOf(spec).flatMap((word) => {
     if (!word.startsWith('draft=')) return [`--${word.replace('=', ' ')}`];
-    const models = word.slice('draft='.length).split('+');
+    const models = sourcesOf(word.slice('draft='.length));
     return models.map((name) => `--draft ${quoted(names.sourceOf(name))}`);
   });
   return `${target} ${options.join(' ')}`;
 }
 
 function modelsOf(values: SpecValues): string[] {
-  return values['max-gram'] ? [] : (values.draft?.split('+') ?? []);
+  return sourcesOf(values.draft ?? '');
 }
 
 /** Whether Max-Gram drafts, alone or below others. */

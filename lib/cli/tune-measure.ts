@@ -46,7 +46,7 @@ export async function measureCandidates(
 
 /** Rules on the best chain and a longer one: what is trusted more is worth drafting more of. */
 export function ruleSpecs(predicted: readonly Prediction[], temperature: number): string[] {
-  const best = predicted.map(({ spec }) => /^(draft=\S+) length=(\d+)$/.exec(spec)).find(Boolean);
+  const best = predicted.map(({ spec }) => /^(draft=.+) length=(\d+)$/.exec(spec)).find(Boolean);
   if (!best) return [];
   const [, draft, length] = best;
   const sampled = ['opt alpha=0.1,0.3,0.6', 'lossy alpha=0.3,0.6'];

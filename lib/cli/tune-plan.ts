@@ -9,7 +9,7 @@ import {
   type Costs,
 } from '../evaluate/tune-predict.ts';
 import { probe, type Probe, type Sample } from '../evaluate/tune-probe.ts';
-import { methodOf, parseMethod, type MethodModels } from './method-spec.ts';
+import { draftWord, methodOf, parseMethod, type MethodModels } from './method-spec.ts';
 
 const chainLength = 8;
 /** Every tree that begins like one of these can be predicted from it. */
@@ -94,7 +94,7 @@ async function ofDrafter(
     alone: (name: string) => Promise<Probe>;
   },
 ): Promise<DrafterEvidence> {
-  const draft = `draft=${name}`;
+  const draft = draftWord(name);
   const draftMs = (await alone(name)).stepMs;
   const short = await run(`${draft} length=2 verifier=token`, 2);
   const long = await run(`${draft} length=${chainLength} verifier=token`, chainLength);
@@ -158,7 +158,7 @@ export function predictions(evidence: Evidence): Prediction[] {
   const chains = drafters.flatMap(({ name, acceptance, costs }) =>
     acceptance.map((_, i): Prediction => {
       const predicted = of(acceptance.slice(0, i + 1), i + 1, costs);
-      return { spec: `draft=${name} length=${i + 1}`, predicted };
+      return { spec: `${draftWord(name)} length=${i + 1}`, predicted };
     }),
   );
   const trees = drafters.flatMap(({ name, trees: probed, costs }) =>
@@ -166,7 +166,7 @@ export function predictions(evidence: Evidence): Prediction[] {
       widths.map((_, i): Prediction => {
         const own = widths.slice(0, i + 1);
         const predicted = of(acceptance.slice(0, i + 1), nodesOf(own), costs);
-        return { spec: `draft=${name} tree=${own.join(',')}`, predicted };
+        return { spec: `${draftWord(name)} tree=${own.join(',')}`, predicted };
       }),
     ),
   );
@@ -176,9 +176,11 @@ export function predictions(evidence: Evidence): Prediction[] {
   });
   const known = [...chains, ...trees, ...copying, ...cascades(evidence)];
   const best = (name: string): number =>
-    Math.max(...chains.filter(({ spec }) => spec.startsWith(`draft=${name} `)).map(predictedOf));
+    Math.max(
+      ...chains.filter(({ spec }) => spec.startsWith(`${draftWord(name)} `)).map(predictedOf),
+    );
   const names = drafters.map(({ name }) => name).toSorted((a, b) => best(b) - best(a));
-  const adaptive = names.map((name) => ({ spec: `draft=${name} adaptive`, predicted: null }));
+  const adaptive = names.map((name) => ({ spec: `${draftWord(name)} adaptive`, predicted: null }));
   return [...known.toSorted((a, b) => predictedOf(b) - predictedOf(a)), ...adaptive];
 }
 
@@ -201,7 +203,7 @@ function cascades({ drafters, lower, target }: Evidence): Prediction[] {
       const ms = reviews * stepMs + passMs(upper.costs.passes, 1 + tokens);
       const predicted = speedupOf(all, ms, { target, encodeMsPerToken });
       const lengths = `${tokens},0/0,${length}`;
-      return { spec: `draft=${upper.name}+${below.name} lengths=${lengths}`, predicted };
+      return { spec: `${draftWord(upper.name, below.name)} lengths=${lengths}`, predicted };
     }),
   );
 }
@@ -213,7 +215,7 @@ function cascades({ drafters, lower, target }: Evidence): Prediction[] {
  */
 export function shortlist(predicted: readonly Prediction[], count: number): string[] {
   const known = predicted.filter((one) => one.predicted !== null);
-  const kindOf = ({ spec }: Prediction): string => spec.replace(/[\d,/]+( |$)/g, '');
+  const kindOf = ({ spec }: Prediction): string => spec.replace(/=[\d,/]+( |$)/g, '');
   const leaders = known.filter(
     (one, i) => known.findIndex((other) => kindOf(other) === kindOf(one)) === i,
   );

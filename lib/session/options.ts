@@ -2,6 +2,7 @@
 import type { DrafterInput } from '../drafters.ts';
 import { T5Model } from '../model.ts';
 import type { NativeRequest, NativeRule } from '../native.ts';
+import type { TokenIds } from '../pack.ts';
 import { checkRule, lossless, nativeRule, type Rule, type RuleInput } from '../rules.ts';
 import {
   checkBoolean,
@@ -23,9 +24,6 @@ import {
 } from './cascade-options.ts';
 import { draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
 import { usualSizes } from './usual-sizes.ts';
-
-/** Ids of the vocabulary. */
-export type TokenIds = readonly number[] | Int32Array;
 
 export interface SamplingOptions {
   /** 0 (default): greedy. Otherwise logits are divided by it before the softmax. */

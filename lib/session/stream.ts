@@ -4,23 +4,22 @@ import type { NativeEvent } from '../native.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Result } from './result.ts';
 
-export interface StreamChunk {
+interface Step {
   /** What the tokens add to the text; '' where the target has no tokenizer. */
   text: string;
   /** The tokens of one step. */
   tokens: number[];
   /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
   accepted: number;
-  /** Whether this is the last chunk: the output has ended. */
-  done: boolean;
-  /** With `done`: the whole output. */
-  result?: Result;
 }
+
+/** `done`: whether this is the last chunk, which has the whole output as its `result`. */
+export type StreamChunk = Step & ({ done: false; result?: never } | { done: true; result: Result });
 
 /** Turns the events of one output into chunks, handed over one at a time. */
 export class ChunkQueue {
   readonly #text: { push(ids: Iterable<number>): string; end(): string } | null;
-  readonly #chunks: StreamChunk[] = [];
+  readonly #steps: (Step & { done: boolean })[] = [];
   #wake: (() => void) | undefined;
 
   constructor(tokenizer: Tokenizer | null) {
@@ -33,7 +32,7 @@ export class ChunkQueue {
     const last = event.finish !== null;
     let text = this.#text?.push(tokens) ?? '';
     if (last) text += this.#text?.end() ?? '';
-    this.#chunks.push({ text, tokens, accepted: event.accepted, done: last });
+    this.#steps.push({ text, tokens, accepted: event.accepted, done: last });
     this.#wake?.();
   }
 
@@ -52,11 +51,10 @@ export class ChunkQueue {
     });
     for (;;) {
       if (signal?.aborted) throw await abortedStream(result, signal);
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
-        if (chunk.done) chunk.result = await result;
-        yield chunk;
-        if (chunk.done) return;
+      const step = this.#steps.shift();
+      if (step !== undefined) {
+        yield step.done ? { ...step, done: true, result: await result } : { ...step, done: false };
+        if (step.done) return;
       } else if (failure !== undefined) {
         throw failure;
       } else {

@@ -6,7 +6,7 @@ import type { Stage } from './stages.ts';
 /** How ids are turned into text. */
 export interface DecodeOptions {
   /** Leave out special tokens: padding, end, unknown, sentinels. Default true. */
-  skipSpecialTokens?: boolean;
+  skipSpecialTokens?: boolean | undefined;
 }
 
 /**

@@ -16,6 +16,9 @@ namespace speccascade {
 
 namespace {
 
+// Built for the GPUs that all kernels are built for.
+__global__ void probe_kernel() {}
+
 std::atomic<bool> launches_overlap = true;
 std::atomic<bool> graphs_overlap = true;  // false once one could not be made so
 
@@ -243,6 +246,17 @@ std::vector<DeviceInfo> cuda_devices(std::string* note) {
   if (count == 0) *note = "no CUDA device: the driver lists none";
   for (int i = 0; i < count; ++i) devices.push_back(describe(i));
   return devices;
+}
+
+bool runs_on_cuda(int index) {
+  int current = 0;
+  cudaGetDevice(&current);
+  cudaFuncAttributes code = {};
+  const bool runs = cudaSetDevice(index) == cudaSuccess &&
+                    cudaFuncGetAttributes(&code, probe_kernel) == cudaSuccess;
+  cudaGetLastError();  // the answer is no, and no error of a later call
+  cudaSetDevice(current);
+  return runs;
 }
 
 std::shared_ptr<Device> open_cuda_device(int index) {

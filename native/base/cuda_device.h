@@ -15,6 +15,10 @@ namespace speccascade {
 // Every CUDA device; where there is none, `note` is set to the reason.
 std::vector<DeviceInfo> cuda_devices(std::string* note);
 
+// Whether the build has code for the GPU of that index, and a process may use it; cuda_devices()
+// does not look, as this takes memory of it.
+bool runs_on_cuda(int index);
+
 // The GPU of that index. Throws ERR_DEVICE with what is missing: a driver, a device, a GPU of that
 // index, compute capability 8.0.
 std::shared_ptr<Device> open_cuda_device(int index);

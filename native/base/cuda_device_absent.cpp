@@ -15,6 +15,8 @@ std::vector<DeviceInfo> cuda_devices(std::string* note) {
   return {};
 }
 
+bool runs_on_cuda(int) { return false; }
+
 std::shared_ptr<Device> open_cuda_device(int index) {
   fail(ErrorCode::kDevice, "device cuda:", index, ": ", kAbsent);
 }

@@ -18,8 +18,8 @@ ModelLane::ModelLane(const Model& owner, const LaneLimits& limits, const Decoder
                      int rows)
     : model(owner),
       memory(model),
-      cross(memory, model.config, limits.slots, limits.slots, limits.max_input),
-      self(memory, model.config, limits.slots, limits.cache_rows),
+      cross(memory, model, limits.slots, limits.slots, limits.max_input),
+      self(memory, model, limits.slots, limits.cache_rows),
       encoder(model, memory, std::max(limits.max_input, kEncoderRows), limits.slots, &cross),
       decoder(model, memory, pass, self, cross),
       logit_slot(count(pass.max_logits)),

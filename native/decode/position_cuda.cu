@@ -40,6 +40,7 @@ SC_KERNEL(kMaxRowThreads, 1) made_rows_kernel(VerifyArgs args, float* probs) {
   wait_for_previous();
   const BlockVerifier verifier(args, 0);
   const ProbabilityRow row = args.target[0].probs;
+  if (row.logits == nullptr) return;  // not finite, or without a token: there are none
   BlockMath::write(probs, args.vocabulary, [=](int v) { return row[v]; });
   MadePi::row(args, verifier, -1).write<BlockMath>(args.pi, args.vocabulary);
 }

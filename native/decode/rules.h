@@ -122,8 +122,7 @@ namespace rule_detail {
 
 template <typename Math, typename Row>
 SC_COLLECTIVE auto entropy(const Row& row, int vocabulary) {
-  return Math::sum_of(vocabulary,
-                      [=](int v) { return entropy_term<Math, typename Math::Real>(row[v]); });
+  return Math::entropy_of(vocabulary, [=](int v) { return row[v]; });
 }
 template <typename Math, typename Real>
 SC_COLLECTIVE Real entropy(const Real* row, int vocabulary) {

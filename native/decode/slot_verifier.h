@@ -38,7 +38,8 @@ class SlotVerifier {
 
   // Whether run() will need pi after a node, whose row is ok, from the rule.
   SC_COLLECTIVE bool asks_rule(int node) const {
-    if (!has_rule() || node >= nodes_ || failed()) return false;
+    if (!has_rule() || node >= nodes_ || failed() || trusted_to_the_end(state_, slot_))
+      return false;
     // Nothing follows a token that ends the sequence, and it has no drafter row.
     if (node >= 0 && ends(tokens_[node])) return false;
     return verifier_ != Verifier::kTrusted || node >= nodes_ - 1;
@@ -82,7 +83,7 @@ class SlotVerifier {
     // the first that fails decides.
     Failure first = Failure::kNone;
     const bool spared = spares_target(state_, args_.sampling, slot_);
-    const int begin = spared ? nodes_ : trusted ? nodes_ - 1 : -1;
+    const int begin = spared ? nodes_ : skipped_logits(state_, args_.sampling, slot_) - 1;
     for (int node = nodes_ - 1; node >= begin; --node) {
       const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
       const Failure own = failure_of(status, Failure::kTargetNotFinite);

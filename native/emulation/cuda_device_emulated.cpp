@@ -92,6 +92,8 @@ std::vector<DeviceInfo> cuda_devices(std::string*) {
   return {device};
 }
 
+bool runs_on_cuda(int index) { return index == 0; }
+
 void overlap_launches(bool overlap) { emulation::let_kernels_overlap(overlap); }
 
 std::shared_ptr<Device> open_cuda_device(int index) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/caches.h"
 #include "model/model.h"
 #include "ops/program.h"
 
@@ -40,6 +41,16 @@ inline GemmArgs multiply(const float* x, const Matrix& weight, float* out, Epilo
                          RowCount rows) {
   return {x,          weight.k, weight,  out,     weight.n,     epilogue, Activation::kNone,
           rows.count, rows.max, nullptr, nullptr, rows.scratch, nullptr,  rows.one_chain};
+}
+
+// Keys and values of a layer, each row to one of the cache's.
+inline GemmArgs multiply_into(const KeysValues& cache, int layer, const int32_t* cache_rows,
+                              const float* x, const Matrix& weight, RowCount rows) {
+  GemmArgs product = multiply(x, weight, nullptr, Epilogue::kStore, rows);
+  product.out = cache.layer(layer);
+  product.out_dtype = cache.dtype();
+  product.out_rows = cache_rows;
+  return product;
 }
 
 // hidden += wo act(wi norm(hidden)), gated or not.

@@ -122,21 +122,21 @@ void DecoderPass::emit_layer(int index) {
 
   program_.add(norm(hidden, layer.self_norm, normed, config, rows));
   program_.add(multiply(normed, layer.self_query, query_.data(), Epilogue::kStore, rows));
-  GemmArgs key_value =
-      multiply(normed, layer.self_key_value, self_.layer(index), Epilogue::kStore, rows);
-  key_value.out_rows = device_rows_.cache_row;
-  program_.add(key_value);
-  program_.add(SelfAttentionArgs{query_.data(), self_.layer(index), attended_.data(), layer.bias,
-                                 config.max_distance, config.num_heads, config.d_kv, device_rows_,
-                                 self_.device_table(), scratch_.data()});
+  const KeysValues& own = self_.keys_values();
+  program_.add(
+      multiply_into(own, index, device_rows_.cache_row, normed, layer.self_key_value, rows));
+  program_.add(SelfAttentionArgs{query_.data(), own.layer(index), own.dtype(), attended_.data(),
+                                 layer.bias, config.max_distance, config.num_heads, config.d_kv,
+                                 device_rows_, self_.device_table(), scratch_.data()});
   program_.add(multiply(attended_.data(), layer.self_out, hidden, Epilogue::kAdd, rows));
 
   program_.add(norm(hidden, layer.cross_norm, normed, config, rows));
   program_.add(multiply(normed, layer.cross_query, query_.data(), Epilogue::kStore, rows));
-  program_.add(CrossAttentionArgs{query_.data(), cross_.layer(index), attended_.data(),
-                                  config.num_heads, config.d_kv, cross_.max_source(), device_rows_,
-                                  cross_.device_slot_source(), cross_.device_source_length(),
-                                  scratch_.data()});
+  const KeysValues& encoded = cross_.keys_values();
+  program_.add(CrossAttentionArgs{query_.data(), encoded.layer(index), encoded.dtype(),
+                                  attended_.data(), config.num_heads, config.d_kv,
+                                  cross_.max_source(), device_rows_, cross_.device_slot_source(),
+                                  cross_.device_source_length(), scratch_.data()});
   program_.add(multiply(attended_.data(), layer.cross_out, hidden, Epilogue::kAdd, rows));
 
   add_feed_forward(program_, layer.feed_forward, config, hidden, normed, feed_forward_.data(),

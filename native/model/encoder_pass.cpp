@@ -58,9 +58,8 @@ void EncoderPass::emit() {
   if (cross_ == nullptr) return;
   for (int i = 0; i < config.num_decoder_layers; ++i) {
     const Matrix& weight = model_.weights.decoder[static_cast<size_t>(i)].cross_key_value;
-    GemmArgs product = multiply(normed_.data(), weight, cross_->layer(i), Epilogue::kStore, rows);
-    product.out_rows = cross_rows_.device();
-    program_.add(product);
+    program_.add(multiply_into(cross_->keys_values(), i, cross_rows_.device(), normed_.data(),
+                               weight, rows));
   }
 }
 

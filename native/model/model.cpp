@@ -40,14 +40,15 @@ int device_index(const std::string& wish) {
   return index;
 }
 
-// The first GPU that the kernels run on, if the build has any; else the CPU, also where the driver
-// cannot tell.
+// The first GPU that the kernels of this build run on; else the CPU, also where the driver cannot
+// tell.
 std::string best_device() {
   try {
     std::string why_none;
     const std::vector<DeviceInfo> devices = cuda_devices(&why_none);
     for (size_t i = 0; i < devices.size(); ++i) {
-      if (devices[i].usable) return "cuda:" + std::to_string(i);
+      const bool usable = devices[i].usable && runs_on_cuda(static_cast<int>(i));
+      if (usable) return "cuda:" + std::to_string(i);
     }
   } catch (const Error&) {  // no driver to ask: no GPU
   }

@@ -124,8 +124,8 @@ class TimedDecoder {
  public:
   TimedDecoder(const Model& model, int most_rows, int cached, int source)
       : memory_(model),
-        cross_(memory_, model.config, 1, 1, source),
-        self_(memory_, model.config, 1, cached + most_rows),
+        cross_(memory_, model, 1, 1, source),
+        self_(memory_, model, 1, cached + most_rows),
         encoder_(model, memory_, source, 1, &cross_),
         decoder_(model, memory_, {1, most_rows, most_rows, most_rows}, self_, cross_),
         ids_(made_up_ids(model.config, std::max(most_rows, source))),
@@ -197,7 +197,8 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
   const double per_key = 2.0 * config.inner() * config.num_decoder_layers;
   for (const int count : rows) {
     const double keys = cached + count + source;
-    times.bytes.push_back(work.bytes + keys * per_key * sizeof(float));
+    const auto entry = static_cast<double>(dtype_bytes(cache_dtype(model)));
+    times.bytes.push_back(work.bytes + keys * per_key * entry);
     times.flops.push_back(2.0 * count * (work.terms + keys * per_key));
   }
   return times;

@@ -30,8 +30,8 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
   const int max_input = longest(inputs);
   const int max_output = longest(decoder_inputs);
   PassMemory memory(model);
-  CrossCache cross(memory, model.config, 1, 1, max_input);
-  SelfCache self(memory, model.config, 1, max_output);
+  CrossCache cross(memory, model, 1, 1, max_input);
+  SelfCache self(memory, model, 1, max_output);
   EncoderPass encoder(model, memory, max_input, 1, &cross);
   DecoderPass decoder(model, memory, {1, max_output, max_output, max_output}, self, cross);
   memory.allocate();

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "ops/decoder_rows.h"
 
 namespace speccascade {
@@ -45,7 +46,8 @@ struct EncoderAttentionArgs {
 
 struct SelfAttentionArgs {
   const float* query;  // [rows, heads * head_dim]
-  const float* cache;  // [slots * cache_rows, 2 * heads * head_dim]: key, value
+  const void* cache;   // [slots * cache_rows, 2 * heads * head_dim]: key, value
+  DType cache_dtype;   // f32 or bf16
   float* out;          // [rows, heads * head_dim]
   const float* bias;   // [heads, bias_columns(max_distance)]
   int max_distance;
@@ -58,7 +60,8 @@ struct SelfAttentionArgs {
 
 struct CrossAttentionArgs {
   const float* query;  // [rows, heads * head_dim]
-  const float* cache;  // [sources * max_source, 2 * heads * head_dim]: key, value
+  const void* cache;   // [sources * max_source, 2 * heads * head_dim]: key, value
+  DType cache_dtype;   // f32 or bf16
   float* out;          // [rows, heads * head_dim]
   int heads;
   int head_dim;

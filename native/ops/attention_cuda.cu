@@ -15,20 +15,20 @@ encoder_kernel(EncoderAttentionArgs args, LeftRows leaves) {
   if (row < *args.num_rows) attend_source<kEntries>(args, leaves, row, block_index() % args.heads);
 }
 
-template <int kEntries>
+template <int kEntries, typename Entry>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 self_kernel(SelfAttentionArgs args, LeftRows leaves) {
   const int row = block_index() / args.heads, head = block_index() % args.heads;
   wait_for_previous();
-  attend_own<kEntries>(args, leaves, row, head);
+  attend_own<kEntries, Entry>(args, leaves, row, head);
 }
 
-template <int kEntries>
+template <int kEntries, typename Entry>
 SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries>)
 cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
   const int row = block_index() / args.heads, head = block_index() % args.heads;
   wait_for_previous();
-  attend_encoded<kEntries>(args, leaves, row, head);
+  attend_encoded<kEntries, Entry>(args, leaves, row, head);
 }
 
 void check_heads(int head_dim) {
@@ -61,12 +61,22 @@ void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& le
 }
 
 void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, void* stream) {
-  launch_heads(self_kernel<kNarrowHead>, self_kernel<kWideHead>, args, leaves, args.rows.max_rows,
+  const int rows = args.rows.max_rows;
+  if (args.cache_dtype == DType::kBF16) {
+    return launch_heads(self_kernel<kNarrowHead, uint16_t>, self_kernel<kWideHead, uint16_t>, args,
+                        leaves, rows, stream);
+  }
+  launch_heads(self_kernel<kNarrowHead, float>, self_kernel<kWideHead, float>, args, leaves, rows,
                stream);
 }
 
 void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream) {
-  launch_heads(cross_kernel<kNarrowHead>, cross_kernel<kWideHead>, args, leaves, args.rows.max_rows,
+  const int rows = args.rows.max_rows;
+  if (args.cache_dtype == DType::kBF16) {
+    return launch_heads(cross_kernel<kNarrowHead, uint16_t>, cross_kernel<kWideHead, uint16_t>,
+                        args, leaves, rows, stream);
+  }
+  launch_heads(cross_kernel<kNarrowHead, float>, cross_kernel<kWideHead, float>, args, leaves, rows,
                stream);
 }
 

@@ -65,10 +65,12 @@ struct AttentionShared {
   float out[kAttentionWarps][kMaxHeadDim];
 };
 
-// One head of one row over `keys` keys.
+// One head of one row over `keys` keys. Entry: what keys and values are kept in, float or, for
+// bf16, uint16_t.
+template <typename Entry>
 struct Head {
   const float* query;  // [head_dim]
-  const float* keys;   // key e starts at keys + row_of(e) * stride
+  const Entry* keys;   // key e starts at keys + row_of(e) * stride
   int64_t to_values;   // and its value so many entries on
   int64_t stride;
   int num_keys;
@@ -90,26 +92,41 @@ SC_DEVICE int entry_of_lane(int four) {
   return (four * kGroupLanes + lane_index() % kGroupLanes) * 4;
 }
 
+SC_DEVICE float widened(float entry) { return entry; }
+SC_DEVICE float widened(uint16_t entry) { return bf16_to_float(entry); }
+
+SC_DEVICE Values4 load_four(const float* at) { return *reinterpret_cast<const Values4*>(at); }
+SC_DEVICE Values4 load_four(const uint16_t* at) {
+  uint32_t pairs[2];
+  load_words(at, pairs);
+  return {bf16_to_float(static_cast<uint16_t>(pairs[0])),
+          bf16_to_float(static_cast<uint16_t>(pairs[0] >> 16)),
+          bf16_to_float(static_cast<uint16_t>(pairs[1])),
+          bf16_to_float(static_cast<uint16_t>(pairs[1] >> 16))};
+}
+
 // A lane's entries of the head that begins at `head_at`, zeros beyond it.
-template <int kEntries>
-SC_DEVICE void ask_for(const float* head_at, int head_dim, float (&entries)[kEntries]) {
+template <int kEntries, typename Entry>
+SC_DEVICE void ask_for(const Entry* head_at, int head_dim, float (&entries)[kEntries]) {
   SC_UNROLL
   for (int f = 0; f < kEntries / 4; ++f) {
     const int first = entry_of_lane(f);
     Values4 four = {};
     if (head_dim % 4 == 0) {
-      if (first < head_dim) four = *reinterpret_cast<const Values4*>(head_at + first);
+      if (first < head_dim) four = load_four(head_at + first);
     } else {
       SC_UNROLL
-      for (int i = 0; i < 4; ++i) four.value[i] = first + i < head_dim ? head_at[first + i] : 0.0f;
+      for (int i = 0; i < 4; ++i) {
+        four.value[i] = first + i < head_dim ? widened(head_at[first + i]) : 0.0f;
+      }
     }
     SC_UNROLL
     for (int i = 0; i < 4; ++i) entries[4 * f + i] = four.value[i];
   }
 }
 
-template <int kEntries>
-SC_DEVICE void start(const Head& head, Running<kEntries>& running) {
+template <int kEntries, typename Entry>
+SC_DEVICE void start(const Head<Entry>& head, Running<kEntries>& running) {
   ask_for(head.query, head.head_dim, running.query);
   SC_UNROLL
   for (int i = 0; i < kEntries; ++i) running.out[i] = 0.0f;
@@ -117,7 +134,8 @@ SC_DEVICE void start(const Head& head, Running<kEntries>& running) {
   running.sum = 0.0f;
 }
 
-SC_DEVICE float bias_of(const Head& head, int distance) {
+template <typename Entry>
+SC_DEVICE float bias_of(const Head<Entry>& head, int distance) {
   if (head.bias == nullptr) return 0.0f;
   int clamped = distance < -head.max_distance ? -head.max_distance : distance;
   clamped = clamped > head.max_distance ? head.max_distance : clamped;
@@ -201,8 +219,8 @@ SC_DEVICE void merge_groups(Running<kEntries>& running) {
   }
 }
 
-template <int kEntries, int kThreads>
-SC_DEVICE void merge(const Head& head, const HeadOut& to, Running<kEntries>& running) {
+template <int kEntries, int kThreads, typename Entry>
+SC_DEVICE void merge(const Head<Entry>& head, const HeadOut& to, Running<kEntries>& running) {
   AttentionShared& memory = shared<AttentionShared>();
   const int warp = warp_index();
   if (takes_part<kThreads>()) {
@@ -243,8 +261,8 @@ SC_DEVICE void merge(const Head& head, const HeadOut& to, Running<kEntries>& run
 // chunk of keys, called by the block's threads together; else rows.row(e) is that of key e.
 // rows.distance(e): from the query to key e. to(): where the result goes, asked in the end: it
 // would take registers meanwhile.
-template <int kEntries, int kThreads, typename Rows, typename To>
-SC_DEVICE void attend(const Head& head, const Rows& rows, const To& to) {
+template <int kEntries, int kThreads, typename Entry, typename Rows, typename To>
+SC_DEVICE void attend(const Head<Entry>& head, const Rows& rows, const To& to) {
   AttentionShared& memory = shared<AttentionShared>();
   Running<kEntries> running;
   start(head, running);
@@ -329,14 +347,14 @@ SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& l
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int sequence = args.row_sequence[row];
   const int first = args.offsets[sequence];
-  const Head head = {args.qkv + row * 3 * inner + at,
-                     args.qkv + inner + at,
-                     inner,
-                     3 * inner,
-                     args.offsets[sequence + 1] - first,
-                     args.head_dim,
-                     args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
-                     args.max_distance};
+  const Head<float> head = {args.qkv + row * 3 * inner + at,
+                            args.qkv + inner + at,
+                            inner,
+                            3 * inner,
+                            args.offsets[sequence + 1] - first,
+                            args.head_dim,
+                            args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
+                            args.max_distance};
   attend<kEntries, kThreads>(head, SourceKeys{first, row - first},
                              [&] { return head_out(args, leaves, row, h); });
 }
@@ -369,8 +387,8 @@ struct OwnKeys {
   SC_DEVICE int distance(int e) const { return -e; }
 };
 
-// Head h of a row, if the row is there; so below.
-template <int kEntries, int kThreads = kAttentionThreads>
+// Head h of a row, if the row is there; so below. Entry: of the cache.
+template <int kEntries, typename Entry, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
   // All asked for together; a row that is not there has room, too.
   const int slot = read_now(args.rows.slot + row);
@@ -380,14 +398,14 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int32_t base = slot * args.table.rows_per_slot;
-  const Head head = {args.query + row * inner + at,
-                     args.cache + at,
-                     inner,
-                     2 * inner,
-                     position + 1,
-                     args.head_dim,
-                     args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
-                     args.max_distance};
+  const Head<Entry> head = {args.query + row * inner + at,
+                            static_cast<const Entry*>(args.cache) + at,
+                            inner,
+                            2 * inner,
+                            position + 1,
+                            args.head_dim,
+                            args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
+                            args.max_distance};
   const OwnKeys keys = {args.table.order + base,
                         args.rows.node_parent + static_cast<int64_t>(slot) * args.rows.max_nodes,
                         base,
@@ -397,7 +415,7 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
   attend<kEntries, kThreads>(head, keys, [&] { return head_out(args, leaves, row, h); });
 }
 
-template <int kEntries, int kThreads = kAttentionThreads>
+template <int kEntries, typename Entry, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
                               int h) {
   const int slot = read_now(args.rows.slot + row);
@@ -406,8 +424,14 @@ SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& le
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int source = args.slot_source[slot];
   const int first = source * args.max_source;
-  const Head head = {args.query + row * inner + at, args.cache + at, inner,   2 * inner,
-                     args.source_length[source],    args.head_dim,   nullptr, 0};
+  const Head<Entry> head = {args.query + row * inner + at,
+                            static_cast<const Entry*>(args.cache) + at,
+                            inner,
+                            2 * inner,
+                            args.source_length[source],
+                            args.head_dim,
+                            nullptr,
+                            0};
   attend<kEntries, kThreads>(head, SourceKeys{first, 0},
                              [&] { return head_out(args, leaves, row, h); });
 }

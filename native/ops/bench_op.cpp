@@ -123,7 +123,7 @@ BenchResult bench_attention(BenchPlace& place, int rows, int keys, int heads, in
       place.on_device() ? nullptr : place.room(attention_scratch_bytes(keys, place.threads()));
   Program program;
   program.add(CrossAttentionArgs{
-      place.place(operands(rows * inner)), place.place(operands(2 * keys * inner)),
+      place.place(operands(rows * inner)), place.place(operands(2 * keys * inner)), DType::kF32,
       static_cast<float*>(place.room(bytes_of(rows))), heads, head_dim, keys, layout,
       place.copy_of(int32_t{0}), place.copy_of(int32_t{keys}), scratch});
   return result_of(place.time(repeats, program), static_cast<double>(bytes_of(2 * int64_t{keys})),

@@ -13,19 +13,25 @@ namespace speccascade {
 // once for all of them.
 constexpr int kMaxQueries = 4;
 
-// One head of a few queries over the same keys (contract in attention.h).
-struct AttendHead {
+// Heads that are attended together, so that a key's are read from memory as they lie there.
+constexpr int kMaxHeads = 8;
+
+// Some heads, one beside the other, of a few queries over the same keys (contract in attention.h).
+struct AttendHeads {
+  int heads;  // 1 .. kMaxHeads
+  int head_dim;
   int num_queries;                  // 1 .. kMaxQueries
-  const float* query[kMaxQueries];  // [head_dim] each
-  const float* keys;                // key j starts at keys + key_rows[j] * row_stride
-  const float* values;              // likewise
+  const float* query[kMaxQueries];  // [heads * head_dim] each
+  DType dtype;                      // of keys and values: f32 or bf16
+  const void* keys;                 // key j's heads start key_rows[j] * row_stride entries on
+  const void* values;               // likewise
   const int32_t* key_rows;          // null: 0, 1, 2, ...
   int64_t row_stride;
   int num_keys;
-  int head_dim;
-  const float* bias[kMaxQueries];  // [num_keys] each, or null
-  float* scores[kMaxQueries];      // scratch, [num_keys rounded up to 16] each
-  float* out[kMaxQueries];         // [head_dim] each
+  const float* bias;        // of all queries: [heads, score_stride], or null
+  float* scores;            // scratch, [heads, kMaxQueries, score_stride]
+  int64_t score_stride;     // num_keys rounded up to 16, or more
+  float* out[kMaxQueries];  // [heads * head_dim] each
 };
 
 // One head's keys and values of a whole sequence, to be packed for attend_packed.
@@ -76,7 +82,7 @@ struct CpuKernels {
   // out = x * rsqrt(mean(x^2) + epsilon) * weight * scale
   void (*rms_norm_row)(const float* x, const float* weight, int width, float epsilon, float scale,
                        float* out);
-  void (*attend_head)(const AttendHead& args);
+  void (*attend_heads)(const AttendHeads& args);
   void (*pack_head)(const PackHead& args);
   void (*attend_packed)(const AttendPacked& args);
   // Index of the largest entry, the lowest one of equals; *finite is false if any

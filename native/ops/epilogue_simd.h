@@ -35,11 +35,22 @@ SC_INLINE Vec activate(Activation activation, Vec x) {
   return x;
 }
 
-// Finished products of one row with one panel: its `columns` columns from `out` on.
-// Never inlined: compiled once, the same product becomes the same output bits
-// whichever tile it came from.
-__attribute__((noinline)) inline void finish_panel(const GemmArgs& args, float* product, float* out,
-                                                   int columns) {
+// A row's products with one panel in bf16, of which there are `columns`.
+SC_INLINE void round_panel(const float* product, uint16_t* out, int columns) {
+  uint16_t rounded[kPanel];
+  for (int j = 0; j < kPanel; j += kLanes) store(rounded + j, load(product + j));
+  memcpy(out, rounded, static_cast<size_t>(columns) * sizeof(uint16_t));
+}
+
+// Finished products of one row with one panel: its columns [column, column + columns)
+// of the row at `out_row`. Never inlined: compiled once, the same product becomes the
+// same output bits whichever tile it came from.
+__attribute__((noinline)) inline void finish_panel(const GemmArgs& args, float* product,
+                                                   void* out_row, int column, int columns) {
+  if (args.out_dtype == DType::kBF16) {
+    return round_panel(product, static_cast<uint16_t*>(out_row) + column, columns);
+  }
+  float* out = static_cast<float*>(out_row) + column;
   const int width = panel_columns(args.weight.gated);
   if (args.epilogue == Epilogue::kActivate || args.epilogue == Epilogue::kGate) {
     for (int j = 0; j < width; j += kLanes) {

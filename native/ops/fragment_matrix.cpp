@@ -9,15 +9,13 @@ namespace speccascade {
 namespace {
 
 void pack_int8_row(const float* row, int n, int total_n, int k, int which, bool gated, char* out) {
-  float largest = 0.0f;
-  for (int i = 0; i < k; ++i) largest = std::max(largest, std::fabs(row[i]));
-  const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
+  const ByteScale by = byte_scale(row, k);
   for (int i = 0; i < k; ++i) {
-    const auto value = static_cast<int8_t>(std::nearbyint(row[i] * inverse));
+    const float rounded = by.inverse == 0.0f ? 0.0f : std::nearbyint(row[i] * by.inverse);
+    const auto value = static_cast<int8_t>(rounded);
     std::memcpy(out + element_offset(n, i, which, k, DType::kInt8, gated), &value, 1);
   }
-  const float scale = inverse > 0.0f ? largest / 127.0f : 0.0f;
-  std::memcpy(out + scale_offset(n, which, total_n, k, gated), &scale, sizeof(scale));
+  std::memcpy(out + scale_offset(n, which, total_n, k, gated), &by.scale, sizeof(by.scale));
 }
 
 }  // namespace

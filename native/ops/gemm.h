@@ -2,7 +2,8 @@
 //
 //   x       [rows, K]   f32, row stride ldx
 //   weight  [N, K]      f32, bf16 or int8, packed (packed_matrix.h)
-//   out     [rows, N]   f32, row stride ldo
+//   out     [rows, N]   f32 or, where nothing but the product is stored, bf16 (rounded to the
+//                       nearest, ties to even), row stride ldo
 //   i(r), o(r)          in_rows[r] and out_rows[r], or r where those are null
 //
 // How a product is summed depends on the weight's type and the instruction set:
@@ -63,7 +64,7 @@ struct GemmArgs {
   const float* x;
   int ldx;
   Matrix weight;
-  float* out;
+  void* out;
   int ldo;
   Epilogue epilogue;
   Activation activation;
@@ -76,6 +77,7 @@ struct GemmArgs {
   // On devices: all of K is summed as one chain, for any number of rows (the encoder's products).
   // Without peaks.
   bool one_chain = false;
+  DType out_dtype = DType::kF32;
 };
 
 // Whether the products of the active instruction set round x to bf16 when the

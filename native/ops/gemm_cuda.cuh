@@ -189,17 +189,31 @@ SC_DEVICE float product_of(float sum, float factor, float scale) {
   return Type::kType == DType::kInt8 ? sum * factor * scale : sum * factor;
 }
 
-SC_DEVICE float* output_place(const GemmArgs& args, int row, int n) {
-  const int64_t target = args.out_rows ? args.out_rows[row] : row;
-  return args.out + target * args.ldo + n;
+// Output n of row `target` of args.out.
+SC_DEVICE char* output_place(const GemmArgs& args, int64_t target, int n) {
+  const int64_t size = args.out_dtype == DType::kBF16 ? sizeof(uint16_t) : sizeof(float);
+  return static_cast<char*>(args.out) + (target * args.ldo + n) * size;
 }
+SC_DEVICE char* output_of_row(const GemmArgs& args, int row, int n) {
+  return output_place(args, args.out_rows ? args.out_rows[row] : row, n);
+}
+
+SC_DEVICE void store_output(const GemmArgs& args, void* at, float value) {
+  if (args.out_dtype == DType::kBF16) {
+    *static_cast<uint16_t*>(at) = static_cast<uint16_t>(bf16_pair(value, 0.0f));
+  } else {
+    *static_cast<float*>(at) = value;
+  }
+}
+// What an epilogue that adds adds to.
+SC_DEVICE float output_before(const void* at) { return *static_cast<const float*>(at); }
 
 // One output of a product: where it goes, and what it is made of beside the sums.
 template <typename Type, bool kGated>
 struct Output {
   int row, n;
   bool row_there, there;
-  float* at;
+  char* at;
   float before;  // of an epilogue that adds
   float weight;  // of the norm that follows
   float scale[kGated ? 2 : 1];
@@ -212,8 +226,8 @@ SC_DEVICE Output<Type, kGated> output_at(const GemmArgs& args, const LeftRows& l
   output.there = output.row_there && n < args.weight.n;
   output.weight = weight_of_entry(leaves, n);
   if (!output.there) return output;
-  output.at = output_place(args, row, n);
-  if (args.epilogue == Epilogue::kAdd) output.before = *output.at;
+  output.at = output_of_row(args, row, n);
+  if (args.epilogue == Epilogue::kAdd) output.before = output_before(output.at);
   SC_UNROLL
   for (int m = 0; m < (kGated ? 2 : 1); ++m) {
     output.scale[m] = column_scale<Type>(args.weight, n, m);
@@ -250,7 +264,7 @@ SC_DEVICE void finish_output(const GemmArgs& args, const LeftRows& leaves,
       products[m] = product_of<Type>(sums[m], factor, output.scale[m]);
     }
     value = value_of(args, output.before, products[0], products[1]);
-    if (leaves.alone == 0) *output.at = value;
+    if (leaves.alone == 0) store_output(args, output.at, value);
   }
   if (leaves.rows != nullptr) {
     const bool held = output.row_there && output.n < tiles_of(args.weight.n) * kTileOutputs;

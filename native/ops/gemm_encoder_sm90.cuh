@@ -293,8 +293,7 @@ SC_DEVICE void prefetch_sums(const GemmArgs& args, int row, int rows, int n) {
   if (args.epilogue != Epilogue::kAdd || args.out_rows != nullptr) return;
   if (n + Shape::kOutputs > args.weight.n || !takes_quads(args.out, args.ldo)) return;
   for (int r = row + thread_index(); r < row + Shape::kRows && r < rows; r += Shape::kThreads) {
-    prefetch_range(args.out + static_cast<int64_t>(r) * args.ldo + n,
-                   Shape::kOutputs * static_cast<int>(sizeof(float)));
+    prefetch_range(output_place(args, r, n), Shape::kOutputs * static_cast<int>(sizeof(float)));
   }
 }
 

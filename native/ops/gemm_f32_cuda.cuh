@@ -41,9 +41,10 @@ SC_KERNEL(kF32Threads) f32_kernel(GemmArgs args, int panels, int row_groups) {
     const bool there = row + r < rows && lane < columns && n < weight.n;
     float value = 0.0f;
     if (there) {
-      float* out = output_place(args, row + r, n);
-      value = value_of(args, args.epilogue == Epilogue::kAdd ? *out : 0.0f, sums[r], second);
-      *out = value;
+      char* out = output_of_row(args, row + r, n);
+      const float before = args.epilogue == Epilogue::kAdd ? output_before(out) : 0.0f;
+      value = value_of(args, before, sums[r], second);
+      store_output(args, out, value);
     }
     if (args.peaks != nullptr) leave_peak(args, row + r, n, there, value);
   }

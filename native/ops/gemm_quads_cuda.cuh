@@ -37,15 +37,24 @@ SC_DEVICE Quad load_quad(const float* at, bool whole, int count) {
   return quad;
 }
 
-SC_DEVICE void store_quad(float* at, bool whole, int count, const Quad& quad) {
+// Where output_place (gemm_cuda.cuh) puts the first of them. Arrays that take quads of f32 take
+// those of bf16.
+SC_DEVICE void store_quad(const GemmArgs& args, char* at, bool whole, int count, const Quad& quad) {
+  const bool rounds = args.out_dtype == DType::kBF16;
+  if (whole && count >= kQuadOutputs && rounds) {
+    const uint32_t words[2] = {bf16_pair(quad.value[0], quad.value[1]),
+                               bf16_pair(quad.value[2], quad.value[3])};
+    return store_words(at, words);
+  }
   if (whole && count >= kQuadOutputs) {
     uint32_t words[kQuadOutputs];
     memcpy(words, &quad, sizeof(quad));
     return store_words(at, words);
   }
+  const int size = rounds ? sizeof(uint16_t) : sizeof(float);
   SC_UNROLL
   for (int i = 0; i < kQuadOutputs; ++i) {
-    if (i < count) at[i] = quad.value[i];
+    if (i < count) store_output(args, at + i * size, quad.value[i]);
   }
 }
 
@@ -165,14 +174,15 @@ SC_DEVICE void finish_quads(const GemmArgs& args, const LeftRows& leaves, const 
   const Quad second_scale = kGated ? column_scales<Type>(args.weight, own_n, count, 1) : scale;
   for (int begin = thread_index() / kQuads; begin < kRows; begin += kThreads / kQuads * kAtOnce) {
     Quad before[kAtOnce];
-    float* out[kAtOnce];
+    char* out[kAtOnce];
     SC_UNROLL
     for (int i = 0; i < kAtOnce; ++i) {
       const int r = begin + kThreads / kQuads * i;
       const bool there = r < rows && count > 0;
       const int64_t target = there && args.out_rows != nullptr ? args.out_rows[row + r] : row + r;
-      out[i] = args.out + target * args.ldo + own_n;
-      before[i] = load_quad(out[i], whole, adds && there ? count : 0);
+      out[i] = output_place(args, target, own_n);
+      before[i] =
+          load_quad(reinterpret_cast<const float*>(out[i]), whole, adds && there ? count : 0);
     }
     SC_UNROLL
     for (int i = 0; i < kAtOnce; ++i) {
@@ -186,7 +196,7 @@ SC_DEVICE void finish_quads(const GemmArgs& args, const LeftRows& leaves, const 
         value = finished_quad<kGated>(args, first, second, before[i]);
         SC_UNROLL
         for (int o = 0; o < kQuadOutputs; ++o) value.value[o] = o < count ? value.value[o] : 0.0f;
-        if (leaves.alone == 0) store_quad(out[i], whole, count, value);
+        if (leaves.alone == 0) store_quad(args, out[i], whole, count, value);
       }
       if (leaves.rows != nullptr) {
         leave_quad(leaves, whole_weight, row + r, own_n, row_there && held, value);

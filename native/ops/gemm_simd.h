@@ -141,8 +141,13 @@ SC_INLINE const char* input_row(const GemmArgs& args, const GemmInputs& inputs, 
   return reinterpret_cast<const char*>(args.x + at * args.ldx);
 }
 
-SC_INLINE float* output_row(const GemmArgs& args, int row) {
-  return args.out + static_cast<int64_t>(args.out_rows ? args.out_rows[row] : row) * args.ldo;
+SC_INLINE int64_t output_bytes(const GemmArgs& args) {
+  return args.out_dtype == DType::kBF16 ? 2 : 4;
+}
+
+SC_INLINE char* output_row(const GemmArgs& args, int row) {
+  const int64_t at = args.out_rows ? args.out_rows[row] : row;
+  return static_cast<char*>(args.out) + at * args.ldo * output_bytes(args);
 }
 
 // What is left to do to the sums in `tile` of rows from `row` on and P panels from
@@ -153,7 +158,7 @@ void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lin
   const Matrix& weight = args.weight;
   const int width = panel_columns(weight.gated);
   for (int r = 0; r < rows; ++r) {
-    float* out = output_row(args, row + r);
+    char* out = output_row(args, row + r);
     for (int p = 0; p < P; ++p) {
       float* product = tile + (r * inputs.parts * P + p) * kPanel;
       if (weight.dtype == DType::kInt8) {
@@ -163,7 +168,7 @@ void finish_tile(const GemmArgs& args, const GemmInputs& inputs, const char* lin
       }
       const int column = (panel + p) * width;
       const int columns = weight.n - column < width ? weight.n - column : width;
-      finish_panel(args, product, out + column, columns);
+      finish_panel(args, product, out, column, columns);
     }
   }
 }
@@ -174,9 +179,10 @@ SC_INLINE void expect_outputs(const GemmArgs& args, int row, int rows, int panel
   const int width = panel_columns(args.weight.gated);
   const int begin = panel * width;
   const int end = begin + panels * width < args.weight.n ? begin + panels * width : args.weight.n;
+  const int64_t size = output_bytes(args);
   for (int r = 0; r < rows; ++r) {
-    const float* out = output_row(args, row + r);
-    for (int column = begin; column < end; column += 16) __builtin_prefetch(out + column, 1, 3);
+    const char* out = output_row(args, row + r);
+    for (int64_t at = begin * size; at < end * size; at += 64) __builtin_prefetch(out + at, 1, 3);
   }
 }
 

@@ -257,6 +257,7 @@ skinny_pair_kernel(SC_IN_PLACE GemmArgs args, SC_IN_PLACE GemmArgs other, Device
   own.weight.data = first ? args.weight.data : other.weight.data;
   own.weight.n = first ? args.weight.n : other.weight.n;
   own.out = first ? args.out : other.out;
+  own.out_dtype = first ? args.out_dtype : other.out_dtype;
   own.ldo = first ? args.ldo : other.ldo;
   own.out_rows = first ? args.out_rows : other.out_rows;
   own.epilogue = Epilogue::kStore;  // as it is (is_plain()): code for others would take registers

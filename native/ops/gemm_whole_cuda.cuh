@@ -45,7 +45,7 @@ struct WholeQuads {
 
   // Where they are written, those beyond the rows where the last is.
   template <int kCount>
-  SC_DEVICE void find(int first, float* (&at)[kCount]) const {
+  SC_DEVICE void find(int first, char* (&at)[kCount]) const {
     int target[kCount];
     SC_UNROLL
     for (int i = 0; i < kCount; ++i) {
@@ -58,7 +58,7 @@ struct WholeQuads {
     }
     SC_UNROLL
     for (int i = 0; i < kCount; ++i) {
-      at[i] = args.out + static_cast<int64_t>(target[i]) * args.ldo + n;
+      at[i] = output_place(args, target[i], n);
     }
   }
 
@@ -89,11 +89,11 @@ struct WholeQuads {
   }
 
   template <int kCount>
-  SC_DEVICE void write(int first, float* const (&at)[kCount], const Quad (&values)[kCount]) const {
+  SC_DEVICE void write(int first, char* const (&at)[kCount], const Quad (&values)[kCount]) const {
     if (leaves.alone == 0) {
       SC_UNROLL
       for (int i = 0; i < kCount; ++i) {
-        if (first + i * kJump < rows) store_quad(at[i], true, kQuadOutputs, values[i]);
+        if (first + i * kJump < rows) store_quad(args, at[i], true, kQuadOutputs, values[i]);
       }
     }
     if (leaves.rows == nullptr) return;
@@ -119,11 +119,12 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
   if (args.epilogue == Epilogue::kAdd) {
     for (int begin = own; begin < kRows; begin += kJump * kSumming) {
       Quad values[kSumming];
-      float* at[kSumming];
+      char* at[kSumming];
       quads.find(begin, at);
       SC_UNROLL
       for (int i = 0; i < kSumming; ++i) {
-        values[i] = begin + i * kJump < rows ? whole_quad(at[i]) : Quad{};
+        const auto* before = reinterpret_cast<const float*>(at[i]);
+        values[i] = begin + i * kJump < rows ? whole_quad(before) : Quad{};
       }
       SC_UNROLL
       for (int i = 0; i < kSumming; ++i) {
@@ -141,7 +142,7 @@ SC_DEVICE void finish_whole(const GemmArgs& args, const LeftRows& leaves, const 
       kGated ? column_scales<Type>(args.weight, own_n, kQuadOutputs, 1) : scale;
   for (int begin = own; begin < kRows; begin += kJump * kMaking) {
     Quad values[kMaking];
-    float* at[kMaking];
+    char* at[kMaking];
     quads.find(begin, at);
     SC_UNROLL
     for (int i = 0; i < kMaking; ++i) {

@@ -10,7 +10,7 @@ namespace SC_SIMD_NAMESPACE {
 
 extern const CpuKernels kernels;
 const CpuKernels kernels = {
-    kRoundsInputs,       prepare_row,   gemm_panels, rms_norm_row,      attend_head,
+    kRoundsInputs,       prepare_row,   gemm_panels, rms_norm_row,      attend_heads,
     pack_head,           attend_packed, argmax,      exp_row,           sum_row,
     positive_difference, scale_row,     read_lines,  multiply_add_loop,
 };

@@ -77,20 +77,26 @@ class Packing {
 
 // A row as bytes 128 too large; returns its scale.
 float quantize(const float* row, int k, uint8_t* out) {
+  const ByteScale by = byte_scale(row, k);
+  for (int i = 0; i < k; ++i) {
+    const float value = by.inverse == 0.0f ? 0.0f : std::nearbyint(row[i] * by.inverse);
+    out[i] = static_cast<uint8_t>(static_cast<int>(value) + 128);
+  }
+  return by.scale;
+}
+
+}  // namespace
+
+ByteScale byte_scale(const float* row, int k) {
   float largest = 0.0f, poison = 0.0f;
   for (int i = 0; i < k; ++i) {
     largest = std::max(largest, std::fabs(row[i]));
     poison += row[i] * 0.0f;  // NaN if an entry is not finite
   }
-  if (poison != 0.0f) return poison;
-  const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-  for (int i = 0; i < k; ++i) {
-    out[i] = static_cast<uint8_t>(static_cast<int>(std::nearbyint(row[i] * inverse)) + 128);
-  }
-  return inverse > 0.0f ? largest / 127.0f : 0.0f;
+  if (poison != 0.0f) return {0.0f, poison};
+  if (!(largest > 1e-30f)) return {0.0f, 0.0f};
+  return {127.0f / largest, largest / 127.0f};
 }
-
-}  // namespace
 
 void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype, int which,
                bool gated, void* packed) {

@@ -108,6 +108,13 @@ SC_DEVICE int pieces_of(const PhaseOp& step) {
   return 0;
 }
 
+// Calls body with an entry of a cache of that type.
+template <PassTypes kTypes, typename Body>
+SC_DEVICE void with_entries(DType cache_dtype, const Body& body) {
+  if (kTypes == PassTypes::kBf16 || cache_dtype == DType::kBF16) return body(uint16_t{});
+  if constexpr (kTypes == PassTypes::kAll) body(float{});
+}
+
 template <PassTypes kTypes>
 SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
   const Op& op = step.op;
@@ -130,14 +137,18 @@ SC_DEVICE void run_piece(const PhaseOp& step, int piece) {
       return;
     }
     case OpKind::kSelfAttention: {
-      const int heads = op.self_attention.heads;
-      return attend_own<kNarrowHead, kPersistentThreads>(op.self_attention, step.leaves,
-                                                         piece / heads, piece % heads);
+      const SelfAttentionArgs& args = op.self_attention;
+      return with_entries<kTypes>(args.cache_dtype, [&](auto entry) {
+        attend_own<kNarrowHead, decltype(entry), kPersistentThreads>(
+            args, step.leaves, piece / args.heads, piece % args.heads);
+      });
     }
     case OpKind::kCrossAttention: {
-      const int heads = op.cross_attention.heads;
-      return attend_encoded<kNarrowHead, kPersistentThreads>(op.cross_attention, step.leaves,
-                                                             piece / heads, piece % heads);
+      const CrossAttentionArgs& args = op.cross_attention;
+      return with_entries<kTypes>(args.cache_dtype, [&](auto entry) {
+        attend_encoded<kNarrowHead, decltype(entry), kPersistentThreads>(
+            args, step.leaves, piece / args.heads, piece % args.heads);
+      });
     }
     case OpKind::kRmsNorm:
     case OpKind::kEncoderAttention:

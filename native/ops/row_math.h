@@ -87,8 +87,12 @@ struct RowMath {
 
   static Real log(Real x) { return std::log(x); }
 
+  template <typename Entry>
+  static Real entropy_of(int count, const Entry& entry) {
+    return sum_of(count, [=](int v) { return entropy_term<RowMath, Real>(entry(v)); });
+  }
   static Real entropy(const Real* row, int count) {
-    return sum_of(count, [=](int v) { return entropy_term<RowMath, Real>(row[v]); });
+    return entropy_of(count, [=](int v) { return row[v]; });
   }
 
   static Real max(const Real* row, int count) {

@@ -145,55 +145,91 @@ SC_INLINE Vec fold(Vec a, Vec b) {
 #endif
 }
 
-SC_INLINE int64_t key_row(const AttendHead& a, int j) { return a.key_rows ? a.key_rows[j] : j; }
+// Where key j's or its value's entries begin; Entry: float, or uint16_t for bf16.
+template <typename Entry>
+SC_INLINE const Entry* entries_of(const AttendHeads& a, const void* all, int j) {
+  return static_cast<const Entry*>(all) + (a.key_rows ? a.key_rows[j] : j) * a.row_stride;
+}
 
-// Scores of keys [first, first + kLanes) for Q queries; for keys past the last one
+SC_INLINE float* scores_of(const AttendHeads& a, int head, int query) {
+  return a.scores + (static_cast<int64_t>(head) * kMaxQueries + query) * a.score_stride;
+}
+
+// Scores of keys [first, first + kLanes) for a head of Q queries; for keys past the last one
 // anything. The products of a key stay in a vector of its own; folding kLanes of
 // them takes as many shuffles as adding up two would.
-template <int Q>
-SC_INLINE void score_block(const AttendHead& a, int first) {
+template <int Q, typename Entry>
+SC_INLINE void score_block(const AttendHeads& a, int head, int first) {
   const int count = a.num_keys - first < kLanes ? a.num_keys - first : kLanes;
+  const int at = head * a.head_dim;
   Vec sums[Q][kLanes];
   const int whole = a.head_dim / kLanes * kLanes;
   for (int j = 0; j < kLanes; ++j) {
     // Whole blocks alone are fast; past the end the last key stands in.
-    const float* key = a.keys + key_row(a, first + (j < count ? j : count - 1)) * a.row_stride;
+    const Entry* key = entries_of<Entry>(a, a.keys, first + (j < count ? j : count - 1)) + at;
     Vec sum[Q] = {};
     for (int d = 0; d < whole; d += kLanes) {
       const Vec part = load(key + d);
-      for (int q = 0; q < Q; ++q) sum[q] += load(a.query[q] + d) * part;
+      for (int q = 0; q < Q; ++q) sum[q] += load(a.query[q] + at + d) * part;
     }
     for (int q = 0; q < Q; ++q) sums[q][j] = sum[q];
   }
   for (int q = 0; q < Q; ++q) {
+    float* scores = scores_of(a, head, q) + first;
     for (int n = kLanes; n > 1; n /= 2) {
       for (int j = 0; j < n / 2; ++j) sums[q][j] = fold(sums[q][2 * j], sums[q][2 * j + 1]);
     }
-    store(a.scores[q] + first, sums[q][0]);
+    store(scores, sums[q][0]);
     for (int j = 0; whole < a.head_dim && j < count; ++j) {
-      const float* key = a.keys + key_row(a, first + j) * a.row_stride;
-      for (int d = whole; d < a.head_dim; ++d) {
-        a.scores[q][first + j] += a.query[q][d] * key[d];
-      }
+      const Entry* key = entries_of<Entry>(a, a.keys, first + j) + at;
+      for (int d = whole; d < a.head_dim; ++d) scores[j] += a.query[q][at + d] * widened(key[d]);
     }
   }
 }
 
-// out[d .. d + width) = sum_j scores[j] * value_j, times the query's factor
-template <int Q, int kVecs>
-SC_INLINE void weigh_values(const AttendHead& a, int d, const float* factor) {
-  Vec sum[Q][kVecs] = {};
-  for (int j = 0; j < a.num_keys; ++j) {
-    const float* value = a.values + key_row(a, j) * a.row_stride + d;
+// out[d .. d + width) += sum_j scores[j] * value_j over keys [first, last), entries counted from
+// the first head's.
+template <int Q, typename Entry, int kVecs>
+SC_INLINE void weigh_values(const AttendHeads& a, int head, int d, int first, int last) {
+  Vec sum[Q][kVecs];
+  const float* scores[Q];
+  for (int q = 0; q < Q; ++q) {
+    scores[q] = scores_of(a, head, q);
+    for (int v = 0; v < kVecs; ++v) sum[q][v] = load(a.out[q] + d + v * kLanes);
+  }
+  for (int j = first; j < last; ++j) {
+    const Entry* value = entries_of<Entry>(a, a.values, j) + d;
     Vec part[kVecs];
     for (int v = 0; v < kVecs; ++v) part[v] = load(value + v * kLanes);
     for (int q = 0; q < Q; ++q) {
-      const Vec score = splat(a.scores[q][j]);
+      const Vec score = splat(scores[q][j]);
       for (int v = 0; v < kVecs; ++v) sum[q][v] += score * part[v];
     }
   }
   for (int q = 0; q < Q; ++q) {
-    for (int v = 0; v < kVecs; ++v) store(a.out[q] + d + v * kLanes, sum[q][v] * factor[q]);
+    for (int v = 0; v < kVecs; ++v) store(a.out[q] + d + v * kLanes, sum[q][v]);
+  }
+}
+
+// weigh_values of a whole head.
+template <int Q, typename Entry>
+SC_INLINE void weigh_head(const AttendHeads& a, int head, int first, int last) {
+  constexpr int kWide = kLanes == 16 || Q == 1 ? 4 : 2;
+  const int end = (head + 1) * a.head_dim;
+  int d = head * a.head_dim;
+  for (; d + kWide * kLanes <= end; d += kWide * kLanes) {
+    weigh_values<Q, Entry, kWide>(a, head, d, first, last);
+  }
+  for (; d + kLanes <= end; d += kLanes) weigh_values<Q, Entry, 1>(a, head, d, first, last);
+  for (; d < end; ++d) {
+    for (int q = 0; q < Q; ++q) {
+      const float* scores = scores_of(a, head, q);
+      float sum = a.out[q][d];
+      for (int j = first; j < last; ++j) {
+        sum += scores[j] * widened(entries_of<Entry>(a, a.values, j)[d]);
+      }
+      a.out[q][d] = sum;
+    }
   }
 }
 
@@ -215,38 +251,50 @@ __attribute__((noinline)) inline float weights_of(float* scores, const float* bi
   return exp_row(scores, num_keys, max_score, 1.0f, scores);
 }
 
-template <int Q>
-void attend_queries(const AttendHead& a) {
-  for (int j = 0; j < a.num_keys; j += kLanes) score_block<Q>(a, j);
-  float factor[Q];
-  for (int q = 0; q < Q; ++q) factor[q] = 1.0f / weights_of(a.scores[q], a.bias[q], a.num_keys);
-  constexpr int kWide = kLanes == 16 || Q == 1 ? 4 : 2;
-  int d = 0;
-  for (; d + kWide * kLanes <= a.head_dim; d += kWide * kLanes)
-    weigh_values<Q, kWide>(a, d, factor);
-  for (; d + kLanes <= a.head_dim; d += kLanes) weigh_values<Q, 1>(a, d, factor);
-  for (; d < a.head_dim; ++d) {
+// Keys whose values are added before the next head's: their rows stay in the first-level cache.
+constexpr int kValueBlock = 32;
+
+// Keys outermost, so that memory is read row by row and not in pieces of a head.
+template <int Q, typename Entry>
+void attend_queries(const AttendHeads& a) {
+  for (int j = 0; j < a.num_keys; j += kLanes) {
+    for (int h = 0; h < a.heads; ++h) score_block<Q, Entry>(a, h, j);
+  }
+  float factor[kMaxHeads][Q];
+  for (int h = 0; h < a.heads; ++h) {
+    const float* bias = a.bias ? a.bias + h * a.score_stride : nullptr;
     for (int q = 0; q < Q; ++q) {
-      float sum = 0.0f;
-      for (int j = 0; j < a.num_keys; ++j) {
-        sum += a.scores[q][j] * a.values[key_row(a, j) * a.row_stride + d];
-      }
-      a.out[q][d] = sum * factor[q];
+      factor[h][q] = 1.0f / weights_of(scores_of(a, h, q), bias, a.num_keys);
     }
+  }
+  const int width = a.heads * a.head_dim;
+  for (int q = 0; q < Q; ++q) memset(a.out[q], 0, static_cast<size_t>(width) * sizeof(float));
+  for (int j = 0; j < a.num_keys; j += kValueBlock) {
+    const int last = a.num_keys - j < kValueBlock ? a.num_keys : j + kValueBlock;
+    for (int h = 0; h < a.heads; ++h) weigh_head<Q, Entry>(a, h, j, last);
+  }
+  for (int h = 0; h < a.heads; ++h) {
+    for (int q = 0; q < Q; ++q) scale_row(a.out[q] + h * a.head_dim, a.head_dim, factor[h][q]);
   }
 }
 
-inline void attend_head(const AttendHead& a) {
+template <typename Entry>
+void attend_together(const AttendHeads& a) {
   switch (a.num_queries) {
     case 1:
-      return attend_queries<1>(a);
+      return attend_queries<1, Entry>(a);
     case 2:
-      return attend_queries<2>(a);
+      return attend_queries<2, Entry>(a);
     case 3:
-      return attend_queries<3>(a);
+      return attend_queries<3, Entry>(a);
     default:
-      return attend_queries<4>(a);
+      return attend_queries<4, Entry>(a);
   }
+}
+
+inline void attend_heads(const AttendHeads& a) {
+  if (a.dtype == DType::kBF16) return attend_together<uint16_t>(a);
+  attend_together<float>(a);
 }
 
 }  // namespace SC_SIMD_NAMESPACE

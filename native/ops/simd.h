@@ -49,6 +49,8 @@ constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t WordVec __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
 
 SC_INLINE Vec load(const float* p) {
   Vec v;
@@ -57,6 +59,30 @@ SC_INLINE Vec load(const float* p) {
 }
 
 SC_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof(v)); }
+
+// Of bf16; float_to_bf16 (base/dtype.h) of every lane.
+SC_INLINE Vec load(const uint16_t* p) {
+  HalfVec halves;
+  memcpy(&halves, p, sizeof(halves));
+  return (Vec)(__builtin_convertvector(halves, WordVec) << 16);
+}
+
+SC_INLINE void store(uint16_t* p, Vec v) {
+  const WordVec bits = (WordVec)v;
+  const WordVec nearest = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const WordVec rounded = (v == v) ? nearest : bits | 0x400000u;
+  const HalfVec halves = __builtin_convertvector(rounded >> 16, HalfVec);
+  memcpy(p, &halves, sizeof(halves));
+}
+
+// Those of one entry.
+SC_INLINE float widened(float x) { return x; }
+SC_INLINE float widened(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
 
 // Intrinsics where the compiler's own broadcast takes several instructions.
 #if defined(SC_AVX512)

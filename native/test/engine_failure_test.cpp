@@ -134,6 +134,7 @@ std::shared_ptr<const Model> spoiled(const std::string& tensor, size_t at, float
   tensor_named(tensors, tensor).values.at(at) = value;
   ModelOptions options;
   options.dtype = "f32";
+  options.device = "cpu";
   options.threads = 1;
   return load_model(config, write_checkpoint(folder, tensors, DType::kF32), options, {});
 }

@@ -35,10 +35,13 @@ struct Shape {
 class Product {
  public:
   Product(const Shape& shape, uint64_t seed);
-  void run(int threads);
+  void run(int threads) { make(threads, DType::kF32, out_.data()); }
   void check() const;
+  // Of a product that is stored.
+  void check_rounded(int threads) const;
 
  private:
+  void make(int threads, DType out_dtype, void* out) const;
   Twin product(const float* x, int which, int column) const;
   Twin expected(int row, int column) const;
 
@@ -79,13 +82,29 @@ Product::Product(const Shape& shape, uint64_t seed)
   scratch_ = Buffer(gemm_scratch_bytes(shape.rows, shape.k, shape_.parts, shape.dtype));
 }
 
-void Product::run(int threads) {
+void Product::make(int threads, DType out_dtype, void* out) const {
   const int32_t rows = shape_.rows;
   const Matrix weight = {packed_.data(), shape_.dtype, shape_.n, shape_.k, gated_, shape_.parts};
-  gemm_cpu({x_.data(), ldx_, weight, out_.data(), ldo_, shape_.epilogue, shape_.activation, &rows,
+  gemm_cpu({x_.data(), ldx_, weight, out, ldo_, shape_.epilogue, shape_.activation, &rows,
             shape_.rows, shape_.mapped ? in_rows_.data() : nullptr,
-            shape_.mapped ? out_rows_.data() : nullptr, scratch_.data()},
+            shape_.mapped ? out_rows_.data() : nullptr, scratch_.data(), nullptr, false, out_dtype},
            threads);
+}
+
+// What is stored in bf16 is what would be stored, rounded; beside it nothing is written.
+void Product::check_rounded(int threads) const {
+  std::vector<uint16_t> expected(out_.size(), 0x4b4b);
+  std::vector<uint16_t> out = expected;
+  make(threads, DType::kBF16, out.data());
+  for (int r = 0; r < shape_.rows; ++r) {
+    const int target = shape_.mapped ? out_rows_[static_cast<size_t>(r)] : r;
+    const size_t begin = static_cast<size_t>(target) * static_cast<size_t>(ldo_);
+    for (size_t at = begin; at < begin + static_cast<size_t>(shape_.n); ++at) {
+      expected[at] = float_to_bf16(out_[at]);
+    }
+  }
+  CHECK(out == expected, "rows ", shape_.rows, " n ", shape_.n, " k ", shape_.k, " ",
+        dtype_name(shape_.dtype), " mapped ", shape_.mapped, " in bf16");
 }
 
 Twin Product::product(const float* x, int which, int column) const {
@@ -148,6 +167,7 @@ void try_shape(const Shape& shape, uint64_t seed, int threads = 1) {
   Product product(shape, seed);
   product.run(threads);
   product.check();
+  if (shape.epilogue == Epilogue::kStore) product.check_rounded(threads);
 }
 
 constexpr Epilogue kEpilogues[] = {Epilogue::kStore, Epilogue::kAdd, Epilogue::kActivate,

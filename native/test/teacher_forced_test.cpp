@@ -97,6 +97,7 @@ void logits_that_are_not_finite_are_an_error() {
   tensor_named(tensors, "lm_head.weight").values[50] = std::numeric_limits<float>::quiet_NaN();
   ModelOptions options;
   options.dtype = "f32";
+  options.device = "cpu";
   const auto model =
       load_model(config, write_checkpoint(folder, tensors, DType::kF32), options, {});
   CHECK_ERROR(ErrorCode::kNumeric, "request 0", score_outputs(*model, {{1}}, {{2}}, 0));

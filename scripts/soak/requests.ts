@@ -89,7 +89,7 @@ class Sender {
       controller.abort('soak'),
     );
     try {
-      const given: GenerateOptions = { ...options, signal: controller.signal };
+      const given = { ...options, signal: controller.signal };
       deepStrictEqual((await this.#lease.session.generate(input, given)).tokens, tokens);
     } catch (error) {
       if (!isCode(error, 'ERR_ABORTED')) throw error;

@@ -81,7 +81,7 @@ const methods: Method[] = [
 
 export interface Template {
   input: number[];
-  options: GenerateOptions & { seed: number };
+  options: Omit<GenerateOptions, 'numSamples'> & { seed: number };
   /** Of the solo run. */
   tokens: number[];
   /** Inputs of a call with several, the first is `input`. */

@@ -1,10 +1,11 @@
-// A session's metrics as observable instruments of an OpenTelemetry meter. The API has no observable
-// histogram: the buckets, sum and count of one are counters, as Prometheus knows them.
+// The metrics of sessions as observable instruments of an OpenTelemetry meter. The API has no
+// observable histogram: the buckets, sum and count of one are counters, as Prometheus knows them.
 import { sessionMetrics } from '../speccascade.js';
 
-export function observeSession(meter, session, attributes = {}) {
+/** `sessions`: one, or a list of `[session, attributes]`. */
+export function observeSession(meter, sessions, attributes = {}) {
   const instruments = new Map();
-  for (const { help: description, type, samples } of sessionMetrics(session)) {
+  for (const { help: description, type, samples } of sessionMetrics(sessions, attributes)) {
     for (const { name } of samples) {
       if (instruments.has(name)) continue;
       const instrument =
@@ -15,7 +16,7 @@ export function observeSession(meter, session, attributes = {}) {
     }
   }
   const observe = (observer) => {
-    for (const { samples } of sessionMetrics(session, attributes)) {
+    for (const { samples } of sessionMetrics(sessions, attributes)) {
       for (const { name, labels, value } of samples) {
         observer.observe(instruments.get(name), value, labels);
       }

@@ -1,10 +1,11 @@
-// A session's metrics in a registry of prom-client, beside an application's own.
+// The metrics of sessions in a registry of prom-client, beside an application's own.
 import { sessionMetrics } from '../speccascade.js';
 
-export function registerSession(registry, session, labels = {}) {
-  for (const { name, help, type } of sessionMetrics(session)) {
+/** `sessions`: one, or a list of `[session, labels]`, registered together. */
+export function registerSession(registry, sessions, labels = {}) {
+  for (const { name, help, type } of sessionMetrics(sessions, labels)) {
     const get = () => {
-      const { samples } = sessionMetrics(session, labels).find((metric) => metric.name === name);
+      const { samples } = sessionMetrics(sessions, labels).find((metric) => metric.name === name);
       const values = samples.map(({ name: metricName, ...sample }) => ({ metricName, ...sample }));
       return { name, help, type, values, aggregator: 'sum' };
     };

@@ -10,32 +10,49 @@ import { registerSession } from '../monitoring/prom-client.js';
 import { prometheusText } from '../prometheus.js';
 
 let session;
+let sessions;
 before(async () => {
   const folder = path.resolve(import.meta.dirname, '..', '..', '..', 'models', 'small');
-  session = await createSession({ target: await T5Model.load(folder), maxNewTokens: 8 });
+  const target = await T5Model.load(folder);
+  session = await createSession({ target, maxNewTokens: 8 });
   await session.generate('translate English to German: A dog runs.');
+  sessions = [
+    [session, { model: 'tiny "1"' }],
+    [await createSession({ target, maxBatch: 2 }), { model: 'tiny "2"' }],
+  ];
 });
-after(() => session.close());
+after(() => Promise.all(sessions.map(([one]) => one.close())));
 
-it("prom-client writes what the service's own text says", async () => {
+async function comparePrometheus(...args) {
   const registry = new Registry();
-  registerSession(registry, session, { model: 'tiny "1"' });
+  registerSession(registry, ...args);
   const theirs = (await registry.metrics()).trim().split('\n').filter(Boolean);
-  const ours = prometheusText(sessionMetrics(session, { model: 'tiny "1"' }))
+  const ours = prometheusText(sessionMetrics(...args))
     .trim()
     .split('\n');
   const samples = (lines) => lines.filter((line) => !line.startsWith('# HELP')).sort();
   assert.deepEqual(samples(theirs), samples(ours));
+  return ours;
+}
+
+it("prom-client writes what the service's own text says", () =>
+  comparePrometheus(session, { model: 'tiny "1"' }));
+
+it('prom-client writes each metric of several sessions once', async () => {
+  const lines = await comparePrometheus(sessions);
+  const types = lines.filter((line) => line.startsWith('# TYPE'));
+  assert.equal(new Set(types).size, types.length);
+  assert.equal(lines.filter((line) => line.startsWith('speccascade_slots{')).length, 2);
 });
 
-it('OpenTelemetry collects every value', async () => {
+async function compareOpenTelemetry(...args) {
   class Reader extends MetricReader {
     async onShutdown() {}
     async onForceFlush() {}
   }
   const reader = new Reader();
   const provider = new MeterProvider({ readers: [reader] });
-  const unobserve = observeSession(provider.getMeter('test'), session, { model: 'tiny' });
+  const unobserve = observeSession(provider.getMeter('test'), ...args);
   const { resourceMetrics, errors } = await reader.collect();
   assert.deepEqual(errors, []);
   const points = resourceMetrics.scopeMetrics[0].metrics.flatMap(({ descriptor, dataPoints }) =>
@@ -45,9 +62,13 @@ it('OpenTelemetry collects every value', async () => {
       value,
     })),
   );
-  const expected = sessionMetrics(session, { model: 'tiny' }).flatMap(({ samples }) => samples);
+  const expected = sessionMetrics(...args).flatMap(({ samples }) => samples);
   const byName = (a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b));
   assert.deepEqual(points.sort(byName), expected.sort(byName));
   unobserve();
   await provider.shutdown();
-});
+}
+
+it('OpenTelemetry collects every value', () => compareOpenTelemetry(session, { model: 'tiny' }));
+
+it('OpenTelemetry collects every value of several sessions', () => compareOpenTelemetry(sessions));

@@ -44,6 +44,19 @@ describe('the service', () => {
     );
   });
 
+  it('takes the seed of a result, as it stands there, to give the result again', async () => {
+    const sampled = { maxNewTokens: 20, temperature: 1 };
+    const ask = async (options) =>
+      (await server.post('/generate', { input: dog, options: { ...sampled, ...options } })).json();
+    const first = await ask({ seed: '18446744073709551615' });
+    assert.equal(first.seed, '18446744073709551615');
+    const drawn = await ask({});
+    assert.equal((await ask({ seed: drawn.seed })).text, drawn.text);
+    for (const seed of ['x', '', '-1', '18446744073709551616']) {
+      assert.equal((await ask({ seed })).error.code, 'ERR_INPUT');
+    }
+  });
+
   it('streams the same text as server-sent events', async () => {
     const whole = await (await server.post('/generate', { input: dog })).json();
     const response = await server.post('/stream', { input: dog });

@@ -15,6 +15,8 @@ const std::vector<int> kHeadDims = {1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 40, 64
 
 namespace {
 
+constexpr DType kCacheTypes[] = {DType::kF32, DType::kBF16};
+
 AttentionOps ops;
 
 struct Shape {
@@ -127,8 +129,27 @@ void encoder_rows_see_their_own_sequence() {
   try_encoder(ops.encoder, {3, 5, 4, {}, ++seed, 2});
 }
 
+// Keys and values as a cache keeps them, and what they are.
+struct Cache {
+  DType dtype;
+  std::vector<float> values;
+  std::vector<uint16_t> halves;  // in bf16
+
+  Cache(TestRandom& random, size_t count, DType type)
+      : dtype(type), values(random.values(count, 0.7)) {
+    for (float& value : values) {
+      if (type == DType::kF32) break;
+      halves.push_back(float_to_bf16(value));
+      value = bf16_to_float(halves.back());
+    }
+  }
+  const void* data() const {
+    return dtype == DType::kBF16 ? static_cast<const void*>(halves.data()) : values.data();
+  }
+};
+
 void try_self(const Shape& shape, const std::vector<SlotPlan>& plans, int cache_rows, int threads,
-              uint64_t seed) {
+              DType cache_dtype, uint64_t seed) {
   TestRandom random(seed);
   RowLayout layout(plans, cache_rows, random);
   const size_t inner = shape.inner();
@@ -138,19 +159,19 @@ void try_self(const Shape& shape, const std::vector<SlotPlan>& plans, int cache_
     CHECK(layout.rows().cache_row[r] == layout.expected_cache_row(r), "row ", r);
   }
   const std::vector<float> query = random.values(static_cast<size_t>(rows) * inner, 0.7);
-  const std::vector<float> cache =
-      random.values(static_cast<size_t>(layout.total_cache_rows()) * 2 * inner, 0.7);
+  const Cache cache(random, static_cast<size_t>(layout.total_cache_rows()) * 2 * inner,
+                    cache_dtype);
   const std::vector<float> bias = random_bias(random, shape);
   std::vector<float> out(static_cast<size_t>(rows) * inner);
   const Buffer scratch(attention_scratch_bytes(cache_rows, threads));
-  ops.self({query.data(), cache.data(), out.data(), bias.data(), shape.max_distance, shape.heads,
-            shape.head_dim, layout.rows(), layout.table(), scratch.data()},
+  ops.self({query.data(), cache.data(), cache.dtype, out.data(), bias.data(), shape.max_distance,
+            shape.heads, shape.head_dim, layout.rows(), layout.table(), scratch.data()},
            threads);
   for (int r = 0; r < rows; ++r) {
     const size_t at = static_cast<size_t>(r) * inner;
-    check_row(
-        {shape, query.data() + at, cache.data(), cache.data() + inner, 2 * inner, out.data() + at},
-        layout.key_rows(r), &bias, layout.rows().position[r], "self");
+    const float* keys = cache.values.data();
+    check_row({shape, query.data() + at, keys, keys + inner, 2 * inner, out.data() + at},
+              layout.key_rows(r), &bias, layout.rows().position[r], "self");
   }
 }
 
@@ -159,16 +180,20 @@ void self_rows_see_prefix_and_ancestors() {
   for (const int dim : kHeadDims) {
     const Shape shape = {1 + static_cast<int>(seed % 3), dim, 2 + static_cast<int>(seed % 5) * 4};
     // Slot, committed length, new rows; some slots are left out, one starts from nothing.
-    try_self(shape, {{0, 7, 9}, {2, 0, 5}, {3, 33, 1}, {5, 16, 16}}, 60,
-             static_cast<int>(seed % 3) + 1, seed);
+    for (const DType type : kCacheTypes) {
+      try_self(shape, {{0, 7, 9}, {2, 0, 5}, {3, 33, 1}, {5, 16, 16}}, 60,
+               static_cast<int>(seed % 3) + 1, type, seed);
+    }
     ++seed;
   }
-  for (int rows = 1; rows <= 40; ++rows) try_self({2, 9, 6}, {{1, rows % 7, rows}}, 50, 2, ++seed);
-  try_self({2, 16, 33}, {{0, 257, 31}}, 300, 3, ++seed);
-  try_self({2, 16, 33}, {}, 20, 3, ++seed);
+  for (int rows = 1; rows <= 40; ++rows) {
+    try_self({2, 9, 6}, {{1, rows % 7, rows}}, 50, 2, kCacheTypes[rows % 2], ++seed);
+  }
+  for (const DType type : kCacheTypes) try_self({2, 16, 33}, {{0, 257, 31}}, 300, 3, type, ++seed);
+  try_self({2, 16, 33}, {}, 20, 3, DType::kF32, ++seed);
 }
 
-void try_cross(const Shape& shape, int max_source, int threads, uint64_t seed) {
+void try_cross(const Shape& shape, int max_source, int threads, DType cache_dtype, uint64_t seed) {
   TestRandom random(seed);
   RowLayout layout({{0, 3, 4}, {1, 0, 1}, {3, 5, 6}}, 12, random);
   const std::vector<int32_t> slot_source = {2, 0, -1, 2};  // two slots share a source
@@ -176,22 +201,22 @@ void try_cross(const Shape& shape, int max_source, int threads, uint64_t seed) {
   const size_t inner = shape.inner();
   const size_t rows = static_cast<size_t>(layout.num_rows());
   const std::vector<float> query = random.values(rows * inner, 0.7);
-  const std::vector<float> cache =
-      random.values(3 * static_cast<size_t>(max_source) * 2 * inner, 0.7);
+  const Cache cache(random, 3 * static_cast<size_t>(max_source) * 2 * inner, cache_dtype);
   std::vector<float> out(rows * inner);
   const Buffer scratch(attention_scratch_bytes(max_source, threads));
-  ops.cross({query.data(), cache.data(), out.data(), shape.heads, shape.head_dim, max_source,
-             layout.rows(), slot_source.data(), source_length.data(), scratch.data()},
+  ops.cross({query.data(), cache.data(), cache.dtype, out.data(), shape.heads, shape.head_dim,
+             max_source, layout.rows(), slot_source.data(), source_length.data(), scratch.data()},
             threads);
+  const float* all = cache.values.data();
   for (size_t r = 0; r < rows; ++r) {
     const int source = slot_source[static_cast<size_t>(layout.rows().slot[r])];
     std::vector<int32_t> keys;
     for (int j = 0; j < source_length[static_cast<size_t>(source)]; ++j) {
       keys.push_back(source * max_source + j);
     }
-    check_row({shape, query.data() + r * inner, cache.data(), cache.data() + inner, 2 * inner,
-               out.data() + r * inner},
-              keys, nullptr, 0, "cross");
+    check_row(
+        {shape, query.data() + r * inner, all, all + inner, 2 * inner, out.data() + r * inner},
+        keys, nullptr, 0, "cross");
   }
 }
 
@@ -200,8 +225,10 @@ void cross_rows_see_their_source() {
   for (const int dim : kHeadDims) {
     for (const int max_source : {1, 2, 15, 17, 257}) {
       ++seed;
-      try_cross({1 + static_cast<int>(seed % 4), dim, 1}, max_source,
-                static_cast<int>(seed % 3) + 1, seed);
+      for (const DType type : kCacheTypes) {
+        try_cross({1 + static_cast<int>(seed % 4), dim, 1}, max_source,
+                  static_cast<int>(seed % 3) + 1, type, seed);
+      }
     }
   }
 }

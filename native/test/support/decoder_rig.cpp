@@ -24,8 +24,8 @@ DecoderRig::DecoderRig(std::shared_ptr<const Model> model, int slots, int rows_p
                        int max_nodes, const std::vector<std::vector<int32_t>>& sources)
     : model_(std::move(model)),
       memory_(*model_),
-      cross_(memory_, model_->config, slots, static_cast<int>(sources.size()), longest(sources)),
-      self_(memory_, model_->config, slots, rows_per_slot),
+      cross_(memory_, *model_, slots, static_cast<int>(sources.size()), longest(sources)),
+      self_(memory_, *model_, slots, rows_per_slot),
       encoder_(*model_, memory_, total_rows(sources), static_cast<int>(sources.size()), &cross_),
       decoder_(*model_, memory_, {slots, slots * max_nodes, slots * max_nodes, max_nodes}, self_,
                cross_),

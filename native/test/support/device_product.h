@@ -68,6 +68,8 @@ class Product {
   }
 
  private:
+  void make(int first, int count, int max_rows, DType out_dtype, void* out) const;
+  void check_rounded(int max_rows, const std::vector<float>& unrounded) const;
   int target(int row) const { return shape_.mapped ? out_rows_[static_cast<size_t>(row)] : row; }
   Twin product(int row, int which, int column) const;
   Twin expected(int row, int column) const;
@@ -102,21 +104,27 @@ inline Product::Product(const Shape& shape, uint64_t seed, double size)
 }
 
 inline std::vector<float> Product::run(int first, int count, int max_rows) const {
+  std::vector<float> out = before_;
+  make(first, count, max_rows, DType::kF32, out.data());
+  return out;
+}
+
+inline void Product::make(int first, int count, int max_rows, DType out_dtype, void* out) const {
   const int32_t rows = count;
   // What no row of the pass uses is poison.
   std::vector<uint8_t> scratch(
       gemm_scratch_bytes_cuda(max_rows, shape_.k, shape_.parts, shape_.dtype), 0xff);
-  std::vector<float> out = before_;
   std::vector<int32_t> in_rows(in_rows_), out_rows(out_rows_);
   in_rows.erase(in_rows.begin(), in_rows.begin() + first);
   out_rows.erase(out_rows.begin(), out_rows.begin() + first);
   const size_t skipped = shape_.mapped ? 0 : static_cast<size_t>(first);
-  gemm_cuda({x_.data() + skipped * static_cast<size_t>(ldx_), ldx_, matrix_.view(),
-             out.data() + skipped * static_cast<size_t>(ldo_), ldo_, shape_.epilogue,
-             shape_.activation, &rows, max_rows, shape_.mapped ? in_rows.data() : nullptr,
-             shape_.mapped ? out_rows.data() : nullptr, scratch.data(), nullptr, shape_.one_chain},
+  char* own =
+      static_cast<char*>(out) + skipped * static_cast<size_t>(ldo_) * dtype_bytes(out_dtype);
+  gemm_cuda({x_.data() + skipped * static_cast<size_t>(ldx_), ldx_, matrix_.view(), own, ldo_,
+             shape_.epilogue, shape_.activation, &rows, max_rows,
+             shape_.mapped ? in_rows.data() : nullptr, shape_.mapped ? out_rows.data() : nullptr,
+             scratch.data(), nullptr, shape_.one_chain, out_dtype},
             nullptr);
-  return out;
 }
 
 inline Twin Product::product(int row, int which, int column) const {
@@ -152,8 +160,27 @@ inline Twin Product::expected(int row, int column) const {
   return first;
 }
 
+// What is stored in bf16 is what would be stored, rounded.
+inline void Product::check_rounded(int max_rows, const std::vector<float>& unrounded) const {
+  const std::vector<uint16_t> untouched(before_.size(), 0x4b4b);
+  std::vector<uint16_t> out = untouched;
+  make(0, shape_.rows, max_rows, DType::kBF16, out.data());
+  for (int r = 0; r < shape_.rows; ++r) {
+    for (int c = 0; c < shape_.n; ++c) {
+      const float whole = unrounded[place(r, c)];
+      CHECK(out[place(r, c)] == float_to_bf16(whole), "rows ", shape_.rows, " n ", shape_.n, " k ",
+            shape_.k, " ", dtype_name(shape_.dtype), " mapped ", shape_.mapped, " at ", r, ",", c,
+            ": ", whole, " became ", bf16_to_float(out[place(r, c)]));
+      out[place(r, c)] = untouched[place(r, c)];
+    }
+  }
+  CHECK(out == untouched, "an entry outside the result was written");
+}
+
 inline void Product::check(int max_rows) const {
-  std::vector<float> out = run(0, shape_.rows, max_rows > 0 ? max_rows : shape_.rows);
+  if (max_rows == 0) max_rows = shape_.rows;
+  std::vector<float> out = run(0, shape_.rows, max_rows);
+  if (shape_.epilogue == Epilogue::kStore) check_rounded(max_rows, out);
   for (int r = 0; r < shape_.rows; ++r) {
     for (int c = 0; c < shape_.n; ++c) {
       const Twin twin = expected(r, c);

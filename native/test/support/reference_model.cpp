@@ -117,6 +117,16 @@ double ReferenceModel::bias(const std::string& name, int head, int distance,
   return static_cast<double>(tensor(name)[static_cast<size_t>(bucket * config_.num_heads + head)]);
 }
 
+// As a layer's attention reads them.
+DoubleRows ReferenceModel::cached(DoubleRows keys_or_values, const std::string& layer) const {
+  if (!rounds_caches() || layer.rfind("decoder", 0) != 0) return keys_or_values;
+  for (std::vector<double>& row : keys_or_values) {
+    const std::vector<float> rounded = rounded_to(DType::kBF16, {row.begin(), row.end()});
+    row.assign(rounded.begin(), rounded.end());
+  }
+  return keys_or_values;
+}
+
 // x += attention of norm(x) over itself, or over `states`. An empty bias name: no bias. Self-
 // attention of the decoder sees no later position.
 void ReferenceModel::add_attention(DoubleRows& x, const DoubleRows* states,
@@ -127,8 +137,8 @@ void ReferenceModel::add_attention(DoubleRows& x, const DoubleRows* states,
   const NormedRows normed = norm_for_products(x, layer + ".layer_norm");
   const NormedRows sources = states ? as_they_stand(*states) : normed;
   const DoubleRows queries = project(normed, stem + ".q");
-  const DoubleRows keys = project(sources, stem + ".k");
-  const DoubleRows values = project(sources, stem + ".v");
+  const DoubleRows keys = cached(project(sources, stem + ".k"), layer);
+  const DoubleRows values = cached(project(sources, stem + ".v"), layer);
   const size_t dim = static_cast<size_t>(config_.d_kv);
   DoubleRows attended(x.size(), std::vector<double>(static_cast<size_t>(config_.inner()), 0.0));
   for (size_t r = 0; r < x.size(); ++r) {

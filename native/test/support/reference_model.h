@@ -35,6 +35,11 @@ class ReferenceModel {
   bool rounds_inputs() const {
     return dtype_ == DType::kInt8 || (dtype_ == DType::kBF16 && rounds_bf16_);
   }
+  // The same of the decoder's keys and values.
+  bool rounds_caches() const {
+    const bool on_cuda = rounding_ == InputRounding::kCuda;
+    return dtype_ == DType::kBF16 || (dtype_ == DType::kInt8 && on_cuda);
+  }
 
   DoubleRows encode(const std::vector<int32_t>& ids) const;
   // Logits after each decoder token.
@@ -52,6 +57,7 @@ class ReferenceModel {
   std::vector<double> product_input(const std::string& name, const std::vector<double>& row) const;
   // x times the transposed [n, k] matrix of that name.
   DoubleRows project(const NormedRows& x, const std::string& name) const;
+  DoubleRows cached(DoubleRows keys_or_values, const std::string& layer) const;
   void add_attention(DoubleRows& x, const DoubleRows* states, const std::string& layer,
                      const std::string& kind, const std::string& bias_name) const;
   void add_feed_forward(DoubleRows& x, const std::string& layer) const;

@@ -1,0 +1,80 @@
+/** Shards put together: what they have to be. */
+import { existsSync } from 'node:fs';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  createSession,
+  mergeShards,
+  runBatch,
+  type BatchOptions,
+  type DecodeSession,
+  type T5Model,
+} from '../lib/index.ts';
+import { readOutput } from './support/batch.ts';
+import { expectError, tempFolder } from './support/checkpoint-builder.ts';
+import { loadGolden } from './support/models.ts';
+
+let target: T5Model;
+let session: DecodeSession;
+beforeAll(async () => {
+  target = await loadGolden('relu-tied');
+  session = await createSession({ target, maxNewTokens: 3 });
+});
+afterAll(async () => {
+  await session.close();
+  await target.dispose();
+});
+
+const records = Array.from({ length: 6 }, (_, i) => ({ text: [5 + i, 1] }));
+
+/** Three shards, each with options of its own; in a folder of their own. */
+async function shardsOf(
+  ...own: Partial<BatchOptions>[]
+): Promise<{ shards: string[]; all: string }> {
+  const folder = await tempFolder();
+  const shards = [1, 2, 3].map((index) => path.join(folder, `part${index}`));
+  for (const [i, output] of shards.entries()) {
+    const shard = { index: i + 1, count: 3 };
+    await runBatch({ session, input: records, output, shard, ...own[i] });
+  }
+  return { shards, all: path.join(folder, 'all') };
+}
+
+async function refused(shards: string[], all: string, message: string): Promise<void> {
+  await expectError(mergeShards(shards, all), 'ERR_INPUT', message);
+  expect(existsSync(all)).toBe(false);
+}
+
+it('shards of one job are merged', async () => {
+  const { shards, all } = await shardsOf();
+  await mergeShards(shards, all);
+  expect(readOutput(all).map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+it('shards of different jobs are not', async () => {
+  const seeds = await shardsOf({}, { seed: 5 });
+  const [first, second] = seeds.shards;
+  const message = `shards: ${second}: expected seed "0" as in ${first}, received "5"`;
+  await refused(seeds.shards, seeds.all, message);
+  const tokens = await shardsOf({}, {}, { counters: true });
+  await refused(tokens.shards, tokens.all, 'expected counters false as in');
+});
+
+it('nor shards without their checkpoints, or that are not what these say', async () => {
+  const { shards, all } = await shardsOf();
+  const second = shards[1]!;
+  const whole = await readFile(second);
+  await truncate(second, whole.length - 1);
+  const message = `${second}: expected the ${whole.length} bytes of its checkpoint, received ${whole.length - 1}`;
+  await refused(shards, all, message);
+  await writeFile(second, whole);
+  await rm(`${second}.job.json`);
+  await refused(shards, all, `${second}: expected its checkpoint (${second}.job.json) beside it`);
+});
+
+it('nor shards whose numbers of lines cannot be', async () => {
+  const more = [...records, ...records];
+  const { shards, all } = await shardsOf({}, {}, { input: more });
+  await refused(shards, all, `${shards[2]} has a line for which ${shards[0]} has no predecessor`);
+});
