@@ -18,6 +18,6 @@ const to = packedFolder(name);
 mkdirSync(to, { recursive: true });
 copyFileSync(path.join(folder, 'config.json'), path.join(to, 'config.json'));
 const weights = readFileSync(path.join(folder, 'model.safetensors'));
-writeFileSync(path.join(to, 'model.safetensors.planes.gz'), packWeights(weights));
+writeFileSync(path.join(to, 'model.safetensors.planes.br'), packWeights(weights));
 const golden = readFileSync(path.join(folder, 'golden.json'));
 writeFileSync(path.join(to, 'golden.json.gz'), gzipSync(golden, { level: 9 }));

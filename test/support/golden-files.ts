@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { constants, gunzipSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const planes = 4;
@@ -23,11 +23,16 @@ export function packWeights(bytes: Uint8Array): Buffer {
     (_, i) => bytes[(i % words) * planes + Math.floor(i / words)]!,
   );
   // Random weights repeat nothing: what can be saved is in how often a byte occurs.
-  return gzipSync(sorted, { level: 9, strategy: constants.Z_FILTERED });
+  return brotliCompressSync(sorted, {
+    params: {
+      [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+      [constants.BROTLI_PARAM_SIZE_HINT]: sorted.length,
+    },
+  });
 }
 
 export function unpackWeights(packed: Uint8Array): Uint8Array {
-  const sorted = gunzipSync(packed);
+  const sorted = brotliDecompressSync(packed);
   const words = sorted.length / planes;
   return Uint8Array.from(sorted, (_, i) => sorted[(i % planes) * words + Math.floor(i / planes)]!);
 }
@@ -42,7 +47,7 @@ export function goldenFolder(name: string): string {
     folder = path.join(root, 'build-cmake', 'golden', name);
     mkdirSync(folder, { recursive: true });
     replace(path.join(folder, 'config.json'), readFileSync(path.join(from, 'config.json')));
-    const weights = unpackWeights(readFileSync(path.join(from, 'model.safetensors.planes.gz')));
+    const weights = unpackWeights(readFileSync(path.join(from, 'model.safetensors.planes.br')));
     replace(path.join(folder, 'model.safetensors'), weights);
     unpacked.set(name, folder);
   }
