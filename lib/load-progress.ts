@@ -4,22 +4,24 @@
  */
 import { setImmediate } from 'node:timers/promises';
 
+type Tell = (phase: 'read' | 'upload', done: number, total: number) => void;
+
 export class ReadProgress {
-  readonly #tell: (done: number, total: number) => void;
+  readonly #tell: Tell;
   readonly #stop: () => void;
   #thrown: { error: unknown } | null = null;
 
   /** `stop`: ends the reading, after the callback has thrown. */
-  constructor(tell: (done: number, total: number) => void, stop: () => void) {
+  constructor(tell: Tell, stop: () => void) {
     this.#tell = tell;
     this.#stop = stop;
   }
 
   /** What the core calls. */
-  readonly report = (done: number, total: number): void => {
+  readonly report: Tell = (phase, done, total) => {
     if (this.#thrown !== null) return;
     try {
-      this.#tell(done, total);
+      this.#tell(phase, done, total);
     } catch (error) {
       this.#thrown = { error };
       this.#stop();

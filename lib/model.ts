@@ -19,10 +19,7 @@ export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 export type Dtype = 'auto' | 'f32' | 'bf16' | 'f16' | 'int8';
 
 export interface LoadProgress {
-  /**
-   * 'read' covers the copy to a GPU too, where tensors go as they are read; 'upload' is reserved and
-   * does not occur.
-   */
+  /** 'upload', on a GPU: each part of the weights goes there once it is read; both reach `total`. */
   phase: 'download' | 'read' | 'upload';
   /** Bytes. */
   done: number;
@@ -117,7 +114,7 @@ export class T5Model {
     const cancel = (): void => void Atomics.store(cancelled, 0, 1);
     const progress =
       onProgress &&
-      new ReadProgress((done, total) => onProgress({ phase: 'read', done, total }), cancel);
+      new ReadProgress((phase, done, total) => onProgress({ phase, done, total }), cancel);
     const report = progress?.report ?? null;
     signal?.addEventListener('abort', cancel, { once: true });
     let loaded: NativeModel | undefined;

@@ -276,7 +276,7 @@ export interface Native {
     config: NativeConfig,
     weights: NativeWeights,
     options: NativeModelOptions,
-    onProgress: ((doneBytes: number, totalBytes: number) => void) | null,
+    onProgress: ((phase: 'read' | 'upload', doneBytes: number, totalBytes: number) => void) | null,
     /** Shared memory of one element; loading ends with ERR_ABORTED soon after it is set. */
     cancelled: Int32Array,
   ): Promise<NativeModel>;

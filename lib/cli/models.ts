@@ -145,8 +145,10 @@ export async function loadModel(
     device: values.device as Device,
     dtype: values.dtype as Dtype,
     signal,
-    onProgress: ({ phase, done, total }) =>
-      progress.show(() => share(`${phase} ${modelName(source)}`, done, total)),
+    onProgress: ({ phase, done, total }) => {
+      if (phase === 'upload') return; // side by side with reading
+      progress.show(() => share(`${phase} ${modelName(source)}`, done, total));
+    },
   };
   if (values.threads !== undefined) options.threads = values.threads;
   try {

@@ -12,13 +12,16 @@ namespace {
 using ModelPointer = std::shared_ptr<const Model>;
 
 struct Progress {
+  LoadPhase phase;
   double done, total;
 };
 
 void report_progress(Napi::Env env, Napi::Function callback, std::nullptr_t*, Progress* progress) {
   const std::unique_ptr<Progress> owned(progress);
   if (env == nullptr || callback.IsEmpty()) return;
-  callback.Call({Napi::Number::New(env, owned->done), Napi::Number::New(env, owned->total)});
+  const char* phase = owned->phase == LoadPhase::kUpload ? "upload" : "read";
+  callback.Call({Napi::String::New(env, phase), Napi::Number::New(env, owned->done),
+                 Napi::Number::New(env, owned->total)});
 }
 
 using ProgressFunction = Napi::TypedThreadSafeFunction<std::nullptr_t, Progress, report_progress>;
@@ -76,12 +79,12 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     // A flag that both threads see; the array is kept alive as the work's owner.
     const int32_t* cancelled = info[4].As<Napi::Int32Array>().Data();
     const auto work = [=] {
-      const auto report = [&](uint64_t done, uint64_t total) {
+      const auto report = [&](LoadPhase phase, uint64_t done, uint64_t total) {
         if (__atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
           fail(ErrorCode::kAborted, "loading was aborted");
         }
         if (!progress) return;
-        auto* values = new Progress{static_cast<double>(done), static_cast<double>(total)};
+        auto* values = new Progress{phase, static_cast<double>(done), static_cast<double>(total)};
         if (progress->NonBlockingCall(values) != napi_ok) delete values;
       };
       struct Release {

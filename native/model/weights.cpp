@@ -263,10 +263,16 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
            dtype_bytes(job.dtype);
   };
   for (const Job& job : jobs_) total += size(job);
+  const auto tell = [&](LoadPhase phase) {
+    if (progress) progress(phase, done, total);
+  };
+  const auto count = [&](const Job& job) {
+    done += size(job);
+    tell(LoadPhase::kRead);
+  };
   const auto run_one = [&](const Job& job, void* out) {
     run(job, out, threads);
-    done += size(job);
-    if (progress) progress(done, total);
+    count(job);
   };
   if (device == nullptr) {
     for (const Job& job : jobs_) run_one(job, job.out);
@@ -285,8 +291,8 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
     const Job& first = jobs_[begin];
     if (is_made_there(first)) {
       make_there(first, *stream);
-      done += size(first);
-      if (progress) progress(done, total);
+      count(first);
+      tell(LoadPhase::kUpload);
       end = begin + 1;
       continue;
     }
@@ -296,6 +302,7 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
     }
     stream->copy_to_device(first.out, staging.data(), first.region_bytes);
     stream->synchronize();
+    tell(LoadPhase::kUpload);
   }
   stream->synchronize();
 }

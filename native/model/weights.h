@@ -55,8 +55,11 @@ struct T5Weights {
   size_t bytes() const { return arena.bytes() + device_arena.bytes(); }
 };
 
-// Called with bytes done and in all, from the loading thread.
-using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
+// Reading is also packing; on a device each part is uploaded once it is read.
+enum class LoadPhase { kRead, kUpload };
+
+// Called with bytes of weights done and in all, from the loading thread.
+using LoadProgress = std::function<void(LoadPhase phase, uint64_t done, uint64_t total)>;
 
 // Reads and packs every weight as `backend` takes them, into the memory of `device` or, if null,
 // the host's. `dtype` is the matrices' type: f32, bf16, f16 (on devices) or int8. The source is

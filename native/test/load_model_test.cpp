@@ -241,7 +241,8 @@ void progress_reaches_the_end() {
   int calls = 0;
   ModelSource source;
   load_model(tiny_configs()[1].config, source, options_of("f32"),
-             [&](uint64_t done, uint64_t total) {
+             [&](LoadPhase phase, uint64_t done, uint64_t total) {
+               CHECK(phase == LoadPhase::kRead);
                CHECK(done >= last && done <= total && (end == 0 || total == end));
                last = done;
                end = total;

@@ -34,6 +34,22 @@ describe(`life on ${device}`, () => {
     expect(target.device).toBe('cuda:0');
   });
 
+  it('is sent weights part by part as they are read', async () => {
+    const last = { download: 0, read: 0, upload: 0 };
+    let all = 0;
+    await using model = await T5Model.load(goldenFolder('relu-tied'), {
+      onProgress({ phase, done, total }) {
+        expect(phase).not.toBe('download');
+        expect(done).toBeGreaterThanOrEqual(last[phase]);
+        last[phase] = done;
+        expect(last.upload).toBeLessThanOrEqual(last.read);
+        all = total;
+      },
+    });
+    expect(last).toEqual({ download: 0, read: all, upload: all });
+    expect(model.device).toBe('cuda:0');
+  });
+
   it('is where models are computed by default', async () => {
     await using model = await T5Model.load(goldenFolder('relu-tied'));
     expect(model.device).toBe('cuda:0');
