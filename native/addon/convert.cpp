@@ -8,9 +8,7 @@ namespace {
 
 template <typename T = int>
 T number(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsNumber()) fail(ErrorCode::kInput, key, ": expected a number");
-  const double number = value.As<Napi::Number>().DoubleValue();
+  const double number = to_number(object, key);
   if constexpr (std::is_integral_v<T>) {
     if (!(number >= -2147483648.0 && number <= 2147483647.0)) {
       fail(ErrorCode::kInput, key, ": expected a 32-bit integer, got ", number);
@@ -35,13 +33,9 @@ std::vector<int32_t> ints(const Napi::Value& value, const char* what) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
-std::vector<int32_t> ints(const Napi::Object& object, const char* key) {
-  return ints(object.Get(key), key);
-}
-
 // Byte offsets arrive as numbers: exact up to 2^53.
 uint64_t offset(const Napi::Object& object, const char* key) {
-  const double value = number<double>(object, key);
+  const double value = to_number(object, key);
   if (!(value >= 0 && value <= 9007199254740991.0)) {
     fail(ErrorCode::kCheckpoint, key, ": not a byte offset: ", value);
   }
@@ -105,6 +99,16 @@ Napi::Value error_value(Napi::Env env, ErrorCode code, const std::string& messag
   if (error_class.IsEmpty()) return Napi::Error::New(env, message).Value();
   return error_class.Value().New(
       {Napi::String::New(env, error_name(code)), Napi::String::New(env, message)});
+}
+
+double to_number(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber()) fail(ErrorCode::kInput, key, ": expected a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::vector<int32_t> to_ints(const Napi::Object& object, const char* key) {
+  return ints(object.Get(key), key);
 }
 
 T5Config to_config(const Napi::Object& object) {
@@ -175,15 +179,15 @@ DraftKind to_draft_kind(const std::string& name) {
 DraftPlan to_draft_plan(const Napi::Object& object) {
   DraftPlan plan;
   plan.kind = to_draft_kind(text(object, "kind"));
-  plan.widths = ints(object, "widths");
+  plan.widths = to_ints(object, "widths");
   plan.replacement = boolean(object, "replacement");
   plan.nodes = number(object, "nodes");
   plan.depth = number(object, "depth");
-  plan.lengths = ints(object, "lengths");
+  plan.lengths = to_ints(object, "lengths");
   plan.copies = boolean(object, "copies");
   plan.copy_length = number(object, "copyLength");
-  plan.lenience = number<double>(object, "lenience");
-  plan.bigrams = ints(object, "bigrams");
+  plan.lenience = to_number(object, "lenience");
+  plan.bigrams = to_ints(object, "bigrams");
   if (object.Get("adaptive").IsObject()) {
     const Napi::Object adaptive = object.Get("adaptive").As<Napi::Object>();
     plan.adaptive = {true, number(adaptive, "max"), number<float>(adaptive, "confidence")};
@@ -217,17 +221,17 @@ SessionLimits to_limits(const Napi::Object& object) {
 }
 
 Rule to_rule(const Napi::Object& object) {
-  return {to_rule_kind(text(object, "kind")), number<double>(object, "alpha"),
-          number<double>(object, "beta")};
+  return {to_rule_kind(text(object, "kind")), to_number(object, "alpha"),
+          to_number(object, "beta")};
 }
 
 Request to_request(const Napi::Object& object) {
   Request request;
-  request.input_ids = ints(object, "inputIds");
-  request.prefix = ints(object, "prefix");
-  request.eos_tokens = ints(object, "eosTokens");
-  request.stop_tokens = ints(object, "stopTokens");
-  request.suppress_tokens = ints(object, "suppressTokens");
+  request.input_ids = to_ints(object, "inputIds");
+  request.prefix = to_ints(object, "prefix");
+  request.eos_tokens = to_ints(object, "eosTokens");
+  request.stop_tokens = to_ints(object, "stopTokens");
+  request.suppress_tokens = to_ints(object, "suppressTokens");
   request.max_new_tokens = number(object, "maxNewTokens");
   request.min_new_tokens = number(object, "minNewTokens");
   request.temperature = number<float>(object, "temperature");
@@ -238,7 +242,7 @@ Request to_request(const Napi::Object& object) {
   request.verifier = to_verifier(text(object, "verifier"));
   request.confidence_stop = number<float>(object, "confidenceStop");
   request.priority = number(object, "priority");
-  request.waited_ms = number<double>(object, "waitedMs");
+  request.waited_ms = to_number(object, "waitedMs");
   const Napi::Value seeds = object.Get("seeds");
   if (!seeds.IsTypedArray() ||
       seeds.As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array) {

@@ -39,6 +39,8 @@ auto translate(Napi::Env env, const Body& body) -> decltype(body()) {
   }
 }
 
+double to_number(const Napi::Object& object, const char* key);
+std::vector<int32_t> to_ints(const Napi::Object& object, const char* key);
 T5Config to_config(const Napi::Object& object);
 ModelSource to_model_source(const Napi::Object& object);
 ModelOptions to_model_options(const Napi::Object& object);

@@ -4,12 +4,6 @@
 
 namespace speccascade::addon {
 
-double to_number(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsNumber()) fail(ErrorCode::kInput, key, ": expected a number");
-  return value.As<Napi::Number>().DoubleValue();
-}
-
 int to_int(const Napi::Object& object, const char* key, int min, int max) {
   const double number = to_number(object, key);
   if (!(number >= min && number <= max)) {
@@ -21,15 +15,6 @@ int to_int(const Napi::Object& object, const char* key, int min, int max) {
 bool is_null(const Napi::Object& object, const char* key) {
   const Napi::Value value = object.Get(key);
   return value.IsNull() || value.IsUndefined();
-}
-
-std::vector<int32_t> to_ints(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-    fail(ErrorCode::kInput, key, ": expected an Int32Array");
-  }
-  const auto array = value.As<Napi::Int32Array>();
-  return {array.Data(), array.Data() + array.ElementLength()};
 }
 
 RowScaling to_scaling(const Napi::Object& object) {

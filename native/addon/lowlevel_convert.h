@@ -13,10 +13,8 @@
 
 namespace speccascade::addon {
 
-double to_number(const Napi::Object& object, const char* key);
 int to_int(const Napi::Object& object, const char* key, int min, int max);
 bool is_null(const Napi::Object& object, const char* key);
-std::vector<int32_t> to_ints(const Napi::Object& object, const char* key);
 RowScaling to_scaling(const Napi::Object& object);
 StepVerifier to_verifier(const Napi::Object& object);
 Siblings to_siblings(const Napi::Object& object);

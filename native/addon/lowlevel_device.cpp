@@ -2,7 +2,7 @@
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
 #include "addon/lowlevel_given_step.h"
-#include "decode/accept_block.h"
+#include "decode/draft_plan.h"
 #include "decode/position_cuda.h"
 #include "decode/step_cuda.h"
 
@@ -43,10 +43,11 @@ Napi::Value device_position(Napi::Env env, const Napi::Object& args) {
 
 // What a session's kernels take no part in.
 void check_device_step(const StepArgs<float>& step) {
-  const auto only_here = [](bool given, const char* what) {
+  const auto only_here = [](bool given, const std::string& what) {
     if (given) fail(ErrorCode::kDevice, what, ": on the CPU alone");
   };
-  only_here(step.nodes > kMaxDraft, "more than 255 candidates");
+  only_here(step.nodes > kMaxDraftNodes,
+            "more than " + std::to_string(kMaxDraftNodes) + " candidates");
   only_here(step.uniforms != nullptr, "uniforms");
   only_here(step.drafter_rows != nullptr, "drafterRows");
   const bool tree =

@@ -19,9 +19,6 @@
 
 namespace speccascade {
 
-// The longest chain a step can draft.
-constexpr int kMaxDraft = 255;
-
 // h_i for i < g.
 template <typename Real>
 SC_COLLECTIVE Real block_threshold(Real residual, Real weight) {

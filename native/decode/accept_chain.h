@@ -139,23 +139,4 @@ SC_COLLECTIVE ChainOutcome accept_chain(int drafted, const int32_t* tokens, int 
   return outcome;
 }
 
-// The same at temperature 0, where every row is one-hot at its argmax: keep
-// drafted tokens while they equal the target's, then emit the target's.
-template <typename Ends>
-SC_COLLECTIVE ChainOutcome accept_chain_greedy(int drafted, const int32_t* tokens,
-                                               const int32_t* best, const Ends& ends) {
-  ChainOutcome outcome;
-  for (int i = 0; i < drafted; ++i) {
-    ++outcome.tested;
-    if (tokens[i] != best[i]) {
-      outcome.next = best[i];
-      return outcome;
-    }
-    ++outcome.accepted;
-    if (ends(tokens[i])) return outcome;
-  }
-  outcome.next = best[drafted];
-  return outcome;
-}
-
 }  // namespace speccascade

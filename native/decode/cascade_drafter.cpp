@@ -56,7 +56,7 @@ Cascade cascade_of(const DraftPlan& plan, const DraftContext& context) {
 
 CascadeDrafter::CascadeDrafter(const DraftPlan& plan, const std::vector<const Model*>& models,
                                const DraftContext& context)
-    : Drafter(context, plan.drafters()),
+    : Drafter(context),
       search_(context.state),
       adaptive_(plan.adaptive, step_costs(*context.target, models.empty() ? nullptr : models[0]),
                 context.state),
@@ -115,7 +115,6 @@ void CascadeDrafter::draft() {
   }
   // The smallest model first: slots that need a larger one gather there meanwhile.
   for (int model = deepest_wanted(); model >= 0; model = deepest_wanted()) run(model);
-  count_drafted();
 }
 
 int CascadeDrafter::deepest_wanted() const {
@@ -140,14 +139,10 @@ void CascadeDrafter::run(int model) {
     append_cascade_slot(state_, cascade_, rows, lane.logits, model, slot);
   }
   lane.run(context_.sampling);
-  for (int begin = 0; begin < *rows.num_logits;) {
-    const int slot = lane.logits.slot[begin];
-    int end = begin;
-    while (end < *rows.num_logits && lane.logits.slot[end] == slot) ++end;
+  for_each_slot_run(lane.logits, *rows.num_logits, [&](int slot, int begin, int end) {
     HostSlot(state_, context_.sampling, cascade_, search_, adaptive_, slot)
         .take_pass(model, begin, end);
-    begin = end;
-  }
+  });
 }
 
 void CascadeDrafter::commit() {

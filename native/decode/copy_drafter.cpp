@@ -3,7 +3,7 @@
 namespace speccascade {
 
 CopyDrafter::CopyDrafter(const DraftPlan& plan, const DraftContext& context)
-    : Drafter(context, 1),
+    : Drafter(context),
       widths_(plan.widths),
       bigrams_(plan.bigrams),
       shape_{widths_.data(), plan.is_chain(), {bigrams_.data(), static_cast<int>(bigrams_.size())}},
@@ -20,7 +20,6 @@ void CopyDrafter::draft() {
                           lanes_, adaptive_, slot)
         .draft();
   }
-  count_drafted();
 }
 
 void CopyDrafter::commit() {

@@ -26,27 +26,6 @@ int most_pending(const DraftPlan& plan, const DraftContext& context) {
   return std::max(context.max_prefix, plan.may_lag() ? kLaggingPass : 2);
 }
 
-void Drafter::clear_calls() { std::fill(calls_.begin(), calls_.end(), 0); }
-
-void Drafter::count_drafted() {
-  clear_calls();
-  for (int slot = 0; slot < state_.slots; ++slot) {
-    if (!state_.active[slot]) continue;
-    const int32_t* passes = slot_part(state_.draft_passes, slot, drafters_);
-    for (int drafter = 0; drafter < drafters_; ++drafter) {
-      count_calls(slot, drafter, passes[drafter]);
-    }
-  }
-}
-
-void Drafter::count_pass(const ModelLane& lane, int drafter) {
-  const int rows = *lane.decoder.rows().num_logits;
-  const int32_t* slots = lane.logits.slot;
-  for (int at = 0; at < rows; ++at) {
-    if (at == 0 || slots[at] != slots[at - 1]) count_call(slots[at], drafter);
-  }
-}
-
 std::unique_ptr<Drafter> make_drafter(const DraftPlan& plan,
                                       const std::vector<const Model*>& models,
                                       const DraftContext& context) {

@@ -36,11 +36,7 @@ int most_pending(const DraftPlan& plan, const DraftContext& context);
 
 class Drafter {
  public:
-  Drafter(const DraftContext& context, int drafters)
-      : context_(context),
-        state_(context_.state),
-        drafters_(drafters),
-        calls_(static_cast<size_t>(context.limits.slots) * static_cast<size_t>(drafters)) {}
+  explicit Drafter(const DraftContext& context) : context_(context), state_(context_.state) {}
   virtual ~Drafter() = default;
   Drafter(const Drafter&) = delete;
   Drafter& operator=(const Drafter&) = delete;
@@ -55,29 +51,9 @@ class Drafter {
   virtual DraftRows rows() const = 0;
   virtual size_t bytes() const = 0;
 
-  // For steps whose kernels draft in its place: takes over the passes of each slot's draft.
-  void count_drafted();
-
-  int drafters() const { return drafters_; }
-  // [drafters] passes of the last draft that a slot took part in; of the copy model
-  // proposals.
-  const int32_t* calls(int slot) const { return slot_part(calls_.data(), slot, drafters_); }
-
  protected:
-  void clear_calls();
-  void count_call(int slot, int drafter) { count_calls(slot, drafter, 1); }
-  void count_calls(int slot, int drafter, int calls) {
-    slot_part(calls_.data(), slot, drafters_)[drafter] += calls;
-  }
-  // One for every slot with logits in the lane's last pass.
-  void count_pass(const ModelLane& lane, int drafter);
-
   DraftContext context_;
   const SequenceState& state_;
-
- private:
-  int drafters_;
-  std::vector<int32_t> calls_;
 };
 
 // Null for DraftKind::kNone. The models outlive the drafter.

@@ -26,7 +26,7 @@ DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& conte
 
 DynamicTreeDrafter::DynamicTreeDrafter(const DraftPlan& plan, const Model& model,
                                        const DraftContext& context)
-    : Drafter(context, 1),
+    : Drafter(context),
       most_pending_(most_pending(plan, context)),
       lane_(model, lane_limits(plan, context.limits), pass_limits(plan, context),
             context.limits.slots * (tree_computed_nodes(plan.nodes, plan.depth) + 1)),
@@ -40,23 +40,23 @@ DynamicTreeDrafter::DynamicTreeDrafter(const DraftPlan& plan, const Model& model
       cache_node_(frontier_.size()),
       reference_(area(context.limits.slots, plan.nodes + 1)),
       reference_unscaled_(reference_.size()),
-      tree_{plan.nodes,
-            plan.depth,
-            tree_beam(plan.nodes),
-            tree_computed_nodes(plan.nodes, plan.depth),
-            context.vocabulary,
-            candidates_.data(),
-            places_.data(),
-            pool_size_.data(),
-            youngest_.data(),
-            frontier_.data(),
-            frontier_size_.data(),
-            cache_node_.data(),
-            lane_.probs.data(),
-            lane_.unscaled.data(),
-            lane_.status.data(),
-            reference_.data(),
-            reference_unscaled_.data()} {}
+      tree_{.budget = plan.nodes,
+            .depth = plan.depth,
+            .beam = tree_beam(plan.nodes),
+            .computed = tree_computed_nodes(plan.nodes, plan.depth),
+            .vocabulary = context.vocabulary,
+            .candidates = candidates_.data(),
+            .places = places_.data(),
+            .pool_size = pool_size_.data(),
+            .youngest = youngest_.data(),
+            .frontier = frontier_.data(),
+            .frontier_size = frontier_size_.data(),
+            .cache_node = cache_node_.data(),
+            .probs = lane_.probs.data(),
+            .unscaled = lane_.unscaled.data(),
+            .row_status = lane_.status.data(),
+            .reference = reference_.data(),
+            .reference_unscaled = reference_unscaled_.data()} {}
 
 void DynamicTreeDrafter::encode(const std::vector<const std::vector<int32_t>*>& inputs,
                                 const std::vector<int>& sources) {
@@ -64,7 +64,6 @@ void DynamicTreeDrafter::encode(const std::vector<const std::vector<int32_t>*>& 
 }
 
 void DynamicTreeDrafter::draft() {
-  clear_calls();
   open_drafts(state_, lengths_);
   for (int slot = 0; slot < state_.slots; ++slot) {
     if (is_draft_open(state_, slot))
@@ -79,14 +78,10 @@ void DynamicTreeDrafter::draft() {
       append_tree_slot(state_, tree_, cache, rows, lane_.logits, slot);
     }
     lane_.run(context_.sampling);
-    count_pass(lane_, 0);
-    for (int at = 0; at < *rows.num_logits;) {
-      const int slot = lane_.logits.slot[at];
-      const int end = logits_of_slot(lane_.logits, *rows.num_logits, slot).end;
+    for_each_slot_run(lane_.logits, *rows.num_logits, [&](int slot, int begin, int end) {
       DynamicTreeWriter<RowMath<float>>(state_, context_.sampling, tree_, slot)
-          .take_pass(cache, lane_.logits, at, end);
-      at = end;
-    }
+          .take_pass(cache, lane_.logits, begin, end);
+    });
   }
 }
 

@@ -33,14 +33,10 @@ void extend_drafts(const SequenceState& state, const SlotSampling& sampling,
                    const DraftShape& shape, const CacheTable& drafter, const DecoderRows& rows,
                    const LogitRows& logits, const DraftDistributions& drafts,
                    const AdaptiveLength& adaptive) {
-  for (int begin = 0; begin < *rows.num_logits;) {
-    const int slot = logits.slot[begin];
-    int end = begin;
-    while (end < *rows.num_logits && logits.slot[end] == slot) ++end;
+  for_each_slot_run(logits, *rows.num_logits, [&](int slot, int begin, int end) {
     LevelWriter<RowMath<float>>(state, sampling, shape, drafts, adaptive, slot)
         .extend(drafter, logits, begin, end);
-    begin = end;
-  }
+  });
 }
 
 }  // namespace speccascade

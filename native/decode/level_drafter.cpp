@@ -20,7 +20,7 @@ DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& conte
 }  // namespace
 
 LevelDrafter::LevelDrafter(const DraftPlan& plan, const Model& model, const DraftContext& context)
-    : Drafter(context, 1),
+    : Drafter(context),
       widths_(plan.widths),
       shape_{widths_.data(),
              plan.replacement ? Siblings::kWithReplacement : Siblings::kWithoutReplacement},
@@ -50,7 +50,6 @@ void LevelDrafter::start(int slot, int source) {
 }
 
 void LevelDrafter::draft() {
-  clear_calls();
   open_drafts(state_, adaptive_);
   for (int slot = 0; slot < state_.slots; ++slot) {
     if (is_draft_open(state_, slot))
@@ -61,7 +60,6 @@ void LevelDrafter::draft() {
   while (any_draft_open(state_)) {
     draft_rows(state_, context_.sampling, cache, rows, lane_.logits);
     lane_.run(context_.sampling);
-    count_pass(lane_, 0);
     extend_drafts(
         state_, context_.sampling, shape_, cache, rows, lane_.logits,
         {lane_.decoder.logits(), lane_.probs.data(), lane_.unscaled.data(), lane_.best.data(),

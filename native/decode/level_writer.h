@@ -11,6 +11,7 @@
 #include "decode/rules.h"
 #include "decode/sequence_state.h"
 #include "decode/slot_rows.h"
+#include "decode/verify.h"
 #include "ops/sampling.h"
 
 namespace speccascade {
@@ -90,8 +91,7 @@ class LevelWriter {
     for (int at = begin; at < end; ++at) {
       const auto status = static_cast<RowStatus>(drafts_.row_status[at]);
       if (status != RowStatus::kOk) {
-        failure =
-            status == RowStatus::kNoTokenLeft ? Failure::kNoTokenLeft : Failure::kDrafterNotFinite;
+        failure = failure_of(status, Failure::kDrafterNotFinite);
       } else if (drafting()) {
         add_children(logits.node[at], at, logits.out_row[at]);
       }

@@ -30,6 +30,16 @@ SC_HOST_DEVICE inline LogitRange logits_of_slot(const LogitRows& logits, int cou
   return range;
 }
 
+// Calls body(slot, begin, end) for the slots of a pass's `count` logit rows, one after another.
+template <typename Body>
+void for_each_slot_run(const LogitRows& logits, int count, const Body& body) {
+  for (int begin = 0, end = 0; begin < count; begin = end) {
+    const int slot = logits.slot[begin];
+    while (end < count && logits.slot[end] == slot) ++end;
+    body(slot, begin, end);
+  }
+}
+
 // Appends a decoder row for cache node `node` below `parent`; returns its index.
 SC_HOST_DEVICE inline int append_row(const DecoderRows& rows, int slot, int32_t token, int position,
                                      int node, int parent) {

@@ -2,16 +2,17 @@
 // another, each would wait for memory several times.
 #pragma once
 
+#include "decode/draft_plan.h"
 #include "decode/made_pi_cuda.cuh"
 
 namespace speccascade {
 
 struct ChainNumbers {
-  int32_t token[kMaxDraft];
-  float wanted[kMaxDraft];   // pi's entry
-  float drawn[kMaxDraft];    // of the row that it was drawn from
-  float uniform[kMaxDraft];  // that it is tested with
-  int32_t end;               // the first token that ends the sequence; -1: none does
+  int32_t token[kMaxDraftNodes];
+  float wanted[kMaxDraftNodes];   // pi's entry
+  float drawn[kMaxDraftNodes];    // of the row that it was drawn from
+  float uniform[kMaxDraftNodes];  // that it is tested with
+  int32_t end;                    // the first token that ends the sequence; -1: none does
 };
 
 // All numbers of a slot that decide what is done, at once, so that they are found near.

@@ -56,11 +56,20 @@ void ModelLane::catch_up(const SequenceState& state, int slot, int end, int most
 
 void ModelLane::run(const SlotSampling& sampling) {
   decoder.run();
-  distribution_cpu(
-      {decoder.logits(), model.config.vocab_size, decoder.rows().num_logits, decoder.max_logits(),
-       logit_slot.data(), logit_output.data(), logit_out_row.data(), sampling, probs.data(),
-       unscaled.data(), best.data(), log_sum.data(), status.data()},
-      model.threads);
+  distribution_cpu({.logits = decoder.logits(),
+                    .vocabulary = model.config.vocab_size,
+                    .num_rows = decoder.rows().num_logits,
+                    .max_rows = decoder.max_logits(),
+                    .row_slot = logit_slot.data(),
+                    .row_output = logit_output.data(),
+                    .out_rows = logit_out_row.data(),
+                    .slots = sampling,
+                    .probs = probs.data(),
+                    .unscaled = unscaled.data(),
+                    .best = best.data(),
+                    .log_sum = log_sum.data(),
+                    .row_status = status.data()},
+                   model.threads);
 }
 
 size_t ModelLane::bytes() const {

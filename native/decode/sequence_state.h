@@ -92,7 +92,7 @@ struct SequenceState {
   int32_t* draft_phase;     // [slots] DraftPhase
 
   // Of drafters.
-  int32_t* draft_passes;  // [slots, drafters] that the step took part in; copies asked for
+  int32_t* draft_passes;  // [slots, drafters] that the slot took part in; of copies, proposals
   int32_t* draft_lag;     // [slots] of cascades: most committed positions that one of the models
                           // has not consumed
 

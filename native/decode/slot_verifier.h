@@ -85,27 +85,34 @@ class SlotVerifier {
     const bool spared = spares_target(state_, args_.sampling, slot_);
     const int begin = spared ? nodes_ : skipped_logits(state_, args_.sampling, slot_) - 1;
     for (int node = nodes_ - 1; node >= begin; --node) {
-      const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
-      const Failure own = failure_of(status, Failure::kTargetNotFinite);
+      const Failure own = failure_after(node);
       first = own != Failure::kNone ? own : first;
     }
-    if (failure == Failure::kNone) failure = first;
+    TreeOutcome outcome;
+    const bool best = !trusted && !has_rule() && greedy_;
+    if (failure == Failure::kNone) {
+      // Behind a rejected token is what plain decoding would not have read.
+      failure = best ? follow_best(first == Failure::kNone, outcome) : first;
+    }
     if (failure != Failure::kNone) {
       Math::alone([this, failure] { write_failure(failure); });
       return;
     }
-    TreeOutcome outcome;
     if (trusted) {
       outcome = follow_all();
-    } else if (has_rule() || !greedy_) {
+    } else if (!best) {
       outcome = chain ? accept_in_chain() : accept_in_tree();
-    } else {
-      outcome = follow_best();
     }
     write(outcome);
   }
 
  private:
+  // Of the target's row there.
+  SC_COLLECTIVE Failure failure_after(int node) const {
+    const auto status = static_cast<RowStatus>(args_.target_status[logit_row(node)]);
+    return failure_of(status, Failure::kTargetNotFinite);
+  }
+
   template <typename T>
   SC_COLLECTIVE T* row(T* rows, int64_t index) const {
     return rows + index * args_.vocabulary;
@@ -178,21 +185,23 @@ class SlotVerifier {
   }
 
   // Lossless at temperature 0: rows are one-hot, and every verifier follows the
-  // target's best tokens as far as the draft has them.
-  SC_COLLECTIVE TreeOutcome follow_best() const {
-    TreeOutcome outcome;
+  // target's best tokens as far as the draft has them. Returns the failure of a row on the way,
+  // where not all are ok.
+  SC_COLLECTIVE Failure follow_best(bool all_ok, TreeOutcome& outcome) const {
     int node = -1;
-    for (int child = 0; child < nodes_; ++child) {
+    Failure failure = all_ok ? Failure::kNone : failure_after(node);
+    for (int child = 0; child < nodes_ && failure == Failure::kNone; ++child) {
       if (parents_[child] != node) continue;
       outcome.tested = outcome.accepted + 1;
       if (tokens_[child] != args_.target_best[logit_row(node)]) continue;
       const int place = outcome.accepted++;
       Math::alone([this, place, child] { path_[place] = child; });
-      if (ends(tokens_[child])) return outcome;
+      if (ends(tokens_[child])) return Failure::kNone;
       node = child;
+      if (!all_ok) failure = failure_after(node);
     }
     outcome.next = args_.target_best[logit_row(node)];
-    return outcome;
+    return failure;
   }
 
   SC_COLLECTIVE void write_failure(Failure failure) const {

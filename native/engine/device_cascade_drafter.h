@@ -28,7 +28,6 @@ class DeviceCascadeDrafter : public DeviceDrafter {
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
   void queue_commit(DeviceStream& stream, const TableViews& tables) override;
   DraftRows rows() const override;
-  void finish() override { drafter_.count_drafted(); }
 
  private:
   void queue_lag(DeviceStream& stream, const TableViews& tables, int model);

@@ -17,7 +17,6 @@ class DeviceCopyDrafter : public DeviceDrafter {
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
   void queue_commit(DeviceStream& stream, const TableViews& tables) override;
   DraftRows rows() const override;
-  void finish() override { drafter_.count_drafted(); }
 
  private:
   PassMemory& memory_;

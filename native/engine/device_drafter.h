@@ -26,10 +26,15 @@ class DeviceDrafter {
   virtual void start(DeviceStream& stream, int slot) = 0;
   // What requests bring goes down: one began since the last step.
   virtual void send_requests(DeviceStream& stream) = 0;
-  // A number >= 0 that decides all that this step queues; from the host's tables, after drafts were
-  // emptied.
+  // Passes in which drafters first consume what they lag behind by; from the host's tables, after
+  // drafts were emptied.
+  virtual int catch_ups(const SequenceState&) const { return 0; }
+  // One of them; always the same, and recorded as one graph. `tables`: the device's, here and
+  // below; what is written there, queue_drafts() does not rely on.
+  virtual void queue_catch_up(DeviceStream&, const TableViews&) {}
+  // A number >= 0 that decides all that this step queues beside those; from the host's tables, too.
   virtual int rounds(const SequenceState& state) const = 0;
-  // `tables`: the device's. Recorded as a graph for each number of rounds (DeviceStream::record):
+  // Recorded as a graph for each number of rounds (DeviceStream::record):
   // what is launched, and with which arguments, depends on `rounds` alone.
   virtual void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) = 0;
   // Verification was queued: caches keep what it accepted. Recorded too.
@@ -37,7 +42,7 @@ class DeviceDrafter {
   // Pointers to the device's memory.
   virtual DraftRows rows() const = 0;
   // The step's outcome stands in the host's tables.
-  virtual void finish() = 0;
+  virtual void finish() {}
 };
 
 // Whether kernels draft for such sessions.

@@ -10,8 +10,8 @@ namespace speccascade {
 
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
                                        const SequenceState& state, LevelDrafter& drafter)
-    : DeviceModelDrafter(memory, state, drafter, drafter.lane(), drafter.lengths(),
-                         drafter.most_positions(), rows_of(limits)),
+    : DeviceModelDrafter(memory, state, drafter.lane(), drafter.lengths(), drafter.most_positions(),
+                         rows_of(limits)),
       drafter_(drafter),
       scratch_(memory, area(limits.max_batch, lane_.model.config.vocab_size)),
       proposal_(memory, area(limits.max_batch, limits.draft.max_nodes())),
@@ -52,14 +52,14 @@ void DeviceLevelDrafter::queue_drafts(DeviceStream& stream, const TableViews& ta
                                      lane_.model.config.vocab_size};
   const DraftShape shape = {widths_.device(), drafter_.shape().siblings};
   const AdaptiveLength lengths = lengths_.over(state);
-  const int drafting = queue_opening(stream, state, rounds);
+  open_drafts_cuda(state, lengths, queue);
   const PersistentPass* pass = loop_fits_ ? lane_.decoder.persistent(stream) : nullptr;
   if (pass != nullptr && pass->types == PassTypes::kBf16) {
     return draft_loop_cuda({state, sampling, shape, cache, rows, logits, drafts, lengths,
-                            rows_.distribution(sampling), *pass, drafting},
+                            rows_.distribution(sampling), *pass, rounds},
                            queue);
   }
-  for (int round = 0; round < drafting; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     draft_rows_cuda(state, sampling, cache, rows, logits, queue);
     lane_.decoder.queue(stream);
     distribution_cuda(rows_.distribution(sampling), queue);

@@ -46,13 +46,7 @@ void DeviceStep::run() {
   memory_.complete([&] {
     if (requests_changed_) send_requests();
     stream.mark(0);
-    if (drafter_) {
-      const int rounds = drafter_->rounds(tables_.sequences());
-      drafts_.run(stream, rounds, [&] {
-        send();
-        drafter_->queue_drafts(stream, views_, rounds);
-      });
-    }
+    if (drafter_) draft();
     stream.mark(1);
     verification_.run(stream, 0, [&] {
       if (!drafter_) send();
@@ -79,6 +73,22 @@ void DeviceStep::send() {
                                    tables_.bytes() - begin);
 }
 
+// Each graph begins with the tables, so that none depends on whether another was launched.
+void DeviceStep::draft() {
+  DeviceStream& stream = *memory_.stream();
+  for (int left = drafter_->catch_ups(tables_.sequences()); left > 0; --left) {
+    catch_up_.run(stream, 0, [&] {
+      send();
+      drafter_->queue_catch_up(stream, views_);
+    });
+  }
+  const int rounds = drafter_->rounds(tables_.sequences());
+  drafts_.run(stream, rounds, [&] {
+    send();
+    drafter_->queue_drafts(stream, views_, rounds);
+  });
+}
+
 void DeviceStep::verify() {
   DeviceStream& stream = *memory_.stream();
   void* queue = stream.handle();
@@ -88,11 +98,24 @@ void DeviceStep::verify() {
                    views_.sampling, queue);
   target_.decoder.queue(stream);
   verify_cuda(target_rows_.distribution(views_.sampling),
-              {state, views_.sampling, drafter_ ? drafter_->rows() : DraftRows{},
-               target_.model.config.vocab_size, target_rows_.logits(),
-               target_.decoder.device_logits(), nullptr, nullptr, target_rows_.best(),
-               target_rows_.status(), target_rows_.log_sum(), nullptr, deferral_.data(),
-               scratch_.data(), one_hot_.data(), verified_.data(), scratch_rows_, weights_.data()},
+              {.state = state,
+               .sampling = views_.sampling,
+               .drafts = drafter_ ? drafter_->rows() : DraftRows{},
+               .vocabulary = target_.model.config.vocab_size,
+               .logits = target_rows_.logits(),
+               .target_logits = target_.decoder.device_logits(),
+               .target_probs = nullptr,
+               .target_unscaled = nullptr,
+               .target_best = target_rows_.best(),
+               .target_status = target_rows_.status(),
+               .target_log_sum = target_rows_.log_sum(),
+               .pi = nullptr,
+               .deferral = deferral_.data(),
+               .scratch = scratch_.data(),
+               .one_hot = one_hot_.data(),
+               .target = verified_.data(),
+               .scratch_rows = scratch_rows_,
+               .weights = weights_.data()},
               queue);
   if (drafter_) drafter_->queue_commit(stream, views_);
   commit_cuda(state, cache, queue);

@@ -1,7 +1,8 @@
 // A step of a session whose models compute on one device: drafting, distributions, verification and
 // commits as kernels (decode_cuda.h), queued without waiting on one stream between a copy down of
 // what the host decides and a copy up of what the step came to. The host launches two graphs: the
-// draft's, of which there is one for each number of rounds, and the target's.
+// draft's, of which there is one for each number of rounds, and the target's; before them, where a
+// drafter lags far behind, a third as often as that takes.
 #pragma once
 
 #include <memory>
@@ -39,6 +40,7 @@ class DeviceStep {
  private:
   void send_requests();
   void send();
+  void draft();
   void verify();
   void receive();
 
@@ -53,7 +55,7 @@ class DeviceStep {
   PassArray<float> deferral_, scratch_, weights_, one_hot_;
   TableViews views_ = {};
   bool requests_changed_ = true;
-  GraphCache drafts_, verification_;  // by rounds; one
+  GraphCache catch_up_, drafts_, verification_;  // one; by rounds; one
 };
 
 }  // namespace speccascade

@@ -8,7 +8,7 @@ namespace speccascade {
 DeviceTreeDrafter::DeviceTreeDrafter(const SessionLimits& limits, PassMemory& memory,
                                      const SequenceState& state, DynamicTreeDrafter& drafter)
     : DeviceModelDrafter(
-          memory, state, drafter, drafter.lane(), drafter.lengths(), drafter.most_positions(),
+          memory, state, drafter.lane(), drafter.lengths(), drafter.most_positions(),
           limits.max_batch * (tree_computed_nodes(limits.draft.nodes, limits.draft.depth) + 1)),
       nodes_(limits.draft.nodes),
       depth_(limits.draft.depth),
@@ -23,23 +23,23 @@ DeviceTreeDrafter::DeviceTreeDrafter(const SessionLimits& limits, PassMemory& me
       reference_unscaled_(memory, reference_.size()) {}
 
 DynamicTree DeviceTreeDrafter::tree() const {
-  return {nodes_,
-          depth_,
-          tree_beam(nodes_),
-          tree_computed_nodes(nodes_, depth_),
-          lane_.model.config.vocab_size,
-          candidates_.data(),
-          places_.data(),
-          pool_size_.data(),
-          youngest_.data(),
-          frontier_.data(),
-          frontier_size_.data(),
-          cache_node_.data(),
-          rows_.probs(0),
-          rows_.unscaled(0),
-          rows_.status(),
-          reference_.data(),
-          reference_unscaled_.data()};
+  return {.budget = nodes_,
+          .depth = depth_,
+          .beam = tree_beam(nodes_),
+          .computed = tree_computed_nodes(nodes_, depth_),
+          .vocabulary = lane_.model.config.vocab_size,
+          .candidates = candidates_.data(),
+          .places = places_.data(),
+          .pool_size = pool_size_.data(),
+          .youngest = youngest_.data(),
+          .frontier = frontier_.data(),
+          .frontier_size = frontier_size_.data(),
+          .cache_node = cache_node_.data(),
+          .probs = rows_.probs(0),
+          .unscaled = rows_.unscaled(0),
+          .row_status = rows_.status(),
+          .reference = reference_.data(),
+          .reference_unscaled = reference_unscaled_.data()};
 }
 
 void DeviceTreeDrafter::queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) {
@@ -49,8 +49,8 @@ void DeviceTreeDrafter::queue_drafts(DeviceStream& stream, const TableViews& tab
   const CacheTable cache = lane_.self.device_table();
   const DecoderRows& rows = lane_.decoder.device_rows();
   const LogitRows logits = rows_.logits();
-  const int drafting = queue_opening(stream, state, rounds);
-  for (int round = 0; round < drafting; ++round) {
+  open_drafts_cuda(state, lengths_.over(state), queue);
+  for (int round = 0; round < rounds; ++round) {
     tree_rows_cuda(state, tree(), cache, rows, logits, queue);
     lane_.decoder.queue(stream);
     distribution_cuda(rows_.distribution(sampling), queue);

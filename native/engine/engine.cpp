@@ -1,22 +1,17 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "base/buffer.h"
 #include "base/caught.h"
+#include "engine/clock.h"
 #include "engine/outcome.h"
 #include "engine/request_check.h"
 
 namespace speccascade {
 
 namespace {
-
-double now_ms() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::milli>(now).count();
-}
 
 std::vector<const Model*> pointers(const std::vector<std::shared_ptr<const Model>>& models) {
   std::vector<const Model*> all;
@@ -115,7 +110,7 @@ void Engine::run() {
     }
     deliver(events);
   }
-  abort_all(events);
+  abort_if([](const Job&) { return true; }, events);
   deliver(events);
 }
 
@@ -151,25 +146,25 @@ void Engine::abort_cancelled(std::vector<Event>& events) {
     take_submitted();
     ids.swap(cancelled_);
   }
-  if (ids.empty()) return;
+  if (!ids.empty()) abort_if([&](const Job& job) { return ids.count(job.id) != 0; }, events);
+}
+
+// Ends the samples of jobs that `leaves` is true of: in slots, and never started.
+void Engine::abort_if(const std::function<bool(const Job&)>& leaves, std::vector<Event>& events) {
   for (size_t s = 0; s < slots_.size(); ++s) {
-    Slot& slot = slots_[s];
-    if (slot.job == nullptr || ids.count(slot.job->id) == 0) continue;
+    const Slot& slot = slots_[s];
+    if (slot.job == nullptr || !leaves(*slot.job)) continue;
     events.push_back(end_event(slot.job->id, slot.sample, Event::End::kAborted, slot.stats));
     finish(static_cast<int>(s), events.back());
   }
-  for (const auto& job : schedule_.waiting()) {
-    if (ids.count(job->id) != 0) abort_job_queue(*job, events);
-  }
-  schedule_.remove_if([&](const Job& job) { return ids.count(job.id) != 0; });
-}
-
-// Ends the samples of a waiting job that were never started.
-void Engine::abort_job_queue(Job& job, std::vector<Event>& events) {
-  for (; job.next_sample < job.samples(); ++job.next_sample) {
-    events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()));
-    end_job_sample(job);
-  }
+  schedule_.remove_if([&](Job& job) {
+    if (!leaves(job)) return false;
+    for (; job.next_sample < job.samples(); ++job.next_sample) {
+      events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()));
+      end_job_sample(job);
+    }
+    return true;
+  });
 }
 
 void Engine::end_job_sample(Job& job) {
@@ -324,17 +319,6 @@ void Engine::finish(int s, const Event& event) {
     stats_.totals.add(event.stats);
   }
   slot = {};
-}
-
-void Engine::abort_all(std::vector<Event>& events) {
-  for (size_t s = 0; s < slots_.size(); ++s) {
-    if (slots_[s].job == nullptr) continue;
-    events.push_back(
-        end_event(slots_[s].job->id, slots_[s].sample, Event::End::kAborted, slots_[s].stats));
-    finish(static_cast<int>(s), events.back());
-  }
-  for (const auto& job : schedule_.waiting()) abort_job_queue(*job, events);
-  schedule_.clear();
 }
 
 // A step that could not be made ends the requests that were part of it; the

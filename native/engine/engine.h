@@ -57,6 +57,7 @@ class Engine {
   bool wait_for_work();
   void take_submitted();
   void abort_cancelled(std::vector<Event>& events);
+  void abort_if(const std::function<bool(const Job&)>& leaves, std::vector<Event>& events);
   bool decodes() const;
   void admit();
   std::vector<std::shared_ptr<Job>> take_sources();
@@ -67,8 +68,6 @@ class Engine {
   void record_tokens(Slot& slot, double now);
   void finish(int slot, const Event& event);
   void end_job_sample(Job& job);
-  void abort_all(std::vector<Event>& events);
-  void abort_job_queue(Job& job, std::vector<Event>& events);
   void fail_all(const Error& error, std::vector<Event>& events);
   void deliver(std::vector<Event>& events);
 

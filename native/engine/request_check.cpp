@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/buffer.h"
+#include "decode/dynamic_tree.h"
 #include "engine/schedule.h"
 #include "engine/slot_tables.h"
 
@@ -18,6 +19,14 @@ void check_tokens(const char* name, const std::vector<int32_t>& tokens, int voca
       fail(ErrorCode::kInput, name, ": id ", token, " is outside the vocabulary of ", vocabulary);
     }
   }
+}
+
+// Of a slot's cache, at most: the drafter of a dynamic tree computes nodes beside the draft's.
+int64_t most_cache_rows(const SessionLimits& limits) {
+  const DraftPlan& draft = limits.draft;
+  const bool tree = draft.kind == DraftKind::kDynamicTree;
+  return SlotTables::cache_rows(limits) +
+         (tree ? tree_computed_nodes(draft.nodes, draft.depth) : 0);
 }
 
 // Rows of all slots together are numbered by int. More of them are beyond any memory that a
@@ -48,7 +57,7 @@ SessionLimits checked_limits(const SessionLimits& limits, const Model& target,
          ", the target one of ", target.config.vocab_size);
   }
   for (const Model* model : models) {
-    check_rows(limits.max_batch, SlotTables::cache_rows(limits), model->config);
+    check_rows(limits.max_batch, most_cache_rows(limits), model->config);
     check_rows(limits.max_batch, limits.max_input_tokens, model->config);
   }
   return limits;

@@ -47,7 +47,6 @@ class Schedule {
   const Queue& waiting() const { return waiting_; }
   // Takes out those that `leaves` is true of.
   void remove_if(const std::function<bool(Job&)>& leaves);
-  void clear() { waiting_.clear(); }
 
  private:
   Queue waiting_;

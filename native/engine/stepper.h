@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "decode/drafter.h"
-#include "decode/load_lengths.h"
 #include "decode/model_lane.h"
 #include "decode/verify.h"
 #include "engine/device_step.h"
+#include "engine/load_follower.h"
 #include "engine/request.h"
 #include "engine/slot_tables.h"
 
@@ -37,43 +37,28 @@ class Stepper {
 
   const SequenceState& sequences() const { return tables_.sequences(); }
   // How many drafters there are, and the passes of each in the slot's last step.
-  int drafters() const { return drafter_ ? drafter_->drafters() : 0; }
-  const int32_t* draft_calls(int slot) const { return drafter_->calls(slot); }
+  int drafters() const { return drafters_; }
+  const int32_t* draft_calls(int slot) const {
+    return slot_part(sequences().draft_passes, slot, drafters_);
+  }
   size_t bytes() const;
   // Where whole steps run on the device, with times of the last one; null elsewhere.
   const DeviceStep* device_step() const { return device_.get(); }
 
  private:
-  // What drafts that follow the load need to know; none in sessions without.
-  struct Source {
-    std::vector<int32_t> input;
-    bool encoded = false;  // by the drafters
-  };
-  struct Follower {
-    bool follows = false;
-    int source = -1;
-    int drafted_to = 0;  // positions that the drafters have seen
-  };
-
-  void limit_drafts();
-  bool may_draft(int slot, int followers) const;
-  void encode_drafters(LoadSample& sample);
   void step_on_host(LoadSample& sample);
   void step_on_device(LoadSample& sample);
-  void learn(LoadSample& sample);
   void verify();
   // Entries of arrays with so many rows of the vocabulary a slot; none where a device has them.
   size_t host_rows(int per_slot) const;
 
   bool on_device_;  // kernels draft and verify
+  int drafters_;
   SlotTables tables_;
   ModelLane target_;
   std::unique_ptr<Drafter> drafter_;
-  std::unique_ptr<DeviceStep> device_;  // null where they do not
-  bool reproducible_;
-  std::optional<LoadLengths> lengths_;
-  std::vector<Source> sources_;
-  std::vector<Follower> followers_;
+  std::unique_ptr<DeviceStep> device_;    // null where they do not
+  std::optional<LoadFollower> follower_;  // in sessions whose drafts follow the load
   int scratch_rows_;
   Array<float> scratch_, weights_, one_hot_, pi_, deferral_;
 };

@@ -1,5 +1,6 @@
 // Draft lengths chosen step by step, on the emulated device: drafts, tokens and passes are those of
 // the CPU's engine, also where a drafter was given up for long and has much to catch up with.
+#include "engine/device_drafter.h"
 #include "engine/device_step.h"
 #include "test/check.h"
 #include "test/support/emulated_models.h"
@@ -87,6 +88,31 @@ void sampled_and_beside_a_rule_that_reads() {
   compare(&config, {RuleKind::kTokenV3, 0.5, 1.0}, 0.9f, 12);
 }
 
+// However far a drafter lags, its graphs are those of the drafts' lengths and one to catch up in.
+void lags_need_no_graphs_of_their_own() {
+  const auto model = emulated_model(tiny_configs()[0].config, kTargetSeed, "f32");
+  const int vocabulary = model->config.vocab_size, tokens = 400;
+  SessionLimits session = limits_of(2, Widths(4, 1), tokens);
+  session.draft.follows_load = true;
+  SlotTables tables(session, vocabulary);
+  const LaneLimits lane = {session.max_batch, session.max_input_tokens,
+                           SlotTables::cache_rows(session), false};
+  const auto drafter = make_drafter(session.draft, {model.get()},
+                                    {tables.sequences(), tables.drafter_sampling(), lane,
+                                     session.max_prefix_tokens, vocabulary, model.get()});
+  PassMemory memory(*model);
+  const auto device = make_device_drafter(session, memory, tables.sequences(), drafter.get());
+  tables.assign(0, plain_request({3}, tokens), 1);
+  drafter->start(0, 0);
+  const SequenceState& state = tables.sequences();
+  for (const int length : {1, kLaggingPass, kLaggingPass + 1, tokens - 5}) {
+    state.length[0] = length;
+    empty_drafts(state);
+    CHECK(device->rounds(state) == 4, device->rounds(state), " rounds at length ", length);
+    CHECK(device->catch_ups(state) == (length - 1) / kLaggingPass, "length ", length);
+  }
+}
+
 void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
 
 DraftPlan cascade() {
@@ -135,7 +161,8 @@ void first_steps_are_not_timed() {
 
 int main(int argc, char** argv) {
   std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies),
-                             CASE(lengths_by_load), CASE(first_steps_are_not_timed)};
+                             CASE(lags_need_no_graphs_of_their_own), CASE(lengths_by_load),
+                             CASE(first_steps_are_not_timed)};
   if (!kSanitized) cases.push_back(CASE(given_up_and_tried_again));
   return run_cases(argc, argv, cases);
 }

@@ -3,6 +3,7 @@
 // finite, rows without a token left.
 #include <limits>
 
+#include "decode/dynamic_tree.h"
 #include "test/check.h"
 #include "test/support/checkpoint_files.h"
 #include "test/support/engine_rig.h"
@@ -80,6 +81,16 @@ void limits_beyond_memory() {
   CHECK_ERROR(ErrorCode::kOutOfMemory, "needed", EngineRig(model, model, positions));
   CHECK_ERROR(ErrorCode::kOutOfMemory, "needed",
               EngineRig(model, nullptr, limits_of(4096, 0, 1 << 20)));
+  // 2^31 rows, but only with those that a tree's drafter computes beside the draft.
+  SessionLimits tree = limits_of(4096, 0);
+  tree.draft.kind = DraftKind::kDynamicTree;
+  tree.draft.nodes = tree.draft.depth = kMaxDraftNodes;
+  const int rows = (1 << 19) - tree_computed_nodes(kMaxDraftNodes, kMaxDraftNodes);
+  tree.max_new_tokens = rows - kMaxDraftNodes - tree.max_prefix_tokens;
+  const T5Config& config = model->config;
+  const int64_t row_bytes = int64_t{8} * config.inner() * config.num_decoder_layers;
+  CHECK_ERROR(ErrorCode::kOutOfMemory, "needed " + std::to_string((row_bytes << 31)) + " bytes",
+              EngineRig(model, model, tree));
 }
 
 void requests_out_of_range() {
@@ -220,6 +231,25 @@ void a_failed_request_harms_no_neighbour() {
   }
 }
 
+// Drafted everywhere and never the target's own: plain decoding would not have read what follows.
+void a_bad_token_that_is_rejected() {
+  constexpr int kBadToken = 17;
+  const T5Config config = tiny_configs()[1].config;
+  const auto model =
+      spoiled("shared.weight", static_cast<size_t>(kBadToken * config.d_model + 3), kNaN);
+  for (const Widths& widths : {Widths{1, 1}, Widths{2, 1}}) {
+    SessionLimits limits = limits_of(1, widths);
+    limits.draft.kind = DraftKind::kCopy;
+    limits.draft.bigrams.assign(static_cast<size_t>(config.vocab_size), kBadToken);
+    EngineRig plain(model, nullptr, limits_of(1, 0)), copies(model, nullptr, limits);
+    const Request request = plain_request({20, 2, 3}, 12);
+    const SampleLog expected = plain.run(request)[0], got = copies.run(request)[0];
+    CHECK(expected.tokens.size() == 12, expected.message);
+    CHECK(got.tokens == expected.tokens, got.message);
+    CHECK(got.stats.proposed > got.stats.accepted, "nothing was rejected");
+  }
+}
+
 void a_request_that_suppresses_everything() {
   const auto model = tiny();
   for (const int gamma : {0, 3}) {
@@ -250,5 +280,5 @@ int main(int argc, char** argv) {
       {CASE(limits_out_of_range), CASE(vocabularies_must_match), CASE(limits_beyond_memory),
        CASE(requests_out_of_range), CASE(weights_that_are_not_finite),
        CASE(a_drafter_that_is_not_finite), CASE(a_failed_request_harms_no_neighbour),
-       CASE(a_request_that_suppresses_everything)});
+       CASE(a_bad_token_that_is_rejected), CASE(a_request_that_suppresses_everything)});
 }

@@ -1,0 +1,143 @@
+#include "engine/load_follower.h"
+
+#include <algorithm>
+
+#include "engine/clock.h"
+
+namespace speccascade {
+
+namespace {
+
+size_t count(int n) { return static_cast<size_t>(n); }
+
+}  // namespace
+
+LoadFollower::LoadFollower(const SessionLimits& limits, double draft_cost,
+                           const SequenceState& state, Drafter& drafter, int encoder_rows)
+    : reproducible_(limits.reproducible),
+      state_(state),
+      drafter_(drafter),
+      encoder_rows_(encoder_rows),
+      lengths_(limits.draft, draft_cost),
+      sources_(count(limits.max_batch)),
+      followers_(count(limits.max_batch)) {}
+
+void LoadFollower::keep(const std::vector<const std::vector<int32_t>*>& inputs,
+                        const std::vector<int>& sources) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    sources_[count(sources[i])] = {*inputs[i], false};
+  }
+}
+
+void LoadFollower::start(int slot, int source, const Request& request) {
+  const bool any_length = !reads_drafter(request.rule.kind);
+  const bool may_vary = request.temperature == 0.0f || !reproducible_;
+  followers_[count(slot)] = {any_length && may_vary, source, 0};
+}
+
+void LoadFollower::stop(int slot) {
+  lengths_.learn_end(state_.length[slot] - state_.prefix_length[slot]);
+}
+
+void LoadFollower::limit_drafts(LoadSample& sample) {
+  cut_drafts();
+  encode_drafters(sample);
+}
+
+int LoadFollower::lag(int slot) const {
+  return state_.length[slot] - followers_[count(slot)].drafted_to;
+}
+
+LoadFollower::Source& LoadFollower::source_of(int slot) {
+  return sources_[count(followers_[count(slot)].source)];
+}
+
+// A drafter that has far to catch up costs more than it gives before the output ends,
+// unless few others wait for it.
+bool LoadFollower::may_draft(int slot, int followers) const {
+  return followers <= 4 || lag(slot) <= 2 * kLaggingPass;
+}
+
+// Those that have the least to catch up with draft first.
+void LoadFollower::cut_drafts() {
+  std::vector<int> slots;
+  int others = 0;
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (!state_.active[slot]) continue;
+    if (followers_[count(slot)].follows) {
+      slots.push_back(slot);
+    } else {
+      others += 1 + state_.draft_limit[slot];
+    }
+  }
+  const LoadChoice choice = lengths_.choose(static_cast<int>(slots.size()), others);
+  if (choice.slots > 0) {
+    std::stable_sort(slots.begin(), slots.end(), [&](int a, int b) {
+      const bool encoded = source_of(a).encoded;
+      return encoded != source_of(b).encoded ? encoded : lag(a) < lag(b);
+    });
+  }
+  int drafting = 0;
+  for (const int slot : slots) {
+    const bool drafts = drafting < choice.slots && may_draft(slot, static_cast<int>(slots.size()));
+    state_.draft_limit[slot] = drafts ? std::min(state_.draft_limit[slot], choice.levels) : 0;
+    drafting += drafts ? 1 : 0;
+  }
+}
+
+// The inputs that this step's drafts read and no drafter has encoded yet.
+void LoadFollower::encode_drafters(LoadSample& sample) {
+  const double begin = now_ms();
+  std::vector<const std::vector<int32_t>*> inputs;
+  std::vector<int> sources;
+  int rows = 0;
+  const auto run = [&] {
+    if (!inputs.empty()) drafter_.encode(inputs, sources);
+    inputs.clear();
+    sources.clear();
+    rows = 0;
+  };
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (!state_.active[slot]) continue;
+    if (state_.draft_limit[slot] == 0 && !reads_drafter(state_.rule[slot].kind)) continue;
+    Source& source = source_of(slot);
+    if (source.encoded) continue;
+    if (rows + static_cast<int>(source.input.size()) > encoder_rows_) run();
+    rows += static_cast<int>(source.input.size());
+    inputs.push_back(&source.input);
+    sources.push_back(followers_[count(slot)].source);
+    source.encoded = true;
+    ++sample.encoded;
+  }
+  run();
+  sample.encode_ms = sample.encoded > 0 ? now_ms() - begin : 0.0;
+}
+
+int LoadFollower::target_rows() const {
+  int rows = 0;
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (!state_.active[slot]) continue;
+    // The first step of a sample consumes its prefix, later ones the last token.
+    const int pending = state_.step[slot] == 1 ? state_.prefix_length[slot] : 1;
+    rows += pending + state_.draft_count[slot];
+  }
+  return rows;
+}
+
+void LoadFollower::learn(LoadSample& sample) {
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    if (!state_.active[slot]) continue;
+    Follower& own = followers_[count(slot)];
+    if (own.follows) sample.tokens += state_.emitted[slot];
+    if (state_.draft_count[slot] == 0) continue;
+    own.drafted_to = state_.length[slot] - state_.emitted[slot];
+    const int32_t* depths = slot_part(state_.draft_depth, slot, state_.max_nodes);
+    const int levels = 1 + depths[state_.draft_count[slot] - 1];
+    sample.draft_levels = std::max(sample.draft_levels, levels);
+    ++sample.draft_slots;
+    if (own.follows) lengths_.learn_levels(state_.tested[slot], state_.accepted[slot]);
+  }
+  lengths_.learn(sample);
+}
+
+}  // namespace speccascade
