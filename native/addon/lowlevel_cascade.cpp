@@ -4,7 +4,7 @@
 
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
-#include "decode/exact_law_cascade.h"
+#include "decode/law/cascade_law.h"
 #include "decode/max_gram.h"
 
 namespace speccascade::addon {

@@ -1,11 +1,11 @@
 // The exact laws among the low-level functions.
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
-#include "decode/exact_law_block.h"
-#include "decode/exact_law_candidates.h"
-#include "decode/exact_law_position.h"
-#include "decode/exact_law_step.h"
-#include "decode/exact_law_tree.h"
+#include "decode/law/block_law.h"
+#include "decode/law/candidates_law.h"
+#include "decode/law/position_law.h"
+#include "decode/law/step_law.h"
+#include "decode/law/tree_law.h"
 
 namespace speccascade::addon {
 

@@ -1,7 +1,7 @@
 // Every drafter behind the engine: greedy output is the target's own, sampled output has the
 // rule's law, results do not depend on the batch, counters add up, and a cascade makes the calls
 // that its schedule says.
-#include "decode/exact_law_cascade.h"
+#include "decode/law/cascade_law.h"
 #include "decode/max_gram.h"
 #include "model/teacher_forced.h"
 #include "ops/row_math.h"

@@ -1,6 +1,6 @@
 // The law of one step of speculation over two models given as rows after every
 // prefix: every draft, every outcome of every test, through accept_chain and
-// accept_block here and accept_tree in exact_law_tree.h.
+// accept_block here and accept_tree in law/tree_law.h.
 //
 // Prefixes are numbered level by level, as the nodes of a complete tree: the empty
 // one is 0, and prefix n followed by token v is n * vocabulary + 1 + v.
@@ -12,8 +12,8 @@
 
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
-#include "decode/exact_law.h"
-#include "decode/exact_law_rows.h"
+#include "decode/law/exact_law.h"
+#include "decode/law/law_rows.h"
 #include "ops/row_math.h"
 
 namespace speccascade {

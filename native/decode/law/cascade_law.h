@@ -6,8 +6,8 @@
 #include <map>
 #include <vector>
 
-#include "decode/cs_draft_schedule.h"
-#include "decode/exact_law.h"
+#include "decode/law/cs_draft_schedule.h"
+#include "decode/law/exact_law.h"
 #include "ops/row_math.h"
 
 namespace speccascade {

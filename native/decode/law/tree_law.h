@@ -11,10 +11,10 @@
 #include "base/error.h"
 #include "decode/accept_traversal.h"
 #include "decode/accept_tree.h"
-#include "decode/exact_law.h"
-#include "decode/exact_law_candidates.h"
-#include "decode/exact_law_rows.h"
-#include "decode/exact_law_step.h"
+#include "decode/law/candidates_law.h"
+#include "decode/law/exact_law.h"
+#include "decode/law/law_rows.h"
+#include "decode/law/step_law.h"
 #include "ops/row_math.h"
 
 namespace speccascade {

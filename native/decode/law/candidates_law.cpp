@@ -1,4 +1,4 @@
-#include "decode/exact_law_candidates.h"
+#include "decode/law/candidates_law.h"
 
 #include <algorithm>
 #include <cmath>

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "decode/accept_tree.h"
-#include "decode/exact_law.h"
-#include "decode/exact_law_position.h"
 #include "decode/kseq.h"
+#include "decode/law/exact_law.h"
+#include "decode/law/position_law.h"
 #include "ops/row_math.h"
 
 namespace speccascade {
