@@ -254,8 +254,8 @@ bool runs_on_cuda(int index) {
   cudaFuncAttributes code = {};
   const bool runs = cudaSetDevice(index) == cudaSuccess &&
                     cudaFuncGetAttributes(&code, probe_kernel) == cudaSuccess;
+  if (current != index) cudaSetDevice(current);
   cudaGetLastError();  // the answer is no, and no error of a later call
-  cudaSetDevice(current);
   return runs;
 }
 

@@ -56,20 +56,27 @@ const void* entry_of(const void* cache, DType dtype, int64_t at) {
   return static_cast<const char*>(cache) + at * static_cast<int64_t>(dtype_bytes(dtype));
 }
 
-// Calls body(scratch, row, begin, end) for heads [begin, end) of every row, on threads as `work`
-// (multiply-adds) is worth.
+// What there is to do: rows that are attended together count as one group; multiply-adds.
+struct Work {
+  int rows = 0, groups = 0;
+  int64_t terms = 0;
+};
+
+// Calls body(scratch, row, begin, end) for heads [begin, end) of every row, on as many threads as
+// the work is worth.
 template <typename Body>
-void for_heads(int rows, int heads, int64_t work, int threads, void* scratch, int max_keys,
+void for_heads(const Work& work, int heads, int threads, void* scratch, int max_keys,
                const Body& body) {
   const int workers =
-      static_cast<int>(std::clamp<int64_t>(work / kWorkPerThread, 1, std::max(threads, 1)));
+      static_cast<int>(std::clamp<int64_t>(work.terms / kWorkPerThread, 1, std::max(threads, 1)));
   const int wanted = workers == 1 ? 1 : workers * kItemsPerThread;
   const int fewest = (heads + kMaxHeads - 1) / kMaxHeads;
-  const int parts = std::clamp(wanted / std::max(rows, 1), fewest, heads);
+  const int groups = std::max(work.groups, 1);
+  const int parts = std::clamp((wanted + groups - 1) / groups, fewest, heads);
   std::atomic<int> next{0};
   parallel_for(workers, workers, [&](int64_t worker) {
     const Scratch own(scratch, max_keys, worker);
-    for (int item = next++; item < rows * parts; item = next++) {
+    for (int item = next++; item < work.rows * parts; item = next++) {
       const int part = item % parts;
       body(own, item / parts, heads * part / parts, heads * (part + 1) / parts);
     }
@@ -86,8 +93,8 @@ size_t attention_scratch_bytes(int max_keys, int threads) {
 void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int rows = *args.rows.num_rows;
-  int64_t work = 0;
-  for (int r = 0; r < rows; ++r) work += (args.rows.position[r] + 1) * inner;
+  Work work = {rows, rows, 0};
+  for (int r = 0; r < rows; ++r) work.terms += (args.rows.position[r] + 1) * inner;
   const auto attend = [&](const Scratch& scratch, int row, int begin, int end) {
     const int position = args.rows.position[row];
     list_keys(args.rows, args.table, row, scratch.key_rows);
@@ -113,21 +120,25 @@ void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
                                 scratch.stride,
                                 {args.out + own}});
   };
-  for_heads(rows, args.heads, work, threads, args.scratch, args.table.rows_per_slot, attend);
+  for_heads(work, args.heads, threads, args.scratch, args.table.rows_per_slot, attend);
 }
 
 void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int rows = *args.rows.num_rows;
   const auto source_of = [&](int row) -> int64_t { return args.slot_source[args.rows.slot[row]]; };
-  int64_t work = 0;
-  for (int r = 0; r < rows; ++r) work += args.source_length[source_of(r)] * inner;
-  // Neighbouring rows of one source are attended together, from the first of each few on.
+  // Neighbouring rows of one source are attended together.
+  const auto begins_group = [&](int row) {
+    return row % kMaxQueries == 0 || source_of(row - 1) != source_of(row);
+  };
+  Work work = {rows, 0, 0};
+  for (int r = 0; r < rows; ++r) {
+    work.groups += begins_group(r) ? 1 : 0;
+    work.terms += args.source_length[source_of(r)] * inner;
+  }
   const auto attend = [&](const Scratch& scratch, int row, int begin, int end) {
+    if (!begins_group(row)) return;
     const int64_t source = source_of(row);
-    int first = row;
-    while (first > 0 && source_of(first - 1) == source) --first;
-    if ((row - first) % kMaxQueries != 0) return;
     const int64_t at = static_cast<int64_t>(begin) * args.head_dim;
     const int64_t place = source * args.max_source * 2 * inner + at;
     AttendHeads job = {};
@@ -140,13 +151,13 @@ void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
     job.num_keys = args.source_length[source];
     job.scores = scratch.scores;
     job.score_stride = scratch.stride;
-    for (int r = row; r < rows && source_of(r) == source && job.num_queries < kMaxQueries; ++r) {
+    for (int r = row; r < rows && (r == row || !begins_group(r)); ++r) {
       job.query[job.num_queries] = args.query + r * inner + at;
       job.out[job.num_queries++] = args.out + r * inner + at;
     }
     cpu_kernels().attend_heads(job);
   };
-  for_heads(rows, args.heads, work, threads, args.scratch, args.max_source, attend);
+  for_heads(work, args.heads, threads, args.scratch, args.max_source, attend);
 }
 
 }  // namespace speccascade

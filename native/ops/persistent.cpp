@@ -71,8 +71,14 @@ int count_phases(const std::vector<PhaseOp>& ops) {
 }
 
 PassTypes types_of(const std::vector<PhaseOp>& ops) {
-  const bool bf16 = std::all_of(ops.begin(), ops.end(), [](const PhaseOp& step) {
-    return step.op.kind != OpKind::kGemm || step.op.gemm.weight.dtype == DType::kBF16;
+  const auto dtype_of = [](const Op& op) {
+    return op.kind == OpKind::kGemm             ? op.gemm.weight.dtype
+           : op.kind == OpKind::kSelfAttention  ? op.self_attention.cache_dtype
+           : op.kind == OpKind::kCrossAttention ? op.cross_attention.cache_dtype
+                                                : DType::kBF16;
+  };
+  const bool bf16 = std::all_of(ops.begin(), ops.end(), [&](const PhaseOp& step) {
+    return dtype_of(step.op) == DType::kBF16;
   });
   return bf16 ? PassTypes::kBf16 : PassTypes::kAll;
 }

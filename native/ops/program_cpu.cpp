@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "base/error.h"
 #include "ops/backend.h"
 #include "ops/program.h"
 
@@ -31,6 +32,11 @@ void Program::add(const RmsNormArgs& args) {
   ops_.back().rms_norm = args;
 }
 void Program::add(const GemmArgs& args) {
+  const bool plain = args.epilogue == Epilogue::kStore && args.peaks == nullptr;
+  if (args.out_dtype != DType::kF32 && !(plain && args.out_dtype == DType::kBF16)) {
+    fail(ErrorCode::kConfig, "a product's outputs in ", dtype_name(args.out_dtype),
+         ": expected f32, or bf16 of one that is stored as it is");
+  }
   ops_.push_back(make(OpKind::kGemm));
   ops_.back().gemm = args;
 }

@@ -1,4 +1,4 @@
-// Kernels on single rows: norm, attention of one head, and the passes over a
+// Kernels on single rows: norm, attention of some heads, and the passes over a
 // vocabulary row that sampling needs. Included by kernels_simd.cpp.
 #pragma once
 

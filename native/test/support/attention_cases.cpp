@@ -15,6 +15,8 @@ const std::vector<int> kHeadDims = {1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 40, 64
 
 namespace {
 
+// More than the CPU takes together (cpu_kernels.h), and as many.
+constexpr int kManyHeads[] = {8, 9, 12, 17};
 constexpr DType kCacheTypes[] = {DType::kF32, DType::kBF16};
 
 AttentionOps ops;
@@ -191,6 +193,13 @@ void self_rows_see_prefix_and_ancestors() {
   }
   for (const DType type : kCacheTypes) try_self({2, 16, 33}, {{0, 257, 31}}, 300, 3, type, ++seed);
   try_self({2, 16, 33}, {}, 20, 3, DType::kF32, ++seed);
+  for (const int heads : kManyHeads) {
+    for (const int threads : {1, 3}) {
+      const DType type = kCacheTypes[++seed % 2];
+      try_self({heads, seed % 3 == 0 ? 5 : 16, 9}, {{0, 7, 5}, {1, 30, 1}}, 40, threads, type,
+               seed);
+    }
+  }
 }
 
 void try_cross(const Shape& shape, int max_source, int threads, DType cache_dtype, uint64_t seed) {
@@ -222,6 +231,12 @@ void try_cross(const Shape& shape, int max_source, int threads, DType cache_dtyp
 
 void cross_rows_see_their_source() {
   uint64_t seed = 300;
+  for (const int heads : kManyHeads) {
+    for (const int threads : {1, 3}) {
+      const DType type = kCacheTypes[++seed % 2];
+      try_cross({heads, seed % 3 == 0 ? 5 : 16, 1}, 70, threads, type, seed);
+    }
+  }
   for (const int dim : kHeadDims) {
     for (const int max_source : {1, 2, 15, 17, 257}) {
       ++seed;
