@@ -70,7 +70,8 @@ SC_INLINE Vec load(const uint16_t* p) {
 SC_INLINE void store(uint16_t* p, Vec v) {
   const WordVec bits = (WordVec)v;
   const WordVec nearest = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const WordVec rounded = (v == v) ? nearest : bits | 0x400000u;
+  const IntVec not_a_number = ((IntVec)v & 0x7fffffff) > 0x7f800000;
+  const WordVec rounded = not_a_number ? bits | 0x400000u : nearest;
   const HalfVec halves = __builtin_convertvector(rounded >> 16, HalfVec);
   memcpy(p, &halves, sizeof(halves));
 }

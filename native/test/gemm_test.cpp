@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 #include "base/buffer.h"
@@ -347,6 +348,33 @@ void int8_sums_do_not_overflow() {
   }
 }
 
+// float_to_bf16, by vectors: of ties, of what is not finite, and of what rounds to infinity.
+void outputs_are_rounded_as_numbers_are() {
+  const float values[] = {0x1.01p0f,
+                          0x1.03p0f,
+                          -0x1.010002p0f,
+                          0x1p-140f,
+                          std::numeric_limits<float>::max(),
+                          -std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN(),
+                          -std::numeric_limits<float>::signaling_NaN()};
+  constexpr int kCount = static_cast<int>(std::size(values));
+  const std::vector<float> one = {1.0f};
+  std::vector<uint8_t> packed(packed_bytes(1, 1, DType::kF32, false));
+  pack_rows(one.data(), 0, 1, 1, DType::kF32, 0, false, packed.data());
+  uint16_t out[kCount] = {};
+  const int32_t rows = kCount;
+  const Matrix weight = {packed.data(), DType::kF32, 1, 1, false};
+  gemm_cpu({values, 1, weight, out, 1, Epilogue::kStore, Activation::kNone, &rows, kCount, nullptr,
+            nullptr, nullptr, nullptr, false, DType::kBF16},
+           1);
+  for (int i = 0; i < kCount; ++i) {
+    const float got = bf16_to_float(out[i]), expected = bf16_to_float(float_to_bf16(values[i]));
+    CHECK(std::isnan(values[i]) ? std::isnan(got) : same_bits(&got, &expected, 1), values[i],
+          " became ", got);
+  }
+}
+
 void values_that_are_not_finite_are_not_hidden() {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const DType dtype : kTypes) {
@@ -374,5 +402,6 @@ int main(int argc, char** argv) {
       {CASE(awkward_sizes), CASE(one_to_forty_rows), CASE(every_activation), CASE(several_threads),
        CASE(inputs_in_two_parts), CASE(no_rows),
        CASE(padding_of_the_last_panel_is_not_read_into_results), CASE(stored_rows_are_packed_alike),
-       CASE(int8_sums_do_not_overflow), CASE(values_that_are_not_finite_are_not_hidden)});
+       CASE(int8_sums_do_not_overflow), CASE(outputs_are_rounded_as_numbers_are),
+       CASE(values_that_are_not_finite_are_not_hidden)});
 }
