@@ -1,7 +1,6 @@
 #include "ops/attention.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "base/thread_pool.h"
 #include "ops/attention_bias.h"
@@ -73,13 +72,10 @@ void for_heads(const Work& work, int heads, int threads, void* scratch, int max_
   const int fewest = (heads + kMaxHeads - 1) / kMaxHeads;
   const int groups = std::max(work.groups, 1);
   const int parts = std::clamp((wanted + groups - 1) / groups, fewest, heads);
-  std::atomic<int> next{0};
-  parallel_for(workers, workers, [&](int64_t worker) {
-    const Scratch own(scratch, max_keys, worker);
-    for (int item = next++; item < work.rows * parts; item = next++) {
-      const int part = item % parts;
-      body(own, item / parts, heads * part / parts, heads * (part + 1) / parts);
-    }
+  for_items(static_cast<int64_t>(work.rows) * parts, workers, [&](int64_t worker, int64_t item) {
+    const int part = static_cast<int>(item % parts);
+    body(Scratch(scratch, max_keys, worker), static_cast<int>(item / parts), heads * part / parts,
+         heads * (part + 1) / parts);
   });
 }
 

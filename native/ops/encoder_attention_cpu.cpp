@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 
 #include "base/thread_pool.h"
 #include "ops/attention.h"
@@ -74,17 +73,14 @@ void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads) {
   const int wanted = workers == 1 ? 1 : workers * kItemsPerThread;
   const int parts = std::clamp((wanted + args.heads - 1) / args.heads, 1, rows);
   const int items = args.heads * parts;
-  std::atomic<int> next{0};
-  parallel_for(workers, workers, [&](int64_t worker) {
+  for_items(items, workers, [&](int64_t worker, int64_t item) {
     float* scratch = static_cast<float*>(args.scratch) + worker * plan.total();
-    for (int item = next++; item < items; item = next++) {
-      const int part = item % parts;
-      const int end = static_cast<int>(static_cast<int64_t>(rows) * (part + 1) / parts);
-      for (int row = static_cast<int>(static_cast<int64_t>(rows) * part / parts); row < end;) {
-        const int stop = std::min(end, args.offsets[args.row_sequence[row] + 1]);
-        attend_sequence(args, plan, item / parts, row, stop, scratch);
-        row = stop;
-      }
+    const int64_t part = item % parts;
+    const int end = static_cast<int>(rows * (part + 1) / parts);
+    for (int row = static_cast<int>(rows * part / parts); row < end;) {
+      const int stop = std::min(end, args.offsets[args.row_sequence[row] + 1]);
+      attend_sequence(args, plan, static_cast<int>(item / parts), row, stop, scratch);
+      row = stop;
     }
   });
 }

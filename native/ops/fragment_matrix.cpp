@@ -1,7 +1,5 @@
 #include "ops/fragment_matrix.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace speccascade {
@@ -11,8 +9,7 @@ namespace {
 void pack_int8_row(const float* row, int n, int total_n, int k, int which, bool gated, char* out) {
   const ByteScale by = byte_scale(row, k);
   for (int i = 0; i < k; ++i) {
-    const float rounded = by.inverse == 0.0f ? 0.0f : std::nearbyint(row[i] * by.inverse);
-    const auto value = static_cast<int8_t>(rounded);
+    const auto value = static_cast<int8_t>(by.integer(row[i]));
     std::memcpy(out + element_offset(n, i, which, k, DType::kInt8, gated), &value, 1);
   }
   std::memcpy(out + scale_offset(n, which, total_n, k, gated), &by.scale, sizeof(by.scale));

@@ -37,16 +37,18 @@ SC_DEVICE Quad load_quad(const float* at, bool whole, int count) {
   return quad;
 }
 
+SC_DEVICE void store_rounded(void* at, const Quad& quad) {
+  const uint32_t words[2] = {bf16_pair(quad.value[0], quad.value[1]),
+                             bf16_pair(quad.value[2], quad.value[3])};
+  store_words(at, words);
+}
+
 // Where output_place (gemm_cuda.cuh) puts the first of them. Arrays that take quads of f32 take
 // those of bf16.
 SC_DEVICE void store_quad(const GemmArgs& args, char* at, bool whole, int count, const Quad& quad) {
   const bool rounds = args.out_dtype == DType::kBF16;
-  if (whole && count >= kQuadOutputs && rounds) {
-    const uint32_t words[2] = {bf16_pair(quad.value[0], quad.value[1]),
-                               bf16_pair(quad.value[2], quad.value[3])};
-    return store_words(at, words);
-  }
   if (whole && count >= kQuadOutputs) {
+    if (rounds) return store_rounded(at, quad);
     uint32_t words[kQuadOutputs];
     memcpy(words, &quad, sizeof(quad));
     return store_words(at, words);
@@ -94,9 +96,7 @@ SC_DEVICE void leave_quad(const LeftRows& left, bool whole, int row, int n, bool
   }
   SC_UNROLL
   for (int i = 0; i < kQuadOutputs; ++i) entries.value[i] = i < count ? entries.value[i] : 0.0f;
-  const uint32_t words[2] = {bf16_pair(entries.value[0], entries.value[1]),
-                             bf16_pair(entries.value[2], entries.value[3])};
-  store_words(left.rows + row * left.stride + n * static_cast<int>(sizeof(uint16_t)), words);
+  store_rounded(left.rows + row * left.stride + n * static_cast<int>(sizeof(uint16_t)), entries);
 }
 
 // Of the four outputs from n on, of which there are `count`.

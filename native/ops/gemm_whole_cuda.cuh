@@ -80,12 +80,9 @@ struct WholeQuads {
       SC_UNROLL
       for (int i = 0; i < kQuadOutputs; ++i) entries.value[i] *= weight.value[i];
     }
-    const uint32_t words[2] = {bf16_pair(entries.value[0], entries.value[1]),
-                               bf16_pair(entries.value[2], entries.value[3])};
-    if (there) {
-      store_words(leaves.rows + (row + r) * leaves.stride + n * static_cast<int>(sizeof(uint16_t)),
-                  words);
-    }
+    if (!there) return;
+    store_rounded(leaves.rows + (row + r) * leaves.stride + n * static_cast<int>(sizeof(uint16_t)),
+                  entries);
   }
 
   template <int kCount>

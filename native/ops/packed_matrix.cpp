@@ -78,14 +78,15 @@ class Packing {
 // A row as bytes 128 too large; returns its scale.
 float quantize(const float* row, int k, uint8_t* out) {
   const ByteScale by = byte_scale(row, k);
-  for (int i = 0; i < k; ++i) {
-    const float value = by.inverse == 0.0f ? 0.0f : std::nearbyint(row[i] * by.inverse);
-    out[i] = static_cast<uint8_t>(static_cast<int>(value) + 128);
-  }
+  for (int i = 0; i < k; ++i) out[i] = static_cast<uint8_t>(by.integer(row[i]) + 128);
   return by.scale;
 }
 
 }  // namespace
+
+int ByteScale::integer(float entry) const {
+  return inverse == 0.0f ? 0 : static_cast<int>(std::nearbyint(entry * inverse));
+}
 
 ByteScale byte_scale(const float* row, int k) {
   float largest = 0.0f, poison = 0.0f;

@@ -75,11 +75,12 @@ void pack_rows(const float* source, int row_begin, int rows, int k, DType dtype,
 void pack_stored_rows(const void* source, int row_begin, int rows, int k, DType dtype, int which,
                       bool gated, void* packed);
 
-// How a row becomes integers of 8 bits: each entry times `inverse`, rounded to the nearest, ties to
-// even; times `scale` it is what it was, nearly. A row with an entry that is not finite has zeros
-// and a scale of NaN.
+// How a row becomes integers of 8 bits, -127 to 127: each entry times `inverse`, rounded to the
+// nearest, ties to even; times `scale` it is what it was, nearly. A row with an entry that is not
+// finite has zeros and a scale of NaN.
 struct ByteScale {
   float inverse, scale;
+  int integer(float entry) const;
 };
 ByteScale byte_scale(const float* row, int k);
 

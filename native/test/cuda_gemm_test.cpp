@@ -180,6 +180,8 @@ void values_that_are_not_finite_are_not_hidden() {
           x[bad] = value;
           CHECK(!std::isfinite(one_product(dtype, std::vector<float>(k, 1.0f), x)),
                 dtype_name(dtype), " k ", k, " at ", bad);
+          CHECK(!std::isfinite(one_product(dtype, x, std::vector<float>(k, 1.0f))),
+                dtype_name(dtype), " k ", k, " at ", bad, " of the weights");
         }
       }
     }

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/buffer.h"
+#include "ops/program.h"
 #include "test/check.h"
 #include "test/support/isa_runs.h"
 #include "test/support/reference_ops.h"
@@ -375,6 +376,18 @@ void outputs_are_rounded_as_numbers_are() {
   }
 }
 
+void only_what_is_stored_as_it_is_is_rounded() {
+  GemmArgs args = {};
+  args.out_dtype = DType::kBF16;
+  Program program;
+  program.add(args);
+  args.epilogue = Epilogue::kAdd;
+  CHECK_ERROR(ErrorCode::kConfig, "outputs in bf16", program.add(args));
+  args.epilogue = Epilogue::kStore;
+  args.out_dtype = DType::kF16;
+  CHECK_ERROR(ErrorCode::kConfig, "outputs in f16", program.add(args));
+}
+
 void values_that_are_not_finite_are_not_hidden() {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const DType dtype : kTypes) {
@@ -403,5 +416,6 @@ int main(int argc, char** argv) {
        CASE(inputs_in_two_parts), CASE(no_rows),
        CASE(padding_of_the_last_panel_is_not_read_into_results), CASE(stored_rows_are_packed_alike),
        CASE(int8_sums_do_not_overflow), CASE(outputs_are_rounded_as_numbers_are),
+       CASE(only_what_is_stored_as_it_is_is_rounded),
        CASE(values_that_are_not_finite_are_not_hidden)});
 }
