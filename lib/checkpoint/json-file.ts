@@ -1,6 +1,5 @@
 /** Bounded reading of the files of a checkpoint, of JSON above all. */
-import { open, stat, type FileHandle } from 'node:fs/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { readRange, stat } from './disk.ts';
 import { checkpointError, configError, show, systemCode } from './messages.ts';
 
 export interface JsonObject {
@@ -49,23 +48,14 @@ export async function fileSize(file: string): Promise<number | null> {
  * The caller has compared `size` with the file's own size: this allocates `size` bytes.
  */
 export async function readBytes(file: string, position: number, size: number): Promise<Uint8Array> {
-  let handle: FileHandle | undefined;
+  let bytes;
   try {
-    handle = await open(file, 'r');
-    const bytes = new Uint8Array(size);
-    let done = 0;
-    while (done < size) {
-      const { bytesRead } = await handle.read(bytes, done, size - done, position + done);
-      if (bytesRead === 0) throw checkpointError(file, 'ended while it was being read');
-      done += bytesRead;
-    }
-    return bytes;
+    bytes = await readRange(file, position, size);
   } catch (cause) {
-    if (cause instanceof SpeccascadeError) throw cause;
     throw checkpointError(file, `cannot be read (${systemCode(cause) || String(cause)})`, cause);
-  } finally {
-    await handle?.close();
   }
+  if (bytes.length < size) throw checkpointError(file, 'ended while it was being read');
+  return bytes;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Finds the weights of a folder and makes one tensor table of them. */
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { stat } from './disk.ts';
 import { checkpointError, show } from './messages.ts';
 import { readSafetensors } from './safetensors.ts';
 import { readShardIndex, type ShardIndex } from './shards.ts';
