@@ -180,6 +180,8 @@ export interface NativeRequest {
   /** One seed per sample; the samples share one encoder pass. */
   seeds: BigUint64Array;
   logprobs: boolean;
+  /** Whether events tell every step; else a sample's first step, and the others with its end. */
+  byStep: boolean;
   rule: NativeRule;
   /** 'trusted': drafts are made where the rule keeps the drafter, and not tested. */
   verifier: 'token' | 'block' | 'k-seq' | 'traversal' | 'trusted';
@@ -208,13 +210,16 @@ export interface NativeStats {
 
 export type NativeFinish = 'eos' | 'length' | 'stop' | 'aborted';
 
-/** What one step of one sample produced. */
+/** What one step of one sample produced, or the last of several (`byStep`). */
 export interface NativeEvent {
   /** The id that submit() gave. */
   request: number;
   sample: number;
   tokens: Int32Array;
-  /** How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. */
+  /**
+   * How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. Of one
+   * step: 0 where tokens of several come together.
+   */
   accepted: number;
   logprobs: Float32Array | null;
   /** Set on the last event of the sample. */

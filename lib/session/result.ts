@@ -28,8 +28,9 @@ export class ResultBuilder {
   }
 
   add(event: NativeEvent): void {
-    this.tokens.push(...event.tokens);
-    if (event.logprobs !== null) this.#logprobs.push(...event.logprobs);
+    // An event may bring a whole output: too many to be arguments of one call.
+    for (const token of event.tokens) this.tokens.push(token);
+    for (const logprob of event.logprobs ?? []) this.#logprobs.push(logprob);
   }
 
   build(finishReason: NativeFinish, stats: NativeStats | null): Result {

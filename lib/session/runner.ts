@@ -167,6 +167,7 @@ export class EngineRunner implements Runner {
             eosTokens,
             seeds: BigUint64Array.from(request.seeds),
             logprobs,
+            byStep: onEvent !== undefined,
             verifier,
             waitedMs: performance.now() - called,
           });

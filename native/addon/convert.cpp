@@ -238,6 +238,7 @@ Request to_request(const Napi::Object& object) {
   request.top_k = number(object, "topK");
   request.top_p = number<float>(object, "topP");
   request.logprobs = boolean(object, "logprobs");
+  request.by_step = boolean(object, "byStep");
   request.rule = to_rule(object.Get("rule").As<Napi::Object>());
   request.verifier = to_verifier(text(object, "verifier"));
   request.confidence_stop = number<float>(object, "confidenceStop");

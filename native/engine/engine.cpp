@@ -235,7 +235,10 @@ void Engine::encode(const std::vector<std::shared_ptr<Job>>& jobs) {
 // fail, it is to end once.
 void Engine::start(int s) {
   Slot& slot = slots_[static_cast<size_t>(s)];
-  slot = {starts_.front().job, starts_.front().sample, no_stats()};
+  slot = {};
+  slot.job = starts_.front().job;
+  slot.sample = starts_.front().sample;
+  slot.stats = no_stats();
   starts_.erase(starts_.begin());
   const Job& job = *slot.job;
   // The one encoder pass counts once.
@@ -254,8 +257,7 @@ void Engine::step(std::vector<Event>& events) {
   const double elapsed = now_ms() - begin;
   for (size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].job == nullptr) continue;
-    events.push_back(outcome_of(static_cast<int>(s), elapsed));
-    if (events.back().end != Event::End::kNone) finish(static_cast<int>(s), events.back());
+    tell(static_cast<int>(s), outcome_of(static_cast<int>(s), elapsed), events);
   }
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.steps;
@@ -263,9 +265,23 @@ void Engine::step(std::vector<Event>& events) {
   stats_.decode_ms += elapsed;
 }
 
-// Once per step with tokens: they reach the reader together.
-void Engine::record_tokens(Slot& slot, double now) {
+// Passes on what a step brought, or holds it back.
+void Engine::tell(int s, Event event, std::vector<Event>& events) {
+  Slot& slot = slots_[static_cast<size_t>(s)];
+  if (event.end != Event::End::kNone) {
+    finish(s, event);
+  } else if (slot.begun && !slot.job->request.by_step) {
+    return slot.held.hold(event);
+  }
+  slot.begun = true;
+  events.push_back(std::move(event));
+}
+
+// Once per step with tokens: they are there together.
+void Engine::record_tokens(Slot& slot, int tokens) {
+  const double now = now_ms();
   const std::lock_guard<std::mutex> lock(mutex_);
+  stats_.tokens += tokens;
   if (slot.last_token_ms == 0.0) {
     stats_.first_token.add(now - slot.job->submitted_ms);
   } else {
@@ -295,7 +311,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   const int32_t* end = state.tokens + static_cast<int64_t>(s) * state.capacity + state.length[s];
   event.tokens.assign(end - emitted, end);
   event.accepted = state.accepted[s];
-  if (emitted > 0) record_tokens(slot, now_ms());
+  if (emitted > 0) record_tokens(slot, emitted);
   if (slot.job->request.logprobs) {
     const float* row = state.token_logprobs + static_cast<int64_t>(s) * (state.max_path + 1);
     event.logprobs.assign(row, row + emitted);
@@ -310,8 +326,10 @@ Event Engine::outcome_of(int s, double step_ms) {
   return event;
 }
 
-void Engine::finish(int s, const Event& event) {
+// Frees the slot of a sample that `event` ends.
+void Engine::finish(int s, Event& event) {
   Slot& slot = slots_[static_cast<size_t>(s)];
+  slot.held.release(event);
   stepper_.stop(s);
   end_job_sample(*slot.job);
   {
@@ -357,7 +375,6 @@ void Engine::deliver(std::vector<Event>& events) {
     stats_.queued = static_cast<int64_t>(schedule_.waiting().size());
     stats_.active = std::count_if(slots_.begin(), slots_.end(),
                                   [](const Slot& slot) { return slot.job != nullptr; });
-    for (const Event& event : events) stats_.tokens += static_cast<int64_t>(event.tokens.size());
   }
   if (!events.empty()) sink_(std::move(events));
   events.clear();

@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/held_output.h"
 #include "engine/request.h"
 #include "engine/schedule.h"
 #include "engine/stepper.h"
@@ -49,6 +50,8 @@ class Engine {
     int sample = 0;
     DecodeStats stats;
     double last_token_ms = 0.0;  // 0: none yet
+    bool begun = false;          // an event has told so
+    HeldOutput held;
   };
 
   DecodeStats no_stats() const;
@@ -65,8 +68,9 @@ class Engine {
   void start(int slot);
   void step(std::vector<Event>& events);
   Event outcome_of(int slot, double step_ms);
-  void record_tokens(Slot& slot, double now);
-  void finish(int slot, const Event& event);
+  void record_tokens(Slot& slot, int tokens);
+  void tell(int slot, Event event, std::vector<Event>& events);
+  void finish(int slot, Event& event);
   void end_job_sample(Job& job);
   void fail_all(const Error& error, std::vector<Event>& events);
   void deliver(std::vector<Event>& events);

@@ -43,6 +43,8 @@ struct Request {
   float top_p = 1.0f;        // 1: off
   std::vector<uint64_t> seeds;
   bool logprobs = false;
+  // Whether events tell every step; else a sample's first step, and the others with its end.
+  bool by_step = true;
   Rule rule;
   Verifier verifier = Verifier::kToken;
   float confidence_stop = 0.0f;  // 0: off
@@ -77,14 +79,14 @@ struct DecodeStats {
   }
 };
 
-// What one step of one sample produced.
+// What one step of one sample produced, or the last of several (Request::by_step).
 struct Event {
   enum class End { kNone, kEos, kStop, kLength, kAborted, kFailed };
 
   uint64_t request = 0;
   int sample = 0;
   std::vector<int32_t> tokens;
-  int accepted = 0;  // how many of `tokens`, from the front, are accepted drafts
+  int accepted = 0;  // how many of `tokens`, from the front, are accepted drafts; of one step
   std::vector<float> logprobs;
   End end = End::kNone;
   DecodeStats stats;                      // with the end

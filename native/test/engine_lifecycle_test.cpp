@@ -30,6 +30,7 @@ Request random_request(TestRandom& random, int max_new_tokens) {
   Request request = plain_request({random.below(kVocabulary), 3, 4}, 1);
   request.max_new_tokens = 1 + random.below(max_new_tokens);
   request.temperature = random.below(2) ? 1.0f : 0.0f;
+  request.by_step = random.below(2) == 0;
   request.seeds.clear();
   for (int n = 1 + random.below(4); n > 0; --n) request.seeds.push_back(random.bits());
   return request;
@@ -146,6 +147,45 @@ void close_aborts_what_is_under_way() {
   }
 }
 
+// Nobody reads them step by step: the same outputs, told in two events a sample.
+void outputs_held_back_until_their_end() {
+  EngineRig rig(target(), drafter(), limits_of(3, 4));
+  TestRandom random(5);
+  for (int i = 0; i < 12; ++i) {
+    Request request = random_request(random, 40);
+    request.logprobs = i % 2 == 0;
+    request.by_step = true;
+    const std::vector<SampleLog> told = rig.run(request);
+    request.by_step = false;
+    const int64_t before = rig.log.events();
+    const std::vector<SampleLog> held = rig.run(request);
+    for (size_t s = 0; s < told.size(); ++s) {
+      CHECK(held[s].tokens == told[s].tokens && same_bits(held[s].logprobs, told[s].logprobs));
+      CHECK(held[s].end == told[s].end && held[s].stats.tested == told[s].stats.tested);
+      CHECK(held[s].ends == 1 && held[s].after_end == 0);
+    }
+    CHECK(rig.log.events() - before <= 2 * static_cast<int64_t>(held.size()));
+  }
+}
+
+void aborted_samples_tell_what_was_held_back() {
+  EngineRig rig(target(), nullptr, limits_of(2, 0, 1 << 14));
+  Request request = plain_request({1, 2}, 1 << 14);
+  request.by_step = false;
+  const uint64_t cancelled = rig.engine.submit(request);
+  const uint64_t closed = rig.engine.submit(request);
+  while (rig.engine.stats().tokens < 20) std::this_thread::yield();
+  rig.engine.cancel(cancelled);
+  CHECK(rig.log.wait(cancelled, 1)[0].end == Event::End::kAborted);
+  rig.engine.close();
+  for (const uint64_t id : {cancelled, closed}) {
+    const SampleLog sample = rig.log.wait(id, 1)[0];
+    CHECK(sample.tokens.size() > 2, sample.tokens.size(), " tokens");
+    CHECK(sample.tokens.size() == static_cast<size_t>(sample.stats.target_calls));
+    CHECK(sample.ends == 1 && sample.after_end == 0);
+  }
+}
+
 void cancelling_frees_slots_for_others() {
   EngineRig rig(target(), nullptr, limits_of(1, 0, 1 << 14));
   const uint64_t endless = rig.engine.submit(plain_request({1, 2}, 1 << 14));
@@ -234,6 +274,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {CASE(races_of_submit_cancel_and_close), CASE(the_destructor_closes),
        CASE(nothing_is_taken_after_close), CASE(close_aborts_what_is_under_way),
+       CASE(outputs_held_back_until_their_end), CASE(aborted_samples_tell_what_was_held_back),
        CASE(cancelling_frees_slots_for_others), CASE(immediate_cancellations_are_heard),
        CASE(statistics_add_up), CASE(statistics_of_what_never_started)});
 }
