@@ -46,15 +46,25 @@ export async function runBatch(options: BatchOptions): Promise<BatchSummary> {
   const signal = callers ? AbortSignal.any([callers, stop.signal]) : stop.signal;
   const input = await openInput(settings.input, signal);
   try {
-    const output =
-      settings.output === '-'
-        ? new StreamOutput(process.stdout)
-        : await FileOutput.open(settings, await describeJob(settings, input.bytes));
+    const output = await openOutput(settings, input);
     return await new BatchRun(settings, { input, output, signal, stop }).run();
   } finally {
     stop.abort();
     input.close();
   }
+}
+
+async function openOutput(settings: BatchSettings, input: BatchInput): Promise<JobOutput> {
+  if (settings.output === '-') return new StreamOutput(process.stdout);
+  const job = await describeJob(settings, input.bytes);
+  // Opening empties an output that is to be overwritten.
+  if (settings.signal?.aborted) throw aborted(settings.signal, 'before it began');
+  return FileOutput.open(settings, job);
+}
+
+function aborted(signal: AbortSignal, when: string): SpeccascadeError {
+  const cause: unknown = signal.reason;
+  return new SpeccascadeError('ERR_ABORTED', `the job was aborted ${when}`, { cause });
 }
 
 interface Parts {
@@ -96,7 +106,8 @@ class BatchRun {
       await Promise.allSettled(this.#underWay);
       // What ended the job is to be told; without this checkpoint the one before it stands.
       await this.#output.close(false).catch(() => {});
-      throw this.#settings.signal?.aborted ? this.#aborted(this.#settings.signal) : error;
+      const { signal } = this.#settings;
+      throw signal?.aborted ? aborted(signal, `after ${this.#summary.records} records`) : error;
     }
     await this.#output.close(true);
     return this.#summary;
@@ -201,12 +212,6 @@ class BatchRun {
     const counters = { tested: this.#tested, accepted: this.#accepted };
     const bytesRead = this.#input.bytesRead();
     this.#settings.onProgress({ ...this.#summary, ...counters, bytesRead, bytes });
-  }
-
-  #aborted(signal: AbortSignal): SpeccascadeError {
-    const done = `${this.#summary.records} records`;
-    const cause: unknown = signal.reason;
-    return new SpeccascadeError('ERR_ABORTED', `the job was aborted after ${done}`, { cause });
   }
 }
 

@@ -13,12 +13,9 @@ import { checkpointError, configError } from './checkpoint/messages.ts';
 import { readWeights } from './checkpoint/weights.ts';
 
 export type { T5Config } from './checkpoint/config.ts';
-export { publishedConfig } from './checkpoint/published.ts';
 
 /** A checkpoint whose headers have been read and whose tensor data have not. */
 interface Checkpoint {
-  /** Absolute path. */
-  folder: string;
   config: T5Config;
   native: NativeConfig;
   weights: {
@@ -57,7 +54,6 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const scaleIsExplicit = field(source, 'scale_decoder_outputs') !== undefined;
   warnings.push(...layoutWarnings(config, configFile, tensors, scaleIsExplicit));
   return {
-    folder: root,
     config,
     native: nativeConfig(config, hasBiasInEveryLayer(config, tensors)),
     weights: { files: table.files, tensors },

@@ -91,7 +91,7 @@ export type Drafter =
 export type MaxGramInput = WithDefaults<MaxGram, 'length' | 'bigrams'>;
 
 type CsDraftInput = WithDefaults<Omit<CsDraftDrafter, 'maxGram'>, 'lenience'> & {
-  /** Left out: one of the default length; null or false: none. */
+  /** Left out: one of length 255; null or false: none. */
   readonly maxGram?: MaxGramInput | MaxGramOptions | false | null | undefined;
 };
 
@@ -111,7 +111,7 @@ export type DrafterInput =
 const maxGramKeys = ['length', 'bigrams'];
 
 export interface MaxGramOptions {
-  /** Most tokens proposed at once, 1 to 255; default 10. */
+  /** Most tokens proposed at once, 1 to 255; default 10, in csDraft() 255: its stages bound it. */
   length?: number | undefined;
   /**
    * The most frequent successor of each token, -1 for none: as many entries as the vocabulary. What
@@ -215,9 +215,11 @@ export function csDraft(
   }
   for (const [i, model] of models.entries()) checkModel(`csDraft models[${i}]`, model);
   checkOptions('csDraft options', options, ['lengths', 'maxGram', 'lenience']);
-  const own = options.maxGram === false ? null : (options.maxGram ?? {});
-  const copies =
-    own && maxGram({ length: maxNodes, ...checkOptions('maxGram options', own, maxGramKeys) });
+  const own =
+    options.maxGram === false
+      ? null
+      : checkOptions('maxGram options', options.maxGram ?? {}, maxGramKeys);
+  const copies = own && maxGram({ ...own, length: own.length ?? maxNodes });
   const drafters = models.length + (copies === null ? 0 : 1);
   if (drafters > maxDrafters) {
     throw inputError('csDraft', `at most ${maxDrafters} drafters, Max-Gram included`, drafters);

@@ -53,11 +53,12 @@ export interface ErrorDetails {
 export class SpeccascadeError extends Error {
   override readonly name = 'SpeccascadeError';
   readonly code: ErrorCode;
-  index?: number;
-  partial?: Result;
-  results?: (Result | undefined)[];
-  size?: number;
-  limit?: number;
+  // Declared only: a field would be an own property of every error, undefined where it says nothing.
+  declare index?: number;
+  declare partial?: Result;
+  declare results?: (Result | undefined)[];
+  declare size?: number;
+  declare limit?: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined);

@@ -201,9 +201,8 @@ export function checkRule(rule: RuleInput): Rule {
   }
 }
 
-/** A rule, checked, in the native form. Errors: ERR_INPUT. */
-export function nativeRule(given: RuleInput): NativeRule {
-  const rule = checkRule(given);
+/** A rule that has been checked, in the native form. */
+export function nativeRule(rule: Rule): NativeRule {
   switch (rule.rule) {
     case 'lossless':
       return { kind: 'lossless', alpha: 0, beta: 1 };

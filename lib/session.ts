@@ -78,7 +78,7 @@ export class DecodeSession {
     options: GenerateOptions = {},
   ): Promise<Result | (Result | SpeccascadeError)[]> {
     this.checkOpen();
-    const given = givenOptions(options);
+    const given = { ...givenOptions(options), called: performance.now() };
     const settings = checkGenerateOptions(given, this.#settings);
     const preparation = this.#preparation(settings, given);
     if (isList(input)) {
@@ -115,7 +115,7 @@ export class DecodeSession {
   ): AsyncGenerator<StreamChunk, void, undefined> {
     this.checkOpen();
     if (isList(input)) throw inputError('input of stream()', 'one input', input);
-    const given = givenOptions(options);
+    const given = { ...givenOptions(options), called: performance.now() };
     const settings = checkGenerateOptions(given, this.#settings);
     checkInteger('numSamples of stream()', given.numSamples ?? 1, 1, 1);
     const request = this.#preparation(settings, given).prepare('input', input, 0);

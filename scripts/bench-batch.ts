@@ -11,7 +11,8 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { chain, createSession, runBatch, type Dtype } from '../lib/index.ts';
 import { captions, loadBundled } from '../test/support/models.ts';
-import { median, table } from './bench/table.ts';
+import { median } from '../lib/quantile.ts';
+import { table } from './bench/table.ts';
 
 const { values } = parseArgs({
   options: {

@@ -5,7 +5,7 @@
  * - the peak growth of resident memory through the load, mapped pages included, over the bytes of
  *   the weights in their run-time dtype (1.15);
  * - the time of a load from a warm cache over that of a plain read of the file into a fresh buffer
- *   (3), the median of five pairs;
+ *   (3), medians of five pairs;
  * - the growth of memory over 1,000 sessions opened, used and closed, after as many that let V8
  *   compile and the allocator settle (4 MiB): resident memory outside V8's heap, which V8 sizes to its
  *   own taste, and what is alive in the heap.
@@ -19,8 +19,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { publishedConfig, type T5Config } from '../lib/checkpoint.ts';
+import type { T5Config } from '../lib/checkpoint.ts';
+import { publishedConfig } from '../lib/checkpoint/published.ts';
 import { createSession, T5Model } from '../lib/index.ts';
+import { median } from '../lib/quantile.ts';
 
 type FileDtype = 'F32' | 'BF16';
 type RunDtype = 'f32' | 'bf16';
@@ -193,12 +195,13 @@ function reportMemory(name: string, folder: string, dtype: RunDtype): void {
 }
 
 function reportTime(name: string, folder: string, dtype: RunDtype): void {
-  const pairs = Array.from({ length: 5 }, () => inFreshProcess('time', folder, dtype))
-    .map(([read = 0, loading = 0]) => ({ read, loading, ratio: loading / read }))
-    .sort((a, b) => a.ratio - b.ratio);
-  const { read, loading, ratio } = pairs[2]!;
+  const pairs = Array.from({ length: 5 }, () => inFreshProcess('time', folder, dtype)).map(
+    ([read = 0, loading = 0]) => ({ read, loading, ratio: loading / read }),
+  );
+  const middle = (of: 'read' | 'loading' | 'ratio') => median(pairs.map((pair) => pair[of]));
+  const ratio = middle('ratio');
   console.log(
-    `${name}: loaded in ${loading.toFixed(3)} s, read in ${read.toFixed(3)} s: ` +
+    `${name}: loaded in ${middle('loading').toFixed(3)} s, read in ${middle('read').toFixed(3)} s: ` +
       `${ratio.toFixed(2)} (at most ${ceilings.time}) ${verdict(ratio, ceilings.time)}`,
   );
 }

@@ -24,7 +24,8 @@ import {
 } from '../lib/index.ts';
 import { devices } from '../lib/lowlevel.ts';
 import { captions, loadBundled } from '../test/support/models.ts';
-import { median, table } from './bench/table.ts';
+import { median } from '../lib/quantile.ts';
+import { table } from './bench/table.ts';
 import { explain, measureLimits } from './bench/throughput-limits.ts';
 import { throughputSvg } from './bench/throughput-plot.ts';
 

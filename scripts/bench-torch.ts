@@ -12,7 +12,8 @@ import { parseArgs } from 'node:util';
 import { createSession, T5Model } from '../lib/index.ts';
 import { devices } from '../lib/lowlevel.ts';
 import { bundledFolder, captions, loadBundled } from '../test/support/models.ts';
-import { median, table } from './bench/table.ts';
+import { median } from '../lib/quantile.ts';
+import { table } from './bench/table.ts';
 
 const { values } = parseArgs({
   options: {

@@ -17,8 +17,9 @@ import { chain, createSession, type DecodeSession, type SessionOptions } from '.
 import { devices } from '../lib/lowlevel.ts';
 import { randomNumbers } from '../test/support/kill.ts';
 import { captions, loadBundled } from '../test/support/models.ts';
-import { median, table } from './bench/table.ts';
-import { lateness, quantile } from './latency/lateness.ts';
+import { median } from '../lib/quantile.ts';
+import { table } from './bench/table.ts';
+import { lateness, nearestRank } from './latency/lateness.ts';
 import { poisson, saturate } from './latency/streams.ts';
 
 const { values } = parseArgs({
@@ -59,7 +60,7 @@ interface Capacity {
 
 async function capacityOf(session: DecodeSession): Promise<Capacity> {
   const full = await lateness(() => saturate(session, texts, streams, seconds / 2));
-  return { rate: full.value.ended / full.value.seconds, late: quantile(full.late, 0.99) };
+  return { rate: full.value.ended / full.value.seconds, late: nearestRank(full.late, 0.99) };
 }
 
 interface Round {
@@ -82,15 +83,15 @@ async function measureRounds(session: DecodeSession, random: () => number): Prom
   while (all.length < rounds) {
     const times = await poisson(session, texts, load * before.rate, seconds, random);
     const after = await capacityOf(session);
-    const firstMedian = quantile(times.firstToken, 0.5);
-    const firstP99 = quantile(times.firstToken, 0.99);
+    const firstMedian = nearestRank(times.firstToken, 0.5);
+    const firstP99 = nearestRank(times.firstToken, 0.99);
     all.push({
       capacity: before.rate,
       load: (2 * times.ended) / seconds / (before.rate + after.rate),
       ...{ ended: times.ended, mostOpen: times.mostOpen },
       ...{ firstMedian, firstP99, ratio: firstP99 / firstMedian },
-      betweenMedian: quantile(times.between, 0.5),
-      betweenP99: quantile(times.between, 0.99),
+      betweenMedian: nearestRank(times.between, 0.5),
+      betweenP99: nearestRank(times.between, 0.99),
       late: before.late,
     });
     before = after;

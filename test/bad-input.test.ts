@@ -16,6 +16,13 @@ import { bundledFolder, loadBundled, loadGolden } from './support/models.ts';
 
 const text = 'translate English to German: A dog runs.';
 
+it('is told by errors that have no properties but those that say something', () => {
+  const own = (error: SpeccascadeError) => Object.keys(error).sort();
+  expect(own(new SpeccascadeError('ERR_INPUT', 'no'))).toEqual(['code', 'name']);
+  const full = new SpeccascadeError('ERR_QUEUE_FULL', 'no', { size: 3, limit: 2 });
+  expect(own(full)).toEqual(['code', 'limit', 'name', 'size']);
+});
+
 describe('bad input', () => {
   let target: T5Model;
   let session: DecodeSession;

@@ -1,5 +1,6 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -54,6 +55,25 @@ it('sessions whose lengths follow the load give no lines that depend on it', asy
   await using loose = await createSession({ target, draft, lengths: 'load', reproducible: false });
   const sampling = runBatch({ ...job, counters: false, session: loose });
   await expectError(sampling, 'ERR_INPUT', 'session: expected one that is reproducible');
+});
+
+it('an output to be overwritten is left alone by a job that never begins', async () => {
+  const output = path.join(await tempFolder({ 'out.jsonl': 'mine' }), 'out.jsonl');
+  const before = await readFile(output);
+  const options = { session, input: [[5, 1]], output, overwrite: true };
+  const stopped = runBatch({ ...options, signal: AbortSignal.abort('late') });
+  const error = await expectError(stopped, 'ERR_ABORTED', 'before it began');
+  expect(error.cause).toBe('late');
+  expect((await readFile(output)).equals(before)).toBe(true);
+  expect(existsSync(`${output}.job.json`)).toBe(false);
+});
+
+it('a checkpoint that names no job is none', async () => {
+  const done = { records: 0, bytes: 0, failed: 0, tokens: 0, inputSha256: '' };
+  const files = { 'out.jsonl.job.json': { format: 'speccascade-batch/1', job: null, done } };
+  const output = path.join(await tempFolder(files), 'out.jsonl');
+  const resumed = runBatch({ session, input: [[5, 1]], output, resume: true });
+  await expectError(resumed, 'ERR_INPUT', 'expected a checkpoint');
 });
 
 it('a session that is closed leaves no files behind', async () => {

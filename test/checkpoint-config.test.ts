@@ -1,7 +1,7 @@
 /** config.json and generation_config.json: defaults, spellings, and every refusal. */
 import { describe, expect, it } from 'vitest';
-import { publishedShapes } from '../lib/checkpoint/published.ts';
-import { nativeConfig, publishedConfig, readCheckpoint } from '../lib/checkpoint.ts';
+import { publishedConfig, publishedShapes } from '../lib/checkpoint/published.ts';
+import { nativeConfig, readCheckpoint } from '../lib/checkpoint.ts';
 import { parseConfig, type T5Config } from '../lib/checkpoint/config.ts';
 import type { JsonObject } from '../lib/checkpoint/json-file.ts';
 import { SpeccascadeError } from '../lib/errors.ts';

@@ -1,7 +1,8 @@
 /** Every drafter, verifier and strategy of `speccascade generate`. */
 import { describe, expect, it } from 'vitest';
+import type { Result } from '../lib/index.ts';
 import { run } from './support/cli.ts';
-import { captions, prefix } from './support/models.ts';
+import { bundledFolder, captions, prefix } from './support/models.ts';
 
 const texts = captions(3).map((text) => text.slice(prefix.length));
 
@@ -20,6 +21,21 @@ describe('generate drafts', () => {
     const own = await run(['generate', '--no-draft', '--quiet', ...texts]);
     const { code, out } = await run(['generate', '--quiet', ...args, ...texts]);
     expect({ code, out }).toEqual({ code: 0, out: own.out });
+  });
+
+  it('alike with a bundled target that is named', async () => {
+    const folder = bundledFolder('large');
+    for (const args of [
+      ['--max-gram', '--length', '4'],
+      ['--length', '3'],
+    ]) {
+      const counters = async (...target: string[]): Promise<unknown> => {
+        const { out } = await run(['generate', '--json', '--quiet', ...target, ...args, texts[0]!]);
+        const { stats } = JSON.parse(out) as Pick<Result, 'stats'>;
+        return { ...stats, encodeMs: 0, decodeMs: 0 };
+      };
+      expect(await counters('--target', folder)).toEqual(await counters());
+    }
   });
 
   it.each([

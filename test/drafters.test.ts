@@ -120,6 +120,8 @@ describe('written by hand', () => {
     ['a dynamic tree', () => handed({ drafter: 'dynamicTree', model: base, nodes: 4, deep: 2 }), /dynamicTree.*"deep"/], // prettier-ignore
     ['Max-Gram', () => handed({ drafter: 'maxGram', bigram: null }), /maxGram.*"bigram"/],
     ['a cascade', () => handed({ drafter: 'csDraft', models: [base], lengths: [[2]], maxGram: null, lenient: 2 }), /csDraft.*"lenient"/], // prettier-ignore
+    ['what stands below a cascade', () => handed({ drafter: 'csDraft', models: [base], lengths: [[2]], maxGram: 0 }), /maxGram.*received 0/], // prettier-ignore
+    ['the chain of a token cascade', () => ({ ...handed({ ...three(), lenght: 3 }, chow({ alpha: 0.3 })), strategy: 'token-cascade' }), /chain.*"lenght"/], // prettier-ignore
     ['a cascade of no models', () => handed({ drafter: 'csDraft', lengths: [[2]] }), /at least one T5Model/], // prettier-ignore
     [
       'adaptive',
@@ -148,6 +150,13 @@ describe('written by hand', () => {
       expect(tokens).toEqual(expected.tokens);
       expect(stats.draftCalls).toEqual(expected.stats.draftCalls);
     }
+  });
+
+  it('a length that is undefined counts as left out', () => {
+    const lengthOf = (maxGram: object | undefined) =>
+      csDraft([base], { lengths: [[3, 3], [0, 3]], maxGram }).maxGram!.length; // prettier-ignore
+    const forms = [undefined, {}, { length: undefined }, { length: null }];
+    expect(forms.map(lengthOf)).toEqual(forms.map(() => 255));
   });
 
   it('a beta that falls short of 1 - alpha by rounding alone counts as that', () => {

@@ -120,6 +120,24 @@ describe('wrong content', () => {
     }
   });
 
+  it.each([false, true])(
+    'a part that is whole only gets its name, one that is damaged is replaced (damaged: %s)',
+    async (damaged) => {
+      const cacheDir = await tempFolder();
+      const folder = path.join(cacheDir, 'owner--name', 'main');
+      await mkdir(folder, { recursive: true });
+      const bytes = Uint8Array.from(weights);
+      if (damaged) bytes[60_000]! ^= 1;
+      await writeFile(partialPath(folder, name, contentKey(sha256OfWeights)), bytes);
+      const hub = await startHub();
+      await expectWeights(await download({ cacheDir }));
+      const range = `bytes=${weights.length}-`;
+      const ranges = hub.requests(name).map((request) => request.range);
+      expect(ranges).toEqual(damaged ? [range, undefined] : [range]);
+      expect(await parts(cacheDir)).toEqual([]);
+    },
+  );
+
   it.each([true, false])(
     'a part of an older file is not continued (checksum: %s)',
     async (stored) => {

@@ -202,6 +202,24 @@ describe('download', () => {
     expect(hub.requests('model.safetensors')).toHaveLength(1);
   });
 
+  it('can be aborted while another one of the same model is under way', async () => {
+    const cacheDir = await tempFolder();
+    const hub = await startHub({
+      ...model(),
+      'model.safetensors': { content: weights, stalls: true },
+    });
+    const other = new AbortController();
+    const first = download({ cacheDir, signal: other.signal });
+    await vi.waitFor(() => expect(hub.requests('model.safetensors')).toHaveLength(1));
+    const abort = new AbortController();
+    const second = download({ cacheDir, signal: abort.signal });
+    // While the second looks whether its source is a folder here.
+    abort.abort('enough');
+    await expectError(second, 'ERR_ABORTED');
+    other.abort();
+    await expectError(first, 'ERR_ABORTED');
+  });
+
   it('shows the token to the hub and to nobody else', async () => {
     const hub = await startHub();
     const storage = await startHub();

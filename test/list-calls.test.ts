@@ -1,7 +1,13 @@
 /** Calls with a list of inputs: which input an error is of, aborts, and the event loop meanwhile. */
 import { setImmediate } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createSession, SpeccascadeError, type Result, type T5Model } from '../lib/index.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  createSession,
+  SpeccascadeError,
+  Tokenizer,
+  type Result,
+  type T5Model,
+} from '../lib/index.ts';
 import { Backlog, Pace } from '../lib/session/pace.ts';
 import { loadBundled, loadGolden } from './support/models.ts';
 
@@ -174,6 +180,26 @@ describe('a long list', () => {
     const alone = await session.generate(few.at(-1)!, { ...options, seed: last.seed });
     expect(alone.tokens).toEqual(last.tokens);
   });
+});
+
+it('waits in the queue from the call on', async () => {
+  const model = await loadBundled('small');
+  await using session = await createSession({ target: model, maxBatch: 2, maxNewTokens: 1 });
+  const encode = vi.spyOn(model.tokenizer!, 'encode');
+  const begun: number[] = [];
+  encode.mockImplementation((...text) => {
+    begun.push(performance.now());
+    return Tokenizer.prototype.encode.apply(model.tokenizer, text);
+  });
+  const texts = Array.from({ length: 300 }, (_, i) => `${i} dogs ${'run over a lawn '.repeat(20)}`);
+  await session.generate(texts);
+  // From the first input on all have waited, until the last one had been checked.
+  const checking = begun.at(-1)! - begun[0]!;
+  const { boundsMs, counts } = session.stats().timeInQueue;
+  const shorter = boundsMs.filter((bound) => bound <= checking);
+  expect(shorter.length).toBeGreaterThan(0);
+  expect(shorter.map((_, i) => counts[i])).toEqual(shorter.map(() => 0));
+  await model.dispose();
 });
 
 describe('work in portions', () => {

@@ -69,6 +69,16 @@ describe('a session', () => {
     expect((await plain.generate(first, { suppressTokens })).tokens).toEqual(result.tokens);
   });
 
+  it('takes a decoderPrefix of more tokens than a call has arguments', async () => {
+    const decoderPrefix = new Int32Array(200_000).fill(2);
+    const tiny = await loadGolden('relu-tied');
+    await using session = await createSession({ target: tiny, decoderPrefix, maxBatch: 1 });
+    expect(session.settings.prefix).toHaveLength(200_001);
+    await tiny.dispose();
+    const endless = { target: tiny, decoderPrefix: new Int32Array(2 ** 20) };
+    await expect(createSession(endless)).rejects.toThrow(/decoderPrefix: .*received 1048576/);
+  });
+
   it('starts from decoderPrefix', async () => {
     await using plain = await createSession({ target });
     const whole = await plain.generate(first);

@@ -75,6 +75,18 @@ describe('a folder', () => {
     expect(() => tokenizer?.decode([32128])).toThrow('32128');
   });
 
+  test('whose ids have a gap has no piece there', async () => {
+    const whole = tokenizerJson(path.join(root, spiece[0]!));
+    const { vocab } = whole['model'] as { vocab: unknown[] };
+    const added = { content: '<x>', special: true, normalized: false, single_word: false };
+    const token = { id: vocab.length + 3, ...added, lstrip: false, rstrip: false };
+    const tokens = [...(whole['added_tokens'] as object[]), token];
+    const tokenizer = await load({ 'tokenizer.json': { ...whole, added_tokens: tokens } });
+    expect(tokenizer.encode('<x>')).toEqual([token.id, 1]);
+    const options = { skipSpecialTokens: false };
+    expect(tokenizer.decode([token.id, vocab.length + 1], options)).toBe('<x>');
+  });
+
   test('with both files uses tokenizer.json', async () => {
     const copies = [...spiece, 'test/fixtures/tokenizer/older-form/tokenizer.json'];
     expect((await load({}, copies)).kind).toBe('tokenizer.json');

@@ -20,6 +20,9 @@ const { values, positionals } = commandLine(
   },
   2,
 );
+if (!/^\d+$/.test(values.seed) || !Number.isSafeInteger(Number(values.seed))) {
+  throw new Error(`--seed: expected an integer from 0 to 2^53 - 1, received ${values.seed}`);
+}
 const [input, output] = positionals.map((name) => path.resolve(name));
 const count = Number(values.shards);
 if (!Number.isInteger(count) || count < 1) throw new Error(`--shards: received ${values.shards}`);

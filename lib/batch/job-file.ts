@@ -48,6 +48,7 @@ export async function readJobFile(output: string): Promise<JobFile | null> {
   const sound =
     value?.format === jobFormat &&
     typeof value.job === 'object' &&
+    value.job !== null &&
     typeof done?.inputSha256 === 'string' &&
     numbers.every((number) => Number.isSafeInteger(number) && number! >= 0);
   if (sound) return value as JobFile;

@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 
 export const stat: (file: string) => Promise<fs.Stats> = promisify(fs.stat);
 
+export const readFile: (file: string, encoding: 'utf8') => Promise<string> = promisify(fs.readFile);
+
 const open: (file: string, flags: string) => Promise<number> = promisify(fs.open);
 const read = promisify(fs.read);
 const close = promisify(fs.close);

@@ -58,7 +58,8 @@ async function attempt(
     return null;
   }
   const key = contentKey(facts.etag);
-  const resumed = response.status === 206 && continues(response, partial, key);
+  const whole = isWhole(response, partial, key);
+  const resumed = whole || goesOn(response, partial, key);
   if (partial !== null && !resumed) await remove(partial.file);
   if (response.status !== 200 && !resumed) {
     await response.body?.cancel();
@@ -70,7 +71,9 @@ async function attempt(
     total: expectedBytes(answer),
     sha256: facts.sha256,
   };
-  const bytes = await receive(remote, answer, transfer, onBytes);
+  if (whole) await response.body?.cancel();
+  const received = whole ? transfer.offset : await receive(remote, answer, transfer, onBytes);
+  const bytes = await checked(remote, label, transfer, received);
   await onDisk(folder, async () => {
     if (name.endsWith('.json')) await checkJson(remote, transfer.file, label);
     await rename(transfer.file, path.join(folder, name));
@@ -79,16 +82,24 @@ async function attempt(
 }
 
 /** Whether a partial answer goes on exactly where our part of the same content ends. */
-function continues(response: Response, partial: PartialFile | null, key: string | null): boolean {
+function goesOn(response: Response, partial: PartialFile | null, key: string | null): boolean {
+  if (response.status !== 206) return false;
   const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '');
   return partial !== null && partial.key === key && Number(range?.[1]) === partial.bytes;
+}
+
+/** Whether there is no more of the content than our part has: it was cut off before its new name. */
+function isWhole(response: Response, partial: PartialFile | null, key: string | null): boolean {
+  if (response.status !== 416) return false;
+  const [, size] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+  return partial !== null && partial.key === key && Number(size) === partial.bytes;
 }
 
 function expectedBytes({ response, facts }: HubAnswer): number | null {
   if (facts.size !== null) return facts.size;
   if (response.headers.get('content-encoding') !== null) return null;
   const told =
-    response.status === 206
+    response.status !== 200
       ? /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1]
       : response.headers.get('content-length');
   return told === undefined || told === null ? null : Number(told);
@@ -103,22 +114,31 @@ interface Transfer {
   sha256: string | null;
 }
 
-/** Writes the body behind the offset and checks the whole; returns its size in bytes. */
+/** Writes the body behind the offset; returns how many bytes there should be now. */
 async function receive(
   remote: Remote,
   answer: HubAnswer,
   transfer: Transfer,
   onBytes: OnBytes,
 ): Promise<number> {
-  const { file, offset, total, sha256 } = transfer;
+  const { file, offset } = transfer;
   const handle = await onDisk(file, () => open(file, offset > 0 ? 'a' : 'w'));
-  let received: number;
   try {
-    received = await copyBody(remote, answer, transfer, handle, onBytes);
+    const received = await copyBody(remote, answer, transfer, handle, onBytes);
     await onDisk(file, () => handle.sync());
+    return received;
   } finally {
     await handle.close();
   }
+}
+
+/** The size of a file of which `received` bytes have come, if size and checksum are right. */
+async function checked(
+  remote: Remote,
+  label: string,
+  { file, offset, total, sha256 }: Transfer,
+  received: number,
+): Promise<number> {
   // Of the file, not of what was received: nobody else should have written to it, but may have.
   const { size } = await onDisk(file, () => stat(file));
   const digest = sha256 === null ? null : await hashOf(file);
@@ -126,8 +146,8 @@ async function receive(
   if (size === expected && digest === sha256) return size;
   const problem =
     digest === sha256
-      ? `${answer.label}: expected ${expected} bytes, received ${size}`
-      : `${answer.label}: expected the SHA-256 checksum ${sha256}, received ${digest}`;
+      ? `${label}: expected ${expected} bytes, received ${size}`
+      : `${label}: expected the SHA-256 checksum ${sha256}, received ${digest}`;
   await remove(file);
   // What an earlier run left may have been damaged: once more, from the start.
   if (offset > 0) throw new TransientError(problem, false);

@@ -1,6 +1,7 @@
 /** The record beside a downloaded snapshot: what has arrived, and whether that is all. */
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { readFile, stat } from './disk.ts';
 import { onDisk } from './hub-errors.ts';
 import { owner } from './hub-partial.ts';
 import { isObject } from './json-file.ts';

@@ -3,10 +3,11 @@
  * rather than by the hub's own package, which has no progress, no AbortSignal, no resumption and
  * no checksums, and which can only take a snapshot of everything in all formats.
  */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
+import { stat } from './disk.ts';
 import { onDisk, throwIfAborted } from './hub-errors.ts';
 import { readManifest, type Manifest } from './hub-manifest.ts';
 import { DownloadProgress, type DownloadReport } from './hub-progress.ts';
@@ -167,6 +168,7 @@ function forget(folder: string, last: Promise<unknown>): void {
 
 async function untilAborted(turn: Promise<unknown>, signal?: AbortSignal): Promise<void> {
   if (signal === undefined) return void (await turn);
+  throwIfAborted(signal); // or its event would never come
   let stop = (): void => {};
   const aborted = new Promise<void>((resolve) => (stop = resolve));
   signal.addEventListener('abort', stop);

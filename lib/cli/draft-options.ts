@@ -48,7 +48,7 @@ export const draftOptions = {
   bigrams: text({
     value: 'FILE',
     help: 'what Max-Gram proposes where nothing is repeated; made by speccascade bigrams',
-    shownDefault: 'that of the captions with the bundled target, else none',
+    shownDefault: 'that of the captions with a bundled target, else none',
   }),
   lengths: text({
     value: 'MATRIX',

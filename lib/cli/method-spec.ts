@@ -112,6 +112,22 @@ export async function checkMethods(
   }
 }
 
+/** Whether Max-Gram drafts, alone or below others. */
+export function copies({ lengths, 'max-gram': alone }: SpecValues, models: number): boolean {
+  return alone || (lengths?.split('/').length ?? 0) > models;
+}
+
+/** The tables that Max-Gram reads in these methods. */
+export function bigramFiles(
+  specs: readonly MethodSpec[],
+  { defaultDraft, defaultBigrams }: Pick<MethodModels, 'defaultDraft' | 'defaultBigrams'>,
+): Set<string> {
+  const files = specs
+    .filter((spec) => copies(spec.values, draftersOf(spec, defaultDraft).length))
+    .map(({ values }) => values.bigrams ?? defaultBigrams);
+  return new Set(files.filter((file) => file !== null));
+}
+
 /** Loads the models that it names. Throws SpeccascadeError, UsageError. */
 export async function methodOf(spec: MethodSpec, models: MethodModels): Promise<Method> {
   const { id, curve, parameter, values } = spec;

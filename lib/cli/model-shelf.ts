@@ -4,7 +4,7 @@ import { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Context } from './command.ts';
-import { bundled, isBundled, loadModel, modelName, type deviceOptions } from './models.ts';
+import { bundled, impliedBy, loadModel, modelName, type deviceOptions } from './models.ts';
 import type { Values } from './options.ts';
 
 type ShelfValues = Values<typeof deviceOptions> & {
@@ -36,14 +36,14 @@ export class ModelShelf {
 
   /** Loads the target, which needs a tokenizer: outputs are compared as texts. */
   static async open(values: ShelfValues, context: Context, quiet: boolean): Promise<ModelShelf> {
-    const source = sourceOf(values.target ?? bundled.target);
+    const source = targetSource(values);
     const open = (one: string): Promise<T5Model> => loadModel(one, values, context, quiet);
     const target = await open(source);
     if (target.tokenizer === null) {
       const problem = 'expected a target with a tokenizer, to compare its texts with references';
       throw new SpeccascadeError('ERR_INPUT', `${source}: ${problem}`);
     }
-    const prefix = values.prefix ?? (isBundled(source) ? bundled.prefix : '');
+    const prefix = values.prefix ?? impliedBy(source).prefix;
     const targetName = modelName(source);
     return new ModelShelf(target, target.tokenizer, { targetName, prefix }, open);
   }
@@ -69,6 +69,11 @@ export class ModelShelf {
   async close(): Promise<void> {
     for (const model of this.#loaded.values()) await model.dispose();
   }
+}
+
+/** The target that the options name. */
+export function targetSource({ target }: Pick<ShelfValues, 'target'>): string {
+  return target === undefined ? bundled.target : sourceOf(target);
 }
 
 /** What a name stands for: large, base and small are the bundled models. */

@@ -12,12 +12,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url)); // same depth fro
 /** The bundled models, English to German captions; see models/README.md. */
 export const bundled = {
   folder: path.join(root, 'models'),
+  /** The largest first. */
   names: ['large', 'base', 'small'],
   target: path.join(root, 'models', 'large'),
-  /** With this length the fastest of base and small in f32 on two cores; `bench` measures it. */
-  draft: path.join(root, 'models', 'base'),
-  /** Drafts below `draft` in a cascade. */
-  second: path.join(root, 'models', 'small'),
+  /** With `base` the fastest in f32 on two cores; `bench` measures it. */
   draftLength: 4,
   /** Successors counted in 29,000 German captions, for Max-Gram. */
   bigrams: path.join(root, 'models', 'captions.bigrams'),
@@ -64,7 +62,8 @@ export const modelOptions = {
   draft: texts({
     value: 'MODEL',
     help: 'the small model that drafts, named likewise; several with --lengths, the largest first',
-    shownDefault: 'the bundled base (and small) with the bundled target, else none',
+    shownDefault:
+      'the smaller bundled models with a bundled target, as many as it takes; else none',
   }),
   'no-draft': flag('decode without a drafter, one token per pass of the target'),
   prefix: text({
@@ -95,9 +94,8 @@ export function draftSources(values: ModelValues, wanted: { min: number; max: nu
     return [];
   }
   const { min, max } = wanted;
-  const bundledDrafts = values.target === undefined ? [bundled.draft, bundled.second] : [];
-  const sources =
-    given.length > 0 ? given : bundledDrafts.slice(0, Math.max(min, Math.min(max, 1)));
+  const { drafts } = impliedBy(values.target ?? bundled.target);
+  const sources = given.length > 0 ? given : drafts.slice(0, Math.max(min, Math.min(max, 1)));
   if (sources.length > max || (sources.length > 0 && sources.length < min)) {
     const models = min === max ? `${min}` : `${min} or ${max}`;
     throw new UsageError(`--draft: expected ${models} for this draft, received ${sources.length}`);
@@ -117,7 +115,7 @@ export async function loadModels(
   const target = await loadModel(targetSource, values, context, quiet);
   const drafts: T5Model[] = [];
   for (const source of sources) drafts.push(await loadModel(source, values, context, quiet));
-  const prefix = values.prefix ?? (isBundled(targetSource) ? bundled.prefix : '');
+  const prefix = values.prefix ?? impliedBy(targetSource).prefix;
   if (prefix !== '' && target.tokenizer === null) {
     const problem = `${targetSource} has no tokenizer, its inputs are token ids`;
     throw new SpeccascadeError('ERR_INPUT', `--prefix: ${problem}`);
@@ -163,7 +161,24 @@ export function modelName(source: string): string {
   return isBundled(source) ? path.basename(path.resolve(source)) : source;
 }
 
-export function isBundled(source: string): boolean {
+/** What options leave unsaid with a target. */
+interface Implied {
+  /** Models that draft, the largest first. */
+  drafts: string[];
+  /** The file that Max-Gram reads; null: none. */
+  bigrams: string | null;
+  prefix: string;
+}
+
+/** With a bundled target: the smaller bundled models, and what all of them were trained for. */
+export function impliedBy(target: string): Implied {
+  if (!isBundled(target)) return { drafts: [], bigrams: null, prefix: '' };
+  const smaller = bundled.names.slice(bundled.names.indexOf(modelName(target)) + 1);
+  const { bigrams, prefix } = bundled;
+  return { drafts: smaller.map((name) => path.join(bundled.folder, name)), bigrams, prefix };
+}
+
+function isBundled(source: string): boolean {
   const folder = path.resolve(source);
   return path.dirname(folder) === bundled.folder && bundled.names.includes(path.basename(folder));
 }

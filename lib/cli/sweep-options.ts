@@ -47,7 +47,7 @@ export const sweepOptions = {
   draft: text({
     value: 'MODEL',
     help: 'the drafter of methods that name none',
-    shownDefault: 'the bundled base with the bundled target, else none',
+    shownDefault: 'the next smaller bundled model with a bundled target, else none',
   }),
   method: texts({
     value: 'SPEC',

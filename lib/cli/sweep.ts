@@ -1,15 +1,21 @@
 /** speccascade sweep: quality against cost, of many methods on the same texts. */
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import type { RunHeader } from '../evaluate/run-log.ts';
 import { defineCommand, type Context } from './command.ts';
-import { checkMethods, methodOf, type MethodSpec } from './method-spec.ts';
-import { ModelShelf } from './model-shelf.ts';
-import { bundled } from './models.ts';
+import {
+  bigramFiles,
+  checkMethods,
+  methodOf,
+  type MethodModels,
+  type MethodSpec,
+} from './method-spec.ts';
+import { ModelShelf, targetSource } from './model-shelf.ts';
+import { bundled, impliedBy } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
 import { evaluationFiles, sweepMethods, sweepOptions, type SweepValues } from './sweep-options.ts';
@@ -69,12 +75,18 @@ async function runSweep(
   const { data } = work;
   const shelf = await ModelShelf.open(values, context, values.quiet);
   try {
-    const methods = await methodsOf(values, work.specs, shelf);
+    const models = methodModels(values, shelf);
+    const methods: Method[] = [];
+    for (const spec of work.specs) methods.push(await methodOf(spec, models));
     const header = headerOf(values, shelf, data);
     const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
     const inputs = shelf.encode(data.texts);
     for (const [name, model] of shelf.loaded) {
       await log.addModel(name, await fingerprintOf(model));
+    }
+    for (const file of bigramFiles(work.specs, models)) {
+      const name = file === bundled.bigrams ? path.basename(file) : file;
+      await log.addModel(`bigrams ${name}`, digestOf(await readFile(file)));
     }
     const { parts, batch, temperature: temperatures } = values;
     const shape = { methods, temperatures, parts, log };
@@ -91,30 +103,22 @@ async function runSweep(
   }
 }
 
-async function methodsOf(
-  values: SweepValues,
-  specs: MethodSpec[],
-  shelf: ModelShelf,
-): Promise<Method[]> {
-  const models = {
+function methodModels(values: SweepValues, shelf: ModelShelf): MethodModels {
+  return {
     target: shelf.target,
     defaultDraft: defaultDraft(values),
-    defaultBigrams: values.target === undefined ? bundled.bigrams : null,
+    defaultBigrams: impliedBy(targetSource(values)).bigrams,
     load: (source: string) => shelf.load(source),
   };
-  const methods: Method[] = [];
-  for (const spec of specs) methods.push(await methodOf(spec, models));
-  return methods;
 }
 
-function defaultDraft({ draft, target }: SweepValues): string | undefined {
-  return draft ?? (target === undefined ? bundled.draft : undefined);
+function defaultDraft(values: SweepValues): string | undefined {
+  return values.draft ?? impliedBy(targetSource(values)).drafts[0];
 }
 
 /** All that figures depend on but the methods and their models, which the log names one by one. */
 function headerOf(values: SweepValues, shelf: ModelShelf, data: Referenced): RunHeader {
   const { target, targetName, prefix } = shelf;
-  const digest = createHash('sha256').update(JSON.stringify(data)).digest('hex').slice(0, 16);
   return {
     target: targetName,
     draft: values.draft ?? null,
@@ -124,13 +128,17 @@ function headerOf(values: SweepValues, shelf: ModelShelf, data: Referenced): Run
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
     cores: os.availableParallelism(),
     texts: data.texts.length,
-    textsAndReferences: `sha256 ${digest}`,
+    textsAndReferences: `sha256 ${digestOf(JSON.stringify(data))}`,
     prefix,
     parts: values.parts,
     batch: values.batch,
     maxNewTokens: values['max-new-tokens'],
     seed: String(values.seed ?? 0n),
   };
+}
+
+function digestOf(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex').slice(0, 16);
 }
 
 async function makeFolder(folder: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** A recommended method as something to paste: TypeScript and a command line. */
 import { usualSizes } from '../session/usual-sizes.ts';
-import { sourcesOf, wordsOf, type SpecValues } from './method-spec.ts';
-import { bundled, isBundled } from './models.ts';
+import { copies, sourcesOf, wordsOf, type SpecValues } from './method-spec.ts';
+import { bundled, impliedBy } from './models.ts';
 
 export interface CodeNames {
   target: string;
@@ -54,8 +54,8 @@ export function typescriptOf(values: SpecValues | null, names: CodeNames): strin
 /** `spec`: the words of the method; null: without a drafter. */
 export function commandOf(spec: string | null, names: CodeNames): string {
   const source = names.sourceOf(names.target);
-  const implied = isBundled(source) ? bundled.prefix : '';
-  const prefix = names.prefix === implied ? '' : ` --prefix ${quoted(names.prefix)}`;
+  const prefix =
+    names.prefix === impliedBy(source).prefix ? '' : ` --prefix ${quoted(names.prefix)}`;
   const { device, dtype, threads, temperature, maxBatch, maxNewTokens } = names;
   const given = Object.entries({
     ...{ device: chosen(device), dtype: chosen(dtype), threads },
@@ -77,11 +77,6 @@ export function commandOf(spec: string | null, names: CodeNames): string {
 
 function modelsOf(values: SpecValues): string[] {
   return sourcesOf(values.draft ?? '');
-}
-
-/** Whether Max-Gram drafts, alone or below others. */
-function copies({ lengths, 'max-gram': alone }: SpecValues, models: number): boolean {
-  return alone || (lengths?.split('/').length ?? 0) > models;
 }
 
 function bigramsCode(file: string): string[] {

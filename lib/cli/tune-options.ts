@@ -7,7 +7,7 @@ export const tuneOptions = {
   draft: texts({
     value: 'MODEL',
     help: 'drafters to consider, largest first',
-    shownDefault: 'the bundled base and small with the bundled target',
+    shownDefault: 'the smaller bundled models with a bundled target',
   }),
   goal: text({
     value: 'GOAL',

@@ -6,8 +6,8 @@ import { decide } from '../evaluate/tune-decide.ts';
 import { defineCommand, type Context } from './command.ts';
 import { readTexts } from './lines.ts';
 import { methodOf, parseMethod, targetSpec, type MethodModels } from './method-spec.ts';
-import { ModelShelf, sourceOf } from './model-shelf.ts';
-import { bundled } from './models.ts';
+import { ModelShelf, sourceOf, targetSource } from './model-shelf.ts';
+import { impliedBy, modelName } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
 import { evaluationFiles } from './sweep-options.ts';
@@ -71,7 +71,7 @@ async function runTune(
     const models: MethodModels = {
       target: shelf.target,
       defaultDraft: drafters[0],
-      defaultBigrams: values.target === undefined ? bundled.bigrams : null,
+      defaultBigrams: impliedBy(targetSource(values)).bigrams,
       load: (source) => shelf.load(source),
     };
     const inputs = shelf.encode(data.texts);
@@ -138,9 +138,9 @@ function pasted(name: string): string {
   return path.isAbsolute(source) && !relative.startsWith('..') ? relative : source;
 }
 
-function draftersOf({ draft, target }: TuneValues): string[] {
-  if (draft.length > 0) return draft;
-  return target === undefined ? ['base', 'small'] : [];
+function draftersOf(values: TuneValues): string[] {
+  const { draft } = values;
+  return draft.length > 0 ? draft : impliedBy(targetSource(values)).drafts.map(modelName);
 }
 
 function goalText(maxBleuLoss: number | null): string {

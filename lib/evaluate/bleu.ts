@@ -3,7 +3,7 @@
  * mixed case, orders 1 to 4, exponential smoothing, the closest reference's length.
  */
 import { tokenize13a } from './tokenize-13a.ts';
-import { addVectors, countNgrams, matches, total, union } from './ngrams.ts';
+import { countNgrams, matches, total, union } from './ngrams.ts';
 
 const maxOrder = 4;
 
@@ -45,36 +45,13 @@ export function bleuCounts(hypothesis: string, references: readonly string[]): B
   return counts;
 }
 
-/** Of a sentence's counts, or of the sum over a corpus. */
+/** Of a corpus: of its sentences' counts, summed. */
 export function bleuOf(counts: ArrayLike<number>): Bleu {
-  return scored(counts, maxOrder);
-}
-
-/** Of a corpus: sentence i and its references. */
-export function corpusBleu(
-  hypotheses: readonly string[],
-  references: readonly (readonly string[])[],
-): Bleu {
-  const sum = new Float64Array(bleuCountsLength);
-  hypotheses.forEach((one, i) => addVectors(sum, bleuCounts(one, references[i]!)));
-  return bleuOf(sum);
-}
-
-/** Of one sentence; orders for which it is too short are left out, as sacrebleu does there. */
-export function sentenceBleu(hypothesis: string, references: readonly string[]): Bleu {
-  const counts = bleuCounts(hypothesis, references);
-  const orders = Math.max(1, Math.min(maxOrder, counts[0]!));
-  return scored(counts, orders);
-}
-
-function scored(counts: ArrayLike<number>, orders: number): Bleu {
   const hypothesisLength = counts[0]!;
   const referenceLength = counts[1]!;
   const brevityPenalty = penalty(hypothesisLength, referenceLength);
   const precisions = smoothedPrecisions(counts);
-  // Without any match smoothing would make up a score.
-  const used = precisions.slice(0, orders);
-  const mean = used.reduce((sum, one) => sum + Math.log(one), 0) / orders;
+  const mean = precisions.reduce((sum, one) => sum + Math.log(one), 0) / maxOrder;
   const score = brevityPenalty * Math.exp(mean);
   return { score, precisions, brevityPenalty, hypothesisLength, referenceLength };
 }
@@ -82,6 +59,7 @@ function scored(counts: ArrayLike<number>, orders: number): Bleu {
 /** An order without a match counts as half a match, the next such order as a quarter, ... */
 function smoothedPrecisions(counts: ArrayLike<number>): number[] {
   const precisions = new Array<number>(maxOrder).fill(0);
+  // Without any match smoothing would make up a score.
   const anyMatch = precisions.some((_, i) => counts[2 * i + 2]! > 0);
   let smoothing = 1;
   for (let i = 0; i < maxOrder && anyMatch; i++) {

@@ -1,28 +1,19 @@
 /**
  * chrF (Popovic 2015) with sacrebleu's defaults, and equal to its figures: character n-grams of
- * orders 1 to 6 without white space, beta 2, mixed case; chrF++ adds word n-grams up to order 2.
+ * orders 1 to 6 without white space, beta 2, mixed case.
  */
-import { addVectors, countNgrams, matches, splitWords, total, type NgramCounts } from './ngrams.ts';
+import { countNgrams, matches, splitWords, total, type NgramCounts } from './ngrams.ts';
 
 const characterOrder = 6;
 const betaSquared = 4;
-
-interface ChrfOptions {
-  /** 0: chrF2 (default); 2: chrF2++. */
-  wordOrder?: number;
-}
 
 /** Per order: n-grams of the hypothesis, of the reference, and common to both. They add up. */
 type ChrfCounts = Float64Array;
 
 /** Counts of one sentence against the reference that suits it best; at least one is needed. */
-export function chrfCounts(
-  hypothesis: string,
-  references: readonly string[],
-  { wordOrder = 0 }: ChrfOptions = {},
-): ChrfCounts {
-  const own = ngramsOf(hypothesis, wordOrder);
-  const all = references.map((one) => compare(own, ngramsOf(one, wordOrder)));
+export function chrfCounts(hypothesis: string, references: readonly string[]): ChrfCounts {
+  const own = ngramsOf(hypothesis);
+  const all = references.map((one) => compare(own, ngramsOf(one)));
   return all.reduce((best, one) => (chrfOf(one) > chrfOf(best) ? one : best));
 }
 
@@ -42,25 +33,6 @@ export function chrfOf(counts: ArrayLike<number>): number {
   return (scale * precision * recall) / (betaSquared * precision + recall);
 }
 
-/** Of a corpus: sentence i and its references. */
-export function corpusChrf(
-  hypotheses: readonly string[],
-  references: readonly (readonly string[])[],
-  options: ChrfOptions = {},
-): number {
-  const sum = new Float64Array(3 * (characterOrder + (options.wordOrder ?? 0)));
-  hypotheses.forEach((one, i) => addVectors(sum, chrfCounts(one, references[i]!, options)));
-  return chrfOf(sum);
-}
-
-export function sentenceChrf(
-  hypothesis: string,
-  references: readonly string[],
-  options: ChrfOptions = {},
-): number {
-  return chrfOf(chrfCounts(hypothesis, references, options));
-}
-
 function effectiveOrders(counts: ArrayLike<number>): number {
   let orders = 0;
   for (let i = 0; i < counts.length; i += 3) {
@@ -69,14 +41,9 @@ function effectiveOrders(counts: ArrayLike<number>): number {
   return orders;
 }
 
-function ngramsOf(text: string, wordOrder: number): NgramCounts[] {
-  const words = splitWords(text);
-  const characters = [...words.join('')];
-  const parts = wordOrder > 0 ? words.flatMap(splitPunctuation) : [];
-  return [
-    ...Array.from({ length: characterOrder }, (_, i) => countNgrams(characters, i + 1)),
-    ...Array.from({ length: wordOrder }, (_, i) => countNgrams(parts, i + 1)),
-  ];
+function ngramsOf(text: string): NgramCounts[] {
+  const characters = [...splitWords(text).join('')];
+  return Array.from({ length: characterOrder }, (_, i) => countNgrams(characters, i + 1));
 }
 
 function compare(own: NgramCounts[], theirs: NgramCounts[]): ChrfCounts {
@@ -89,16 +56,4 @@ function compare(own: NgramCounts[], theirs: NgramCounts[]): ChrfCounts {
     counts[3 * i + 2] = matches(ngrams, theirs[i]!);
   });
   return counts;
-}
-
-/** One ASCII punctuation mark at the end of a word, else at its beginning, is a word of its own. */
-function splitPunctuation(word: string): string[] {
-  const characters = [...word];
-  if (characters.length === 1) return [word];
-  const mark = /^[!-/:-@[-`{-~]$/;
-  if (mark.test(characters.at(-1)!)) {
-    return [characters.slice(0, -1).join(''), characters.at(-1)!];
-  }
-  if (mark.test(characters[0]!)) return [characters[0]!, characters.slice(1).join('')];
-  return [word];
 }

@@ -1,14 +1,11 @@
 /** Counting n-grams, which BLEU and chrF both compare. */
+import { pythonWhiteSpaceClass } from '../tokenizer/characters.ts';
 
 /** How often each n-gram occurs; its items are joined by a separator that no item contains. */
 export type NgramCounts = ReadonlyMap<string, number>;
 
-/**
- * White space in the sense of Python's str.split, by which the reference implementation splits: not
- * that of \s in a regular expression here, which lacks U+001C to U+001F and U+0085 and has U+FEFF.
- */
-// eslint-disable-next-line no-control-regex -- they count as white space there
-const whiteSpace = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
+/** By which the reference implementation splits. */
+const whiteSpace = new RegExp(`[${pythonWhiteSpaceClass}]+`, 'u');
 
 /** The parts between white space; none of an empty text. */
 export function splitWords(text: string): string[] {

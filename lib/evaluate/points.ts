@@ -87,12 +87,13 @@ function pointOf({ method, temperature, runs, counts }: Measured, target: Measur
 }
 
 export function costOf(runs: readonly Run[]): Cost {
-  const { tokens, targetCalls, draftCalls, tested, accepted, deferred } = addCounters(runs);
+  const { tokens, targetCalls, draftCalls, tested, accepted, ...rest } = addCounters(runs);
+  const { decided, deferred } = rest;
   return {
     tokens,
     acceptanceRate: tested > 0 ? accepted / tested : null,
     blockEfficiency: targetCalls > 0 ? tokens / targetCalls : null,
-    deferralRate: deferred === null || tested === 0 ? null : deferred / tested,
+    deferralRate: deferred === null || decided === 0 ? null : deferred / decided,
     targetCallsPerToken: targetCalls / tokens,
     draftCallsPerToken: draftCalls.map((calls) => calls / tokens),
     msPerToken: spread(runs.map((run) => run.ms / run.tokens)),

@@ -1,8 +1,8 @@
 /** Quality of a method's outputs, and how sure its distance from the target's is. */
+import { quantile } from '../quantile.ts';
 import { bleuCounts, bleuCountsLength, bleuOf } from './bleu.ts';
 import { chrfCounts, chrfOf } from './chrf.ts';
 import { addVectors } from './ngrams.ts';
-import { quantile } from './spread.ts';
 
 /** Per sentence, what adds up to the figures of a corpus. */
 export interface SentenceCounts {

@@ -6,7 +6,7 @@ import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { SpeccascadeError } from '../errors.ts';
 import type { Run } from './run.ts';
 
-const logFormat = 'speccascade-sweep/1';
+const logFormat = 'speccascade-sweep/2';
 
 /** What results depend on besides the method: figures under other headers do not mix. */
 export type RunHeader = Record<string, string | number | null>;

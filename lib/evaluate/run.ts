@@ -11,7 +11,9 @@ interface Counters {
   proposed: number;
   tested: number;
   accepted: number;
-  /** Sum of deferral rates over tested positions; null where the rule has none. */
+  /** Decisions to defer or not: tested positions, all positions or whole outputs. */
+  decided: number;
+  /** Deferral summed over them; null where the rule has none. */
   deferred: number | null;
 }
 
@@ -57,7 +59,7 @@ export async function runMethod(
     const results = await session.generate([...inputs], { signal });
     const ms = performance.now() - begin;
     const outputs = results.map(({ text }) => text ?? '');
-    const counters = countersOf(method.kind === 'alone', results);
+    const counters = countersOf(method, results);
     return { method: method.id, temperature, part, ms, ...counters, outputs };
   } finally {
     await session.close();
@@ -65,7 +67,7 @@ export async function runMethod(
 }
 
 /** The only model of a session is its target; where that is a small one, its calls are a drafter's. */
-function countersOf(alone: boolean, results: readonly Result[]): Counters {
+function countersOf({ kind, session }: Method, results: readonly Result[]): Counters {
   const counters = addCounters(
     results.map(({ tokens, stats }) => ({
       tokens: tokens.length,
@@ -74,12 +76,23 @@ function countersOf(alone: boolean, results: readonly Result[]): Counters {
       proposed: stats.proposed,
       tested: stats.tested,
       accepted: stats.accepted,
-      // Results without tested positions have no rate, and nothing to add.
-      deferred: stats.deferralRate === null ? null : stats.deferralRate * stats.tested,
+      ...deferralOf(session, tokens.length, stats),
     })),
   );
-  if (!alone) return counters;
+  if (kind !== 'alone') return counters;
   return { ...counters, targetCalls: 0, draftCalls: [counters.targetCalls] };
+}
+
+/** What a result's rate is a share of is weighed by how much that was (docs/methods.md). */
+function deferralOf(
+  { strategy }: Method['session'],
+  tokens: number,
+  { deferralRate, tested }: Result['stats'],
+): Pick<Counters, 'decided' | 'deferred'> {
+  if (deferralRate === null) return { decided: 0, deferred: null };
+  const whole = strategy === 'sequence-cascade' ? 1 : tokens;
+  const decided = strategy === undefined || strategy === 'speculative' ? tested : whole;
+  return { decided, deferred: deferralRate * decided };
 }
 
 export function addCounters(all: readonly Counters[]): Counters {
@@ -94,6 +107,7 @@ export function addCounters(all: readonly Counters[]): Counters {
     proposed: sum(({ proposed }) => proposed),
     tested: sum(({ tested }) => tested),
     accepted: sum(({ accepted }) => accepted),
+    decided: sum(({ decided }) => decided),
     deferred: defers ? sum(({ deferred }) => deferred ?? 0) : null,
   };
 }

@@ -1,4 +1,5 @@
-/** Medians, and how far values lie apart. */
+/** How far values lie apart. */
+import { median } from '../quantile.ts';
 
 /** Median, and the extremes. */
 export interface Spread {
@@ -9,14 +10,5 @@ export interface Spread {
 
 /** Of at least one value. */
 export function spread(values: readonly number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b);
-  return { median: quantile(sorted, 0.5), min: sorted[0]!, max: sorted.at(-1)! };
-}
-
-/** Of ascending values, interpolated between neighbours. */
-export function quantile(sorted: readonly number[], share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  const above = Math.ceil(place);
-  return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }

@@ -1,6 +1,6 @@
 /** pi of single positions: what a rule makes of the two models' rows. */
 import { native, type NativePlaces } from '../native.ts';
-import { nativeRule, type RuleInput } from '../rules.ts';
+import { checkRule, nativeRule, type RuleInput } from '../rules.ts';
 import { checkInteger, checkOneOf, checkOptions } from '../validate.ts';
 import {
   checkDevice,
@@ -51,7 +51,7 @@ export function targetDistribution<T extends Rows>(
   const device = checkDevice(options.device);
   const input = checkOneOf('input', options.input ?? 'logits', ['logits', 'probabilities']);
   const checkNumbers = input === 'logits' ? checkLogits : checkProbabilities;
-  const nativeForm = nativeRule(rule);
+  const nativeForm = nativeRule(checkRule(rule));
   checkNumbers('target', checkRowArray('target', target, rows, vocab), vocab);
   const unread = drafter === null && nativeForm.kind === 'lossless';
   if (!unread) {

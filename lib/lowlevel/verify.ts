@@ -1,6 +1,6 @@
 /** One verification step on rows that the caller has: options checked, then run natively. */
 import { native, type NativeRule, type NativeStep } from '../native.ts';
-import { nativeRule, type RuleInput } from '../rules.ts';
+import { checkRule, nativeRule, type RuleInput } from '../rules.ts';
 import { checkInteger, checkOptions, checkSeed, inputError } from '../validate.ts';
 import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
 import { checkProposals, type Proposals } from './proposals.ts';
@@ -98,7 +98,7 @@ const keys = [
 export function verify(given: VerifyOptions): VerifyResult {
   const options = checkOptions('options', given, keys);
   const device = checkDevice(options.device);
-  const rule = nativeRule(options.rule);
+  const rule = nativeRule(checkRule(options.rule));
   const vocab = checkInteger('vocab', options.vocab, 1, 2 ** 24);
   const nodes = checkNodes(options.parents, options.tokens, vocab);
   const rows = checkModelRows(options, rule, nodes, vocab);

@@ -1,5 +1,5 @@
 /** The two cascades without speculation: what they may be told, checked. */
-import { chain, type ChainDrafter, type DrafterInput } from '../drafters.ts';
+import { chain, type ChainDrafter, type Drafter } from '../drafters.ts';
 import type { Rule } from '../rules.ts';
 import { checkInteger, checkNumber, checkOneOf, checkOptions, inputError } from '../validate.ts';
 
@@ -43,7 +43,7 @@ const defaultThreshold = {
 } as const;
 
 interface GivenOptions {
-  draft?: DrafterInput | undefined;
+  draft: Drafter | undefined;
   rule: Rule;
   verifier?: string | undefined;
   cascade?: CascadeOptions | undefined;

@@ -55,11 +55,16 @@ export const noDraft: DraftPlan = {
   replacement: false,
 };
 
-/** The plan of a drafter, checked against the target. Throws ERR_INPUT, ERR_DEVICE, ERR_VOCAB_MISMATCH. */
-export function draftPlan(target: T5Model, draft: DrafterInput): DraftPlan {
+/** A drafter as the constructors make it. Throws ERR_INPUT. */
+export function checkDraft(draft: DrafterInput): Drafter {
   checkObject('draft', draft);
   checkOneOf('draft', draft.drafter, kinds);
-  const plan = planOf(rebuilt(draft));
+  return rebuilt(draft);
+}
+
+/** The plan of a drafter, checked against the target. Throws ERR_INPUT, ERR_DEVICE, ERR_VOCAB_MISMATCH. */
+export function draftPlan(target: T5Model, draft: Drafter): DraftPlan {
+  const plan = planOf(draft);
   for (const model of plan.models) checkModel(target, model);
   const { bigrams } = plan.native;
   const { vocabSize } = target.config;
@@ -88,10 +93,9 @@ function rebuilt(draft: DrafterInput): Drafter {
       return maxGram(copyOptions(draft));
     case 'csDraft': {
       const { models, maxGram: copies } = draft;
-      const below = copies ? copyOptions(copies) : false;
       return csDraft(models, {
         ...besides(draft, 'drafter', 'models', 'maxGram'),
-        ...(copies !== undefined && { maxGram: below }),
+        ...(copies !== undefined && { maxGram: belowModels(copies) }),
       });
     }
     case 'adaptive': {
@@ -101,6 +105,13 @@ function rebuilt(draft: DrafterInput): Drafter {
       return adaptive(checked, besides(draft, 'drafter', 'source'));
     }
   }
+}
+
+/** As csDraft() takes it; null is what it makes of false. */
+function belowModels(copies: MaxGramInput | MaxGramOptions | false | null): MaxGramOptions | false {
+  if (copies === null || copies === false) return false;
+  checkObject('maxGram', copies);
+  return copyOptions(copies);
 }
 
 /** As maxGram() takes them. */

@@ -8,7 +8,7 @@ import type { GenerateOptions, RequestSettings } from './options.ts';
 import { Pace } from './pace.ts';
 import type { Preparation } from './prepare.ts';
 import type { Result } from './result.ts';
-import type { Begun, Prepared, Runner } from './runner.ts';
+import type { Begun, CallOptions, Prepared, Runner } from './runner.ts';
 
 /** Requests that are started together. */
 const portion = 64;
@@ -17,7 +17,7 @@ interface ListCall {
   runner: Runner;
   preparation: Preparation;
   settings: RequestSettings;
-  options: GenerateOptions;
+  options: GenerateOptions & CallOptions;
 }
 
 type Outcome = Result | SpeccascadeError;

@@ -22,7 +22,7 @@ import {
   type CascadeOptions,
   type CascadeSettings,
 } from './cascade-options.ts';
-import { draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
+import { checkDraft, draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
 import { usualSizes } from './usual-sizes.ts';
 
 export interface SamplingOptions {
@@ -210,8 +210,9 @@ export function checkSessionOptions(given: SessionOptions): SessionSettings {
   const verifier = checkOneOf('verifier', options.verifier ?? 'auto', verifiers);
   const strategy = checkOneOf('strategy', options.strategy ?? 'speculative', strategies);
   const rule = checkRule(options.rule ?? lossless());
-  const cascade = checkCascade(strategy, { ...options, rule });
-  const drafter = cascade?.draft ?? options.draft;
+  const own = options.draft === undefined ? undefined : checkDraft(options.draft);
+  const cascade = checkCascade(strategy, { ...options, draft: own, rule });
+  const drafter = cascade?.draft ?? own;
   const draft = drafter === undefined ? noDraft : draftPlan(target, drafter);
   const byDefault = draft.native.adaptive === null ? 'fixed' : 'load';
   const lengths = checkOneOf('lengths', options.lengths ?? byDefault, ['load', 'fixed'] as const);
@@ -360,5 +361,12 @@ function checkVerifier(
 function decoderPrefix(target: T5Model, prefix: TokenIds | undefined): Int32Array {
   const { decoderStartTokenId: start, vocabSize } = target.config;
   const given = checkTokens('decoderPrefix', prefix ?? [], vocabSize);
-  return given[0] === start ? given : Int32Array.of(start, ...given);
+  if (given.length >= maxTokens) {
+    throw inputError('decoderPrefix', `fewer than ${maxTokens} tokens`, given.length);
+  }
+  if (given[0] === start) return given;
+  const whole = new Int32Array(given.length + 1);
+  whole[0] = start;
+  whole.set(given, 1);
+  return whole;
 }

@@ -26,8 +26,8 @@ export interface Begun {
 
 /** Per call, what the engine is not told. */
 export type CallOptions = Pick<GenerateOptions, 'logprobs' | 'signal'> & {
-  /** When the call was made, by performance.now(); default: now. */
-  called?: number;
+  /** When the call was made, by performance.now(). */
+  called: number;
 };
 
 export interface Runner {
@@ -142,7 +142,7 @@ export class EngineRunner implements Runner {
     onEvent?: OnEvent,
   ): Submission {
     const { target, draft, prefix, eosTokens, verifier } = this.#settings;
-    const { signal, logprobs = false, called = performance.now() } = options;
+    const { signal, logprobs = false, called } = options;
     const kind = { drafters: draft.drafters, logprobs, defers: defers(settings.rule) };
     const teller = { place: request.place, model: this.#model };
     const told = (error: SpeccascadeError): SpeccascadeError => toldTo(teller, error);

@@ -5,6 +5,7 @@
 import type { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { NativeEvent } from '../native.ts';
+import { quantile } from '../quantile.ts';
 import { lossless, nativeRule } from '../rules.ts';
 import type { CascadeSettings } from './cascade-options.ts';
 import { noDraft } from './draft-plan.ts';
@@ -25,7 +26,7 @@ import { addedStats, CountedTimes, perSecond, type SessionStats } from './stats.
 /** What the inputs of one call have in common. */
 interface Call {
   settings: RequestSettings;
-  options: CallOptions & { called: number };
+  options: CallOptions;
   onEvent: OnEvent | undefined;
   /** Ends the requests begun so far. */
   cancels: (() => void)[];
@@ -73,15 +74,14 @@ export class SequenceCascade implements Runner {
     onEvent?: OnEvent,
   ): Begun {
     const own = { ...settings, rule: nativeRule(lossless()), confidenceStop: 0 };
-    const { called = performance.now() } = options;
     const drawn = requests.map((request) => ({
       ...request,
       seeds: request.seeds.map(smallModelSeed),
     }));
-    const small = this.#small.begin(drawn, own, { ...options, called, logprobs: true });
+    const small = this.#small.begin(drawn, own, { ...options, logprobs: true });
     const call: Call = {
       settings: own,
-      options: { ...options, called },
+      options,
       onEvent,
       cancels: [small.cancel],
       cancelled: false,
@@ -219,7 +219,7 @@ export class SequenceCascade implements Runner {
 /** Of an answer's log-probabilities, token by token; an empty answer is sure. */
 export function sequenceScore(
   logprobs: Float32Array,
-  { score, quantile }: Pick<CascadeSettings, 'score' | 'quantile'>,
+  { score, quantile: share }: Pick<CascadeSettings, 'score' | 'quantile'>,
 ): number {
   const sum = logprobs.reduce((total, logprob) => total + logprob, 0);
   switch (score) {
@@ -230,18 +230,8 @@ export function sequenceScore(
     case 'mean-logprob':
       return logprobs.length === 0 ? 0 : sum / logprobs.length;
     case 'quantile':
-      return quantileOf(logprobs, quantile);
+      return logprobs.length === 0 ? 0 : quantile(logprobs.toSorted(), share);
   }
-}
-
-/** Linear between the sorted values, as numpy's default. */
-function quantileOf(values: Float32Array, quantile: number): number {
-  if (values.length === 0) return 0;
-  const sorted = Float64Array.from(values).sort();
-  const at = quantile * (sorted.length - 1);
-  const low = sorted[Math.floor(at)]!;
-  const high = sorted[Math.ceil(at)]!;
-  return low + (high - low) * (at - Math.floor(at));
 }
 
 /** Rethrows an error with what there is so far as a result of both models. */

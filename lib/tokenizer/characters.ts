@@ -6,11 +6,9 @@
 /** Unicode's white space. */
 export const whiteSpace = /\p{White_Space}/u;
 
-/** What Python's `strip` takes for white space: four separators more. */
-export const pythonWhiteSpace = {
-  test: (character: string): boolean =>
-    whiteSpace.test(character) || (character >= '\x1c' && character <= '\x1f'),
-};
+/** What Python's `strip` and `split` take for white space, between brackets: four separators more. */
+export const pythonWhiteSpaceClass = String.raw`\p{White_Space}\x1c-\x1f`;
+export const pythonWhiteSpace = new RegExp(`[${pythonWhiteSpaceClass}]`, 'u');
 
 /** What `\w` matches, and what counts as punctuation, to be put between brackets. */
 export const wordClass = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;

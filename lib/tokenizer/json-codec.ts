@@ -106,7 +106,8 @@ function textEncoder(definition: Definition, model: LibraryModel): (text: string
 }
 
 function unigramModel(model: UnigramModel, pieces: string[]): LibraryModel {
-  const ids = new Map(pieces.map((piece, id) => [piece, id]));
+  const ids = new Map<string, number>();
+  pieces.forEach((piece, id) => ids.set(piece, id)); // passes over ids without a piece
   const byteIds = Array.from({ length: 256 }, (_, byte) =>
     ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
   );

@@ -9,7 +9,8 @@
 import { chain, createSession, T5Model, type Result } from '../../lib/index.ts';
 import { captions, loadBundled } from '../../test/support/models.ts';
 import type { Ceilings, Print } from './ceilings.ts';
-import { median, percent, table } from './table.ts';
+import { median } from '../../lib/quantile.ts';
+import { percent, table } from './table.ts';
 
 /** Positions and input tokens that passes are timed after. */
 const cached = 16;

@@ -2,7 +2,8 @@
 import { createSession, T5Model } from '../../lib/index.ts';
 import { bench } from '../../lib/lowlevel.ts';
 import type { Ceilings, Dtype, Print } from './ceilings.ts';
-import { median, percent, table } from './table.ts';
+import { median } from '../../lib/quantile.ts';
+import { percent, table } from './table.ts';
 
 const shape = 'random:t5-base';
 const outputTokens = 64;

@@ -1,4 +1,4 @@
-/** Markdown tables, columns aligned, and the statistics that fill them. */
+/** Markdown tables, columns aligned. */
 
 export function table(head: string[], rows: string[][]): string {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]!.length)));
@@ -6,11 +6,6 @@ export function table(head: string[], rows: string[][]): string {
     `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`;
   const rule = line(widths.map((width) => '-'.repeat(width)));
   return [line(head), rule, ...rows.map(line)].join('\n') + '\n';
-}
-
-export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)]!;
 }
 
 export function percent(share: number): string {

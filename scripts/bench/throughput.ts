@@ -2,7 +2,8 @@
 import { createSession } from '../../lib/index.ts';
 import { bundledNames, captions, loadBundled } from '../../test/support/models.ts';
 import type { Ceilings, Print } from './ceilings.ts';
-import { median, table } from './table.ts';
+import { median } from '../../lib/quantile.ts';
+import { table } from './table.ts';
 
 const batches = [1, 4, 16, 64];
 

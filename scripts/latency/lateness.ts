@@ -17,8 +17,8 @@ export async function lateness<T>(work: () => Promise<T>): Promise<{ value: T; l
   }
 }
 
-/** The value that this share of the values does not exceed. */
-export function quantile(values: number[], share: number): number {
+/** Percentile by nearest rank: the least value that this share of the values does not exceed. */
+export function nearestRank(values: number[], share: number): number {
   if (values.length === 0) throw new Error('no values were measured');
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
