@@ -83,6 +83,8 @@ class BatchRun {
   readonly #stop: AbortController;
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #summary: BatchSummary;
+  /** Bytes of the text whose lines are written. */
+  #textDone = 0;
   #tested = 0;
   #accepted = 0;
 
@@ -117,13 +119,14 @@ class BatchRun {
     for await (const outcome of this.#outcomes()) {
       const failed = 'error' in outcome;
       const tokens = failed ? 0 : outcome.result.tokens.length;
-      const { source } = outcome.record;
+      const { source, textBytes } = outcome.record;
       await this.#output.write({
         line: outputLine(outcome, this.#settings),
         source,
         failed,
         tokens,
       });
+      this.#textDone = textBytes;
       this.#count(outcome, tokens);
       this.#report();
     }
@@ -152,17 +155,20 @@ class BatchRun {
     const { shard } = this.#settings;
     const { records: done, inputSha256 } = this.#output.before;
     let position = -1;
+    let textBytes = 0;
     let own = 0;
     for await (const source of this.#input.records) {
       position += 1;
+      textBytes += source instanceof SpeccascadeError ? 0 : source.length + 1;
       if (position % shard.count !== shard.index - 1) continue;
       own += 1;
       if (own > done) {
         const problem = `goes on after the job's ${done} records`;
         if (this.#output.complete) throw this.#otherInput(problem);
-        yield readRecord(source, position, this.#settings);
+        yield readRecord(source, { position, textBytes }, this.#settings);
       } else {
         this.#output.skip(source);
+        this.#textDone = textBytes;
         const isLast = own === done;
         if (isLast && this.#output.inputSha256 !== inputSha256) throw this.#otherRecords(done);
       }
@@ -210,7 +216,7 @@ class BatchRun {
   #report(): void {
     const { bytes } = this.#input;
     const counters = { tested: this.#tested, accepted: this.#accepted };
-    const bytesRead = this.#input.bytesRead();
+    const bytesRead = this.#input.bytesOf(this.#textDone);
     this.#settings.onProgress({ ...this.#summary, ...counters, bytesRead, bytes });
   }
 }

@@ -258,7 +258,7 @@ export function adaptive(
 
 /** @internal Throws ERR_INPUT for what is no drafter of adaptive(). */
 export function checkAdaptive(source: unknown): void {
-  const kind = (checkObject('adaptive', source) as { drafter?: unknown }).drafter;
+  const { drafter: kind = source } = checkObject('adaptive', source) as { drafter?: unknown };
   if (kind === 'chain' || kind === 'maxGram' || kind === 'csDraft') return;
   throw inputError('adaptive', 'chain(), maxGram() or csDraft()', kind);
 }

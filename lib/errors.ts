@@ -70,3 +70,10 @@ export class SpeccascadeError extends Error {
     if (details.limit !== undefined) this.limit = details.limit;
   }
 }
+
+/** @internal ERR_IO of a file or stream, by its system's message; this package's own pass. */
+export function ioError(where: string, cause: unknown): SpeccascadeError {
+  if (cause instanceof SpeccascadeError) return cause;
+  const problem = cause instanceof Error ? cause.message : String(cause);
+  return new SpeccascadeError('ERR_IO', `${where}: ${problem}`, { cause });
+}

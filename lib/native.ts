@@ -215,6 +215,8 @@ export interface NativeEvent {
   /** The id that submit() gave. */
   request: number;
   sample: number;
+  /** How many samples end alike, from `sample` on: more than one where they had not begun. */
+  samples: number;
   tokens: Int32Array;
   /**
    * How many of `tokens`, from the front, are accepted drafts; the rest are the target's own. Of one

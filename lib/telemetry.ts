@@ -35,7 +35,7 @@ export function sessionMetrics(
   sessions: Source | readonly LabelledSession[],
   labels: Record<string, string> = {},
 ): Metric[] {
-  checkObject('labels', labels);
+  checkLabels('labels', labels);
   const each = labelled(sessions, labels).map(([session, own]) => metricsOf(session.stats(), own));
   const [first = []] = each;
   return first.map((metric, i) => ({
@@ -59,7 +59,7 @@ function labelled(
     if (!Array.isArray(pair)) throw inputError(name, 'a list of a session and its labels', pair);
     const [session, own] = pair as unknown as LabelledSession;
     checkSession(`${name}[0]`, session);
-    checkObject(`${name}[1]`, own);
+    checkLabels(`${name}[1]`, own);
     const labels = { ...shared, ...own };
     const key = JSON.stringify(Object.entries(labels).sort());
     const same = seen.indexOf(key);
@@ -67,6 +67,16 @@ function labelled(
     seen.push(key);
     return [session, labels];
   });
+}
+
+/** By the conventions of Prometheus; `le` is the histograms' own. */
+function checkLabels(name: string, labels: object): void {
+  for (const [label, value] of Object.entries(checkObject(name, labels))) {
+    if (!/^[a-zA-Z_]\w*$/.test(label) || label === 'le') {
+      throw inputError(name, 'names of letters, digits and _, other than le', label);
+    }
+    if (typeof value !== 'string') throw inputError(`${name}.${label}`, 'a text', value);
+  }
 }
 
 function isList(value: Source | readonly LabelledSession[]): value is readonly LabelledSession[] {

@@ -95,6 +95,14 @@ export function seedFromJson(seed: unknown): unknown {
   return typeof seed === 'string' && /^\d{1,20}$/.test(seed) ? BigInt(seed) : seed;
 }
 
+/** In JSON, which has no infinite numbers, a parameter of a rule may be 'Infinity' or '-Infinity'. */
+export function ruleFromJson(rule: unknown): unknown {
+  if (typeof rule !== 'object' || rule === null) return rule;
+  const infinite = (value: unknown): unknown =>
+    value === 'Infinity' || value === '-Infinity' ? Number(value) : value;
+  return Object.fromEntries(Object.entries(rule).map(([key, value]) => [key, infinite(value)]));
+}
+
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal;
   throw inputError('signal', 'an AbortSignal', signal);

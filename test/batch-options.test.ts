@@ -8,6 +8,7 @@ import {
   chain,
   createSession,
   mergeShards,
+  opt,
   runBatch,
   type BatchOptions,
   type BatchProgress,
@@ -101,6 +102,29 @@ it('what a progress callback throws ends the job, which can be resumed', async (
   expect(summary).toMatchObject({ records: 30, resumed: 7 });
   await runBatch(job('whole'));
   expect(readOutput(path.join(folder, 'broken'))).toEqual(readOutput(path.join(folder, 'whole')));
+});
+
+it('progress tells the bytes of the lines that are written', async () => {
+  const lines = Array.from({ length: 20 }, (_, i) => `${JSON.stringify({ text: [i + 2, 1] })}\n`);
+  const folder = await tempFolder({ 'in.jsonl': lines.join('') });
+  const seen: [number, number][] = [];
+  await runBatch({
+    ...{ session, input: path.join(folder, 'in.jsonl'), output: path.join(folder, 'out.jsonl') },
+    onProgress: ({ records, bytesRead }) => seen.push([records, bytesRead]),
+  });
+  const upTo = (records: number): number => lines.slice(0, records).join('').length;
+  expect(seen).toEqual(Array.from({ length: 21 }, (_, i) => [i, upTo(i)]));
+});
+
+it('parameters of rules may be infinite', async () => {
+  const target = await loadGolden('relu-tied');
+  const draft = chain(target, { length: 2 });
+  await using weighing = await createSession({ target, draft, maxNewTokens: 4 });
+  const folder = await tempFolder();
+  const rules = [opt({ alpha: Infinity }), { rule: 'opt', alpha: '-Infinity' }];
+  const input = rules.map((rule) => ({ text: [5, 1], options: { rule } }));
+  const summary = await runBatch({ session: weighing, input, output: path.join(folder, 'out') });
+  expect(summary).toMatchObject({ records: 2, failed: 0 });
 });
 
 describe('shards to merge', () => {

@@ -99,6 +99,8 @@ describe('usage', () => {
     [['generate', '--min-new-tokens', '9', '--max-new-tokens', '8', 'x'], '--min-new-tokens'],
     [['generate', '--logprobs', 'x'], '--logprobs needs --json'],
     [['batch', '--field', 'id'], '--field: expected a name other than id and options'],
+    [['generate', '--target', '/no', '--tree', '200,2', 'x'], '--widths: expected at most 255'],
+    [['generate', '--top-k', '5', 'x'], '--top-k is of --temperature above 0'],
     [['bench', 'x'], 'unexpected argument "x"'],
     [['download'], 'missing ID'],
   ])('%j ends with 2', async (args, message) => {

@@ -40,6 +40,11 @@ afterAll(async () => {
 describe('ERR_INPUT tells what makes no sense', () => {
   const model = (): T5Model => base;
   it.each<[string, () => unknown, RegExp]>([
+    [
+      'adaptive of a model',
+      () => adaptive(model() as never),
+      /adaptive: .*received an object \(T5Model\)/,
+    ],
     ['csDraft without models', () => csDraft([], { lengths: [] }), /at least one T5Model/],
     [
       'a matrix too small',
@@ -121,6 +126,7 @@ describe('written by hand', () => {
     ['Max-Gram', () => handed({ drafter: 'maxGram', bigram: null }), /maxGram.*"bigram"/],
     ['a cascade', () => handed({ drafter: 'csDraft', models: [base], lengths: [[2]], maxGram: null, lenient: 2 }), /csDraft.*"lenient"/], // prettier-ignore
     ['what stands below a cascade', () => handed({ drafter: 'csDraft', models: [base], lengths: [[2]], maxGram: 0 }), /maxGram.*received 0/], // prettier-ignore
+    ['a model in its place', () => handed(base), /draft: expected a drafter such as chain\(\), received an object \(T5Model\)/], // prettier-ignore
     ['the chain of a token cascade', () => ({ ...handed({ ...three(), lenght: 3 }, chow({ alpha: 0.3 })), strategy: 'token-cascade' }), /chain.*"lenght"/], // prettier-ignore
     ['a cascade of no models', () => handed({ drafter: 'csDraft', lengths: [[2]] }), /at least one T5Model/], // prettier-ignore
     [

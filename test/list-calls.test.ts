@@ -182,6 +182,25 @@ describe('a long list', () => {
   });
 });
 
+it('a call of very many samples leaves the event loop free while it is aborted', async () => {
+  const session = await createSession({ target, maxBatch: 2, maxNewTokens: 2000 });
+  const abort = new AbortController();
+  const numSamples = 30_000;
+  const work = caught(session.generate(ids, { ...long, numSamples, signal: abort.signal }));
+  await expect.poll(() => session.stats().active, { interval: 1 }).toBe(2);
+  const before = performance.now();
+  const ended = setImmediate().then(async () => {
+    abort.abort('late');
+    const error = await work; // with the first of them
+    await session.close(); // with the last
+    return error;
+  });
+  const { pause, value } = await longestPause(ended);
+  expect(value).toMatchObject({ code: 'ERR_ABORTED', cause: 'late' });
+  expect(pause).toBeLessThan((performance.now() - before) / 2);
+  expect(session.stats()).toMatchObject({ queued: 0, active: 0, outputs: numSamples });
+});
+
 it('waits in the queue from the call on', async () => {
   const model = await loadBundled('small');
   await using session = await createSession({ target: model, maxBatch: 2, maxNewTokens: 1 });

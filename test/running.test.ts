@@ -23,7 +23,16 @@ function output(onEvent?: (event: NativeEvent) => void): RunningOutput {
 
 function event(request: number, token: number, own: Partial<NativeEvent> = {}): NativeEvent {
   return {
-    ...{ request, sample: 0, accepted: 0, logprobs: null, finish: null, stats: null, error: null },
+    ...{
+      request,
+      sample: 0,
+      samples: 1,
+      accepted: 0,
+      logprobs: null,
+      finish: null,
+      stats: null,
+      error: null,
+    },
     tokens: Int32Array.of(token),
     ...own,
   };

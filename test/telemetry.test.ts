@@ -20,6 +20,8 @@ describe('sessionMetrics', () => {
     [{}, {}, 'session: expected a DecodeSession, received an object (Object)'],
     [undefined, {}, 'session: expected a DecodeSession, received undefined'],
     [idle, 'x', 'labels: expected an object of options, received "x"'],
+    [idle, { port: 8080 }, 'labels.port: expected a text, received 8080'],
+    [idle, { le: 'x' }, 'labels: expected names of letters, digits and _, other than le'],
     [[idle], {}, 'sessions[0]: expected a list of a session and its labels, received an object'],
     [[[{}, {}]], {}, 'sessions[0][0]: expected a DecodeSession, received an object (Object)'],
     [[[idle]], {}, 'sessions[0][1]: expected an object of options, received undefined'],

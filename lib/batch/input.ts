@@ -2,7 +2,7 @@
 import { constants, createReadStream, type ReadStream } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { pipeline, type Readable, type Transform } from 'node:stream';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
 import { compressionOf } from './compression.ts';
 import { splitLines } from './split-lines.ts';
@@ -18,8 +18,8 @@ export interface BatchInput {
   name: string;
   /** Bytes of the file as it lies on the disk; null: not a file. */
   bytes: number | null;
-  /** Those read so far. */
-  bytesRead: () => number;
+  /** How many of them so many bytes of text are: of a compressed file in proportion so far. */
+  bytesOf: (textBytes: number) => number;
   /** To be iterated once. Throws ERR_IO, ERR_ABORTED. */
   records: AsyncIterable<Source>;
   /** Ends a read under way. Idempotent. */
@@ -31,7 +31,7 @@ export async function openInput(
   input: string | AsyncIterable<unknown> | Iterable<unknown>,
   signal: AbortSignal,
 ): Promise<BatchInput> {
-  const nothing = { bytes: null, bytesRead: () => 0, close: () => {} };
+  const nothing = { bytes: null, bytesOf: () => 0, close: () => {} };
   if (typeof input !== 'string') {
     const name = 'input';
     return { ...nothing, name, records: abortable(serialised(input, name), signal) };
@@ -47,11 +47,12 @@ export async function openInput(
   file.on('error', () => {}); // reading tells it; it may come before reading begins
   const text = compression === null ? file : piped(file, compression.decompressor());
   text.on('error', () => {}); // and it may come after reading has been given up
+  const chunks = new CountedChunks(text);
   return {
     name: input,
     bytes,
-    bytesRead: () => file.bytesRead,
-    records: abortable(lines(text, input), signal),
+    bytesOf: (textBytes) => (chunks.bytes > 0 ? (file.bytesRead * textBytes) / chunks.bytes : 0),
+    records: abortable(lines(chunks, input), signal),
     close: () => text.destroy() && file.destroy(),
   };
 }
@@ -64,7 +65,7 @@ export async function fileBytes(file: string): Promise<number | null> {
     await access(file, constants.R_OK);
     return info.isFile() ? info.size : null;
   } catch (cause) {
-    throw readError(file, cause);
+    throw ioError(file, cause);
   }
 }
 
@@ -73,11 +74,31 @@ function piped(file: ReadStream, decompressor: Transform): Readable {
   return pipeline(file, decompressor, () => {});
 }
 
-async function* lines(stream: Readable, name: string): AsyncGenerator<Source, void, undefined> {
+/** Of a stream, with the bytes that have come out of it. */
+class CountedChunks implements AsyncIterable<Buffer> {
+  bytes = 0;
+  readonly #stream: AsyncIterable<Buffer>;
+
+  constructor(stream: AsyncIterable<Buffer>) {
+    this.#stream = stream;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of this.#stream) {
+      this.bytes += chunk.length;
+      yield chunk;
+    }
+  }
+}
+
+async function* lines(
+  stream: AsyncIterable<Buffer>,
+  name: string,
+): AsyncGenerator<Source, void, undefined> {
   try {
     yield* splitLines(stream, maxRecordBytes);
   } catch (cause) {
-    throw readError(name, cause);
+    throw ioError(name, cause);
   }
 }
 
@@ -89,14 +110,18 @@ async function* serialised(
   try {
     for await (const value of values) yield jsonOf(value);
   } catch (cause) {
-    throw readError(name, cause);
+    throw ioError(name, cause);
   }
 }
+
+/** Parameters that may be infinite, which JSON's numbers are not. */
+const ofRules = new Set(['alpha', 'rollback']);
 
 function jsonOf(value: unknown): Source {
   try {
     const text = JSON.stringify(value, (key, part: unknown) => {
       if (key === 'seed' && typeof part === 'bigint') return String(part);
+      if (part === Infinity || part === -Infinity) return ofRules.has(key) ? String(part) : null;
       return part instanceof Int32Array ? [...part] : part;
     }) as string | undefined;
     if (text !== undefined) return Buffer.from(text);
@@ -131,9 +156,4 @@ function abortable<T>(
       items.next().then(resolve, reject);
     });
   return { [Symbol.asyncIterator]: () => ({ next, return: () => items.return() }) };
-}
-
-function readError(name: string, cause: unknown): SpeccascadeError {
-  const problem = cause instanceof Error ? cause.message : String(cause);
-  return new SpeccascadeError('ERR_IO', `${name}: ${problem}`, { cause });
 }

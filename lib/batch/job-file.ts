@@ -1,7 +1,7 @@
 /** The file beside an output that says how far the job is, and what job it is. */
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { show } from '../validate.ts';
 import type { Job } from './job.ts';
 
@@ -40,7 +40,7 @@ export async function readJobFile(output: string): Promise<JobFile | null> {
     text = await readFile(file, 'utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw writeError(file, cause);
+    throw ioError(file, cause);
   }
   const value = parsed(text) as Partial<JobFile> | null;
   const done = value?.done;
@@ -82,7 +82,7 @@ export async function writeJobFile(output: string, checkpoint: JobFile): Promise
     await syncFolder(path.dirname(file));
   } catch (cause) {
     await rm(temporary, { force: true });
-    throw writeError(file, cause);
+    throw ioError(file, cause);
   }
 }
 
@@ -96,7 +96,7 @@ export async function removeTemporaries(output: string): Promise<void> {
       if (left) await rm(path.join(folder, name), { force: true });
     }
   } catch (cause) {
-    throw writeError(file, cause);
+    throw ioError(file, cause);
   }
 }
 
@@ -108,9 +108,4 @@ async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-export function writeError(file: string, cause: unknown): SpeccascadeError {
-  if (cause instanceof SpeccascadeError) return cause;
-  return new SpeccascadeError('ERR_IO', `${file}: ${(cause as Error).message}`, { cause });
 }

@@ -2,9 +2,9 @@
 import { setMaxListeners } from 'node:events';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { checkPath, inputError } from '../validate.ts';
-import { jobFile, readJobFile, writeError } from './job-file.ts';
+import { jobFile, readJobFile } from './job-file.ts';
 import { compressionOf } from './compression.ts';
 import { fileBytes, openInput, type Source } from './input.ts';
 import { checkShardsOfOne, type Job } from './job.ts';
@@ -47,7 +47,7 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
       throw error;
     });
   } catch (cause) {
-    throw writeError(output, cause);
+    throw ioError(output, cause);
   } finally {
     stop.abort();
     for (const input of inputs) input.close();

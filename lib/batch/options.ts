@@ -66,7 +66,7 @@ export interface BatchProgress {
   /** Drafted positions tested and accepted by this run. */
   tested: number;
   accepted: number;
-  /** Bytes read of the input file, and its size; null: the input is no file. */
+  /** Bytes of the input file that are done, about, and its size; null: the input is no file. */
   bytesRead: number;
   bytes: number | null;
 }

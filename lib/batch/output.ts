@@ -2,14 +2,13 @@
 import { createHash, randomUUID, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import {
   jobFile,
   jobFormat,
   readJobFile,
   removeTemporaries,
   writeJobFile,
-  writeError,
   type Done,
 } from './job-file.ts';
 import { compressionOf, type Compression } from './compression.ts';
@@ -81,7 +80,7 @@ export class StreamOutput implements JobOutput {
       this.#stream.write(line, (cause) => {
         if (!cause) return resolve();
         this.#failed = true;
-        reject(writeError('standard output', cause));
+        reject(ioError('standard output', cause));
       });
     });
   }
@@ -150,7 +149,7 @@ export class FileOutput implements JobOutput {
       const handle = await open(output, overwrite ? 'w' : keeping);
       return new FileOutput(settings, { handle, job, owner, before, complete });
     } catch (cause) {
-      throw writeError(output, cause);
+      throw ioError(output, cause);
     }
   }
 
@@ -185,7 +184,7 @@ export class FileOutput implements JobOutput {
     const needsMember = this.#compression !== null && this.#done.bytes === 0;
     if (!isEmpty || needsMember) await this.#flush();
     await this.#handle.truncate(this.#done.bytes).catch((cause: unknown) => {
-      throw writeError(this.#file, cause);
+      throw ioError(this.#file, cause);
     });
   }
 
@@ -196,7 +195,7 @@ export class FileOutput implements JobOutput {
     const text = Buffer.from(entries.map(({ line }) => line).join(''));
     const block = this.#compression === null ? text : await this.#compression.compress(text);
     await writeAt(this.#handle, block, bytes).catch((cause: unknown) => {
-      throw writeError(this.#file, cause);
+      throw ioError(this.#file, cause);
     });
     this.#done = {
       records: records + entries.length,
@@ -213,7 +212,7 @@ export class FileOutput implements JobOutput {
     try {
       await this.#handle.datasync();
     } catch (cause) {
-      throw writeError(this.#file, cause);
+      throw ioError(this.#file, cause);
     }
     const found = await readJobFile(this.#file);
     if (found?.owner !== this.#owner) {

@@ -2,11 +2,11 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
 import { compressionOf } from './compression.ts';
 import { fileBytes } from './input.ts';
-import { jobFile, readJobFile, writeError, type Done, type JobFile } from './job-file.ts';
+import { jobFile, readJobFile, type Done, type JobFile } from './job-file.ts';
 import type { BatchSettings } from './options.ts';
 
 type Places = Pick<BatchSettings, 'input' | 'output' | 'resume' | 'overwrite'>;
@@ -85,6 +85,6 @@ async function statOf(file: string): Promise<Stats | null> {
     return await stat(file);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw writeError(file, cause);
+    throw ioError(file, cause);
   }
 }

@@ -1,8 +1,9 @@
 /** A line of the input as a request, and an outcome as a line of the output. */
 import { SpeccascadeError, type ErrorCode } from '../errors.ts';
+import type { RuleInput } from '../rules.ts';
 import type { GenerateOptions } from '../session/options.ts';
 import type { Result } from '../session/result.ts';
-import { checkOptions, checkSeed, inputError, seedFromJson } from '../validate.ts';
+import { checkOptions, checkSeed, inputError, ruleFromJson, seedFromJson } from '../validate.ts';
 import type { Source } from './input.ts';
 
 /** What a record may set for itself, in place of the session's. */
@@ -25,6 +26,8 @@ export interface BatchRecord {
   position: number;
   /** The JSON it was read from. */
   source: Source;
+  /** Bytes of text up to its end, those of the records before included. */
+  textBytes: number;
   /** Its own `id`, or its line, from 1. */
   id: RecordId;
   /** What to decode, or why it cannot be. */
@@ -43,10 +46,10 @@ export function isRecordFailure(error: unknown): error is SpeccascadeError {
 /** Reads a record; whatever is wrong with it becomes its `request`. */
 export function readRecord(
   source: Source,
-  position: number,
+  { position, textBytes }: Pick<BatchRecord, 'position' | 'textBytes'>,
   { field, prefix }: { field: string; prefix: string },
 ): BatchRecord {
-  const record: BatchRecord = { position, source, id: position + 1, request: unread };
+  const record: BatchRecord = { position, source, textBytes, id: position + 1, request: unread };
   try {
     if (source instanceof SpeccascadeError) throw source;
     const { id, options, ...fields } = parsed(source) as Record<string, unknown>;
@@ -61,9 +64,11 @@ export function readRecord(
 }
 
 function ownOptions(given: object): GenerateOptions {
-  const options: GenerateOptions = checkOptions('options', given, recordOptions);
-  if (options.seed === undefined) return options;
-  return { ...options, seed: checkSeed(seedFromJson(options.seed)) };
+  const options: GenerateOptions = { ...checkOptions('options', given, recordOptions) };
+  const { seed, rule } = options;
+  if (seed !== undefined) options.seed = checkSeed(seedFromJson(seed));
+  if (rule !== undefined) options.rule = ruleFromJson(rule) as RuleInput;
+  return options;
 }
 
 const unread = new SpeccascadeError('ERR_INPUT', 'not read');

@@ -1,4 +1,5 @@
 /** The options of `speccascade batch`. */
+import { maxSlots, usualSizes } from '../session/usual-sizes.ts';
 import { decodingOptions } from './generate-options.ts';
 import { methodOptions } from './method-options.ts';
 import { modelOptions } from './models.ts';
@@ -34,9 +35,9 @@ const jobOptions = {
   'max-batch': integer({
     value: 'N',
     help: 'records decoded together',
-    default: 16,
+    default: usualSizes.maxBatch,
     min: 1,
-    max: 4096,
+    max: maxSlots,
   }),
   'order-by-length': flag('decode records of similar length together; the output is the same'),
   'checkpoint-seconds': number({

@@ -65,7 +65,6 @@ export class BatchView {
   #remaining({ records }: BatchProgress, read: number, seconds: number): number | null {
     const done = records - (this.#begin?.progress.records ?? 0);
     if (done === 0 || read === 0 || seconds === 0) return null;
-    // What has been read and is not written yet is small beside a file that takes long.
     return ((records / read - records) / done) * seconds;
   }
 }

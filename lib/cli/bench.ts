@@ -1,8 +1,10 @@
 /** speccascade bench: what speculation gains on this machine. */
 import os from 'node:os';
 import { SpeccascadeError } from '../errors.ts';
+import { maxSlots } from '../session/usual-sizes.ts';
 import { benchTable, type BenchReport } from './bench-table.ts';
 import { defineCommand, type Context } from './command.ts';
+import { lengthOption } from './length-option.ts';
 import { readTexts } from './lines.ts';
 import { bundled, loadModels, modelOptions, type Models } from './models.ts';
 import { flag, integer, integers, text, type Values } from './options.ts';
@@ -31,16 +33,10 @@ const options = {
     help: 'numbers of texts decoded together',
     default: [1, 16],
     min: 1,
-    max: 4096,
+    max: maxSlots,
   }),
   repeats: integer({ value: 'N', help: 'timed runs of each row', default: 7, min: 1, max: 1000 }),
-  'max-new-tokens': integer({
-    value: 'N',
-    help: 'longest output, in tokens',
-    default: 128,
-    min: 1,
-    max: 2 ** 20,
-  }),
+  ...lengthOption,
   json: flag('one JSON object instead of the table'),
   quiet: flag('no progress'),
 };

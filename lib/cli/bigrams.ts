@@ -1,6 +1,6 @@
 /** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
 import { writeFile } from 'node:fs/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Located } from '../model-source.ts';
 import { defineCommand, type Context } from './command.ts';
 import { openLines } from './lines.ts';
@@ -46,8 +46,8 @@ export const bigrams = defineCommand({
       }
       const { countBigrams, writeBigrams } = await import('../drafters/bigrams.ts');
       const next = countBigrams(sequences, config.vocabSize);
-      await writeFile(output, writeBigrams(next)).catch((error: Error) => {
-        throw new SpeccascadeError('ERR_IO', `--output: ${error.message}`);
+      await writeFile(output, writeBigrams(next)).catch((cause) => {
+        throw ioError('--output', cause);
       });
       const known = next.filter((token) => token >= 0).length;
       const counted = { texts: sequences.length, tokens: next.length, known, output };

@@ -1,10 +1,12 @@
 /** Who drafts, in which shape, and how drafts are tested, from the command line. */
 import { readFile } from 'node:fs/promises';
 import type { Drafter, MaxGramOptions } from '../drafters.ts';
-import { SpeccascadeError } from '../errors.ts';
+import { checkLengths, checkWidths } from '../drafters/checks.ts';
+import { ioError, type SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { CascadeOptions } from '../session/cascade-options.ts';
 import type { SessionOptions } from '../session/options.ts';
+import { checkInteger } from '../validate.ts';
 import { bundled } from './models.ts';
 import { flag, integer, number, text, UsageError, type Values } from './options.ts';
 
@@ -113,6 +115,7 @@ function isSequenceCascade({ strategy }: DraftValues): boolean {
 /** Options that mean something beside others alone. */
 const companions: [keyof DraftValues, (values: DraftValues) => unknown, string][] = [
   ['length', ({ tree, nodes, lengths }) => !(tree ?? nodes ?? lengths), 'of chains and --max-gram'],
+  ['length', ({ strategy }) => strategy === 'speculative', 'of speculation; see --max-run'],
   ['replacement', ({ tree }) => tree, 'of --tree'],
   [
     'replacement',
@@ -146,6 +149,7 @@ export function wantedModels(values: DraftValues): { min: number; max: number } 
     const given = values[name] !== undefined && values[name] !== false;
     if (given && !has(values)) throw new UsageError(`--${name} is ${where}`);
   }
+  checkShapes(values);
   if (values.lengths !== undefined) {
     const rows = values.lengths.split('/').length;
     return { min: Math.max(1, rows - 1), max: rows };
@@ -155,6 +159,25 @@ export function wantedModels(values: DraftValues): { min: number; max: number } 
     throw new UsageError('--nodes needs a model, --max-gram has none');
   }
   return { min: 0, max: 0 };
+}
+
+/** What the drafters' constructors would find once the models are there. */
+function checkShapes({ tree, lengths, nodes, depth }: DraftValues): void {
+  try {
+    if (tree !== undefined) checkWidths(widthsOf(tree));
+    if (lengths !== undefined) checkLengths(rowsOf(lengths), rowsOf(lengths).length);
+    if (nodes !== undefined && depth !== undefined) checkInteger('depth', depth, 1, nodes);
+  } catch (error) {
+    throw new UsageError(`--${(error as SpeccascadeError).message}`);
+  }
+}
+
+function widthsOf(tree: string): number[] {
+  return tree.split(',').map(Number);
+}
+
+function rowsOf(lengths: string): number[][] {
+  return lengths.split('/').map((row) => row.split(',').map(Number));
 }
 
 /** From as many models as wanted. */
@@ -184,7 +207,7 @@ async function fixedDrafter(
   const { length, lenience, replacement, nodes, depth } = values;
   const copies = await maxGramOptions(values.bigrams ?? defaultBigrams);
   if (values.lengths !== undefined) {
-    const lengths = values.lengths.split('/').map((row) => row.split(',').map(Number));
+    const lengths = rowsOf(values.lengths);
     const withCopies = lengths.length > models.length;
     return csDraft([...models], {
       lengths,
@@ -194,7 +217,7 @@ async function fixedDrafter(
   }
   const source = values['max-gram'] ? maxGram({ ...copies, ...defined({ length }) }) : models[0]!;
   if (values.tree !== undefined) {
-    return tree(source, { widths: values.tree.split(',').map(Number), replacement });
+    return tree(source, { widths: widthsOf(values.tree), replacement });
   }
   if ('drafter' in source) return source;
   if (nodes !== undefined) {
@@ -214,9 +237,8 @@ async function maxGramOptions(bigrams: string | null): Promise<MaxGramOptions> {
   try {
     const { readBigrams } = await import('../drafters/bigrams.ts');
     return { bigrams: readBigrams(await readFile(bigrams)) };
-  } catch (error) {
-    if (error instanceof SpeccascadeError) throw error;
-    throw new SpeccascadeError('ERR_IO', `--bigrams: ${(error as Error).message}`);
+  } catch (cause) {
+    throw ioError('--bigrams', cause);
   }
 }
 

@@ -1,11 +1,9 @@
 /** The options of `speccascade generate`. */
-import { usualSizes } from '../session/usual-sizes.ts';
+import { maxSlots, maxTokens, usualSizes } from '../session/usual-sizes.ts';
 import { methodOptions } from './method-options.ts';
 import { modelOptions } from './models.ts';
+import { lengthOption } from './length-option.ts';
 import { flag, integer, number, seed, text, type Values } from './options.ts';
-
-/** The library's own limits (lib/session/options.ts); it checks again. */
-const maxTokens = 2 ** 20;
 
 const inputOptions = {
   input: text({ value: 'FILE', help: 'read texts from FILE, one per line; - is standard input' }),
@@ -36,13 +34,7 @@ export const decodingOptions = {
     max: 1,
     aboveMin: true,
   }),
-  'max-new-tokens': integer({
-    value: 'N',
-    help: 'longest output, in tokens',
-    default: usualSizes.maxNewTokens,
-    min: 1,
-    max: maxTokens,
-  }),
+  ...lengthOption,
   'min-new-tokens': integer({
     value: 'N',
     help: 'shortest output, in tokens',
@@ -53,7 +45,7 @@ export const decodingOptions = {
   'max-input-tokens': integer({
     value: 'N',
     help: 'longest text, in tokens; a longer one is an error',
-    default: 512,
+    default: usualSizes.maxInputTokens,
     min: 1,
     max: maxTokens,
   }),
@@ -78,7 +70,7 @@ const repeatOptions = {
     help: 'texts decoded together; on a terminal they come one after the other',
     default: usualSizes.maxBatch,
     min: 1,
-    max: 4096,
+    max: maxSlots,
   }),
 };
 

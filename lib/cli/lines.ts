@@ -2,7 +2,9 @@
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { fileBytes } from '../batch/input.ts';
-import { SpeccascadeError } from '../errors.ts';
+import { splitLines } from '../batch/split-lines.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
+import { inputError } from '../validate.ts';
 import type { Context } from './command.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -83,25 +85,29 @@ async function* numbered(
 }
 
 /**
- * Lines of a UTF-8 stream, ended by \n or \r\n. Not node:readline, which also splits at a lone \r
+ * Lines of a UTF-8 stream, ended by \n or \r\n; ERR_INPUT for one that is not UTF-8. Not node:readline, which also splits at a lone \r
  * and at Unicode's line separators, so that lines would no longer be those of other tools.
  */
 export async function* readLines(stream: Readable, name: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
+  let number = 0;
   try {
-    for await (const chunk of stream) {
-      const parts = decoder.decode(chunk as Buffer, { stream: true }).split('\n');
-      parts[0] = rest + parts[0];
-      rest = parts.pop()!;
-      for (const part of parts) yield withoutReturn(part);
+    for await (const bytes of splitLines(stream, Infinity)) {
+      number += 1;
+      yield textOf(bytes as Buffer, `${name}, line ${number}`, number === 1);
     }
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new SpeccascadeError('ERR_IO', `${name}: ${message}`, { cause });
+    throw ioError(name, cause);
   }
-  rest += decoder.decode();
-  if (rest !== '') yield withoutReturn(rest);
+}
+
+function textOf(bytes: Buffer, place: string, isFirst: boolean): string {
+  try {
+    // A byte order mark is one at the beginning alone.
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: !isFirst });
+    return withoutReturn(decoder.decode(bytes));
+  } catch {
+    throw inputError(place, 'UTF-8', bytes.toString('latin1'));
+  }
 }
 
 function withoutReturn(line: string): string {

@@ -1,7 +1,7 @@
 /** Texts with their references: two files of lines, or JSON lines that hold both. */
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { readLines } from './lines.ts';
 
 export interface Referenced {
@@ -105,8 +105,7 @@ async function linesOf(file: string): Promise<string[]> {
   try {
     content = await readFile(file);
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new SpeccascadeError('ERR_IO', `${file}: ${message}`, { cause });
+    throw ioError(file, cause);
   }
   const lines: string[] = [];
   for await (const line of readLines(Readable.from([content]), file)) lines.push(line);

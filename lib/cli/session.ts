@@ -19,6 +19,10 @@ export function checkMethod(values: SessionValues): void {
   if (ruleOf(values).rule !== 'lossless' && models.length === 0) {
     throw new UsageError(`--rule ${values.rule} weighs two models: it needs a drafter`);
   }
+  if (values.temperature === 0) {
+    const filter = values['top-k'] > 0 ? 'top-k' : values['top-p'] < 1 ? 'top-p' : null;
+    if (filter !== null) throw new UsageError(`--${filter} is of --temperature above 0`);
+  }
   if (values['min-new-tokens'] > values['max-new-tokens']) {
     throw new UsageError('--min-new-tokens: expected at most the value of --max-new-tokens');
   }

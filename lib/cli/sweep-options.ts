@@ -1,6 +1,8 @@
 /** The options of `speccascade sweep`, and what they mean together. */
 import { readFile } from 'node:fs/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError } from '../errors.ts';
+import { maxSlots } from '../session/usual-sizes.ts';
+import { lengthOption } from './length-option.ts';
 import { parseMethod, targetSpec, type MethodSpec } from './method-spec.ts';
 import { bundled, deviceOptions } from './models.ts';
 import { flag, integer, numbers, seed, text, texts, UsageError, type Values } from './options.ts';
@@ -72,14 +74,8 @@ export const sweepOptions = {
     min: 1,
     max: 1000,
   }),
-  batch: integer({ value: 'N', help: 'texts decoded together', default: 1, min: 1, max: 4096 }),
-  'max-new-tokens': integer({
-    value: 'N',
-    help: 'longest output, in tokens',
-    default: 128,
-    min: 1,
-    max: 2 ** 20,
-  }),
+  batch: integer({ value: 'N', help: 'texts decoded together', default: 1, min: 1, max: maxSlots }),
+  ...lengthOption,
   seed: seed({ value: 'SEED', help: 'of all draws', shownDefault: '0' }),
   out: text({ value: 'DIR', help: 'where results go', default: 'sweep' }),
   fresh: flag('begin anew instead of keeping the finished runs in --out'),
@@ -103,7 +99,7 @@ async function readMethods(file: string): Promise<string[]> {
   try {
     content = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new SpeccascadeError('ERR_IO', `${file}: ${(cause as Error).message}`, { cause });
+    throw ioError(file, cause);
   }
   const lines = content.split('\n').map((line) => line.replace(/#.*/, '').trim());
   const methods = lines.filter((line) => line !== '');

@@ -1,7 +1,7 @@
 /** The files a finished sweep leaves behind: points as JSON, CSV and a table, and plots. */
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { csv } from '../evaluate/csv.ts';
 import { pngOf } from '../evaluate/plot-png.ts';
 import { plotSvg, type Plot } from '../evaluate/plot-svg.ts';
@@ -55,8 +55,8 @@ export async function writeReport(
   }
   for (const [name, content] of files) {
     const file = path.join(folder, name);
-    await writeFile(file, content).catch((cause: Error) => {
-      throw new SpeccascadeError('ERR_IO', `${file}: ${cause.message}`, { cause });
+    await writeFile(file, content).catch((cause) => {
+      throw ioError(file, cause);
     });
   }
   return files.map(([name]) => path.join(folder, name));

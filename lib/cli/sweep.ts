@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import type { RunHeader } from '../evaluate/run-log.ts';
 import { defineCommand, type Context } from './command.ts';
@@ -142,8 +142,8 @@ function digestOf(content: string | Uint8Array): string {
 }
 
 async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new SpeccascadeError('ERR_IO', `--out ${folder}: ${cause.message}`, { cause });
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw ioError(`--out ${folder}`, cause);
   });
 }
 

@@ -1,5 +1,5 @@
 /** Standard output and error: who is looking, in which colours, and what happens when they close. */
-import { SpeccascadeError } from '../errors.ts';
+import { ioError } from '../errors.ts';
 
 /** The reader of standard output has left (`| head`): no failure, and nothing more to do. */
 export class OutputClosed extends Error {
@@ -37,7 +37,7 @@ export class Terminal {
     });
     if (error === null) return;
     if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') throw new OutputClosed();
-    throw new SpeccascadeError('ERR_IO', `standard output: ${error.message}`, { cause: error });
+    throw ioError('standard output', error);
   }
 
   /** A line on standard error: what is said about the work, as against its results. */

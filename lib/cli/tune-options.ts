@@ -1,4 +1,6 @@
 /** The options of `speccascade tune`. */
+import { maxSlots } from '../session/usual-sizes.ts';
+import { lengthOption } from './length-option.ts';
 import { evaluationOptions } from './sweep-options.ts';
 import { flag, integer, number, seed, text, texts, UsageError, type Values } from './options.ts';
 
@@ -33,7 +35,7 @@ export const tuneOptions = {
     help: 'texts that you decode together',
     default: 1,
     min: 1,
-    max: 4096,
+    max: maxSlots,
   }),
   candidates: integer({
     value: 'N',
@@ -49,13 +51,7 @@ export const tuneOptions = {
     min: 1,
     max: 1000,
   }),
-  'max-new-tokens': integer({
-    value: 'N',
-    help: 'longest output, in tokens',
-    default: 128,
-    min: 1,
-    max: 2 ** 20,
-  }),
+  ...lengthOption,
   seed: seed({ value: 'SEED', help: 'of all draws', shownDefault: '0' }),
   json: flag('the recommendation and its evidence as JSON'),
   quiet: flag('no progress'),

@@ -49,6 +49,8 @@ export const tune = defineCommand({
   },
 });
 
+const onceMore = ' when measured once more';
+
 type TuneSample = Pick<Referenced, 'texts'> & { references: string[][] | null };
 
 async function readSample(values: TuneValues, context: Context): Promise<TuneSample> {
@@ -102,7 +104,7 @@ async function runTune(
       {
         ...{ conditions: conditions(values, shelf, data), goal: goalText(maxBleuLoss) },
         ...{ evidence, predictions: predicted, measured, confirmed: again?.[0] ?? null },
-        decision: again === null ? first : decide(again, { maxBleuLoss }),
+        decision: again === null ? first : decide(again, { maxBleuLoss }, onceMore),
       },
       {
         ...{ target: shelf.targetName, sourceOf: pasted, prefix: shelf.prefix },

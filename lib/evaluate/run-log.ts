@@ -3,7 +3,7 @@
  * finished run is one appended line, so that an interruption loses at most the run under way.
  */
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
-import { SpeccascadeError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Run } from './run.ts';
 
 const logFormat = 'speccascade-sweep/2';
@@ -155,10 +155,6 @@ async function attempt(file: string, work: () => Promise<void>): Promise<void> {
   } catch (cause) {
     throw ioError(file, cause);
   }
-}
-
-function ioError(file: string, cause: unknown): SpeccascadeError {
-  return new SpeccascadeError('ERR_IO', `${file}: ${(cause as Error).message}`, { cause });
 }
 
 function line(value: object): string {

@@ -23,7 +23,12 @@ export type Decision =
 /** A gain below this is not worth a second model in memory, and is hard to tell from noise. */
 export const leastSpeedup = 1.05;
 
-export function decide(candidates: readonly Candidate[], { maxBleuLoss }: Goal): Decision {
+/** `when`: how the candidates were measured, where that is to be said. */
+export function decide(
+  candidates: readonly Candidate[],
+  { maxBleuLoss }: Goal,
+  when = '',
+): Decision {
   const allowed = candidates.filter(
     ({ lossless, bleuChange }) =>
       lossless || (maxBleuLoss !== null && bleuChange !== null && bleuChange.mean >= -maxBleuLoss),
@@ -32,7 +37,7 @@ export function decide(candidates: readonly Candidate[], { maxBleuLoss }: Goal):
   if (best === null) return { speculate: false, reason: 'no method meets the goal', best };
   if (best.speedup.median < leastSpeedup) {
     const found = `${best.speedup.median.toFixed(2)}x`;
-    const reason = `the fastest method that meets the goal (${best.method}) runs at ${found} of the target's speed, less than ${leastSpeedup}x`;
+    const reason = `the fastest method that meets the goal (${best.method}) runs at ${found} of the target's speed${when}, less than ${leastSpeedup}x`;
     return { speculate: false, reason, best };
   }
   return { speculate: true, choice: best, caution: cautionOf(best, maxBleuLoss) };

@@ -57,8 +57,9 @@ export const noDraft: DraftPlan = {
 
 /** A drafter as the constructors make it. Throws ERR_INPUT. */
 export function checkDraft(draft: DrafterInput): Drafter {
-  checkObject('draft', draft);
-  checkOneOf('draft', draft.drafter, kinds);
+  const { drafter } = checkObject('draft', draft) as Partial<Drafter>;
+  if (drafter === undefined) throw inputError('draft', 'a drafter such as chain()', draft);
+  checkOneOf('draft', drafter, kinds);
   return rebuilt(draft);
 }
 

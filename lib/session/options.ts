@@ -23,7 +23,7 @@ import {
   type CascadeSettings,
 } from './cascade-options.ts';
 import { checkDraft, draftPlan, noDraft, type DraftPlan } from './draft-plan.ts';
-import { usualSizes } from './usual-sizes.ts';
+import { maxSlots, maxTokens, usualSizes } from './usual-sizes.ts';
 
 export interface SamplingOptions {
   /** 0 (default): greedy. Otherwise logits are divided by it before the softmax. */
@@ -200,9 +200,6 @@ const generateKeys = [
 const verifiers = ['auto', 'token', 'block', 'k-seq', 'traversal'] as const;
 const strategies = ['speculative', 'token-cascade', 'sequence-cascade'] as const;
 
-/** Most tokens a session can be asked to plan for. */
-const maxTokens = 2 ** 20;
-
 export function checkSessionOptions(given: SessionOptions): SessionSettings {
   const options = checkOptions('session options', given, sessionKeys);
   const { target } = given;
@@ -230,9 +227,14 @@ export function checkSessionOptions(given: SessionOptions): SessionSettings {
     cascade,
     prefix: decoderPrefix(target, options.decoderPrefix),
     eosTokens: Int32Array.from(target.config.eosTokenIds),
-    maxInputTokens: checkInteger('maxInputTokens', options.maxInputTokens ?? 512, 1, maxTokens),
+    maxInputTokens: checkInteger(
+      'maxInputTokens',
+      options.maxInputTokens ?? usualSizes.maxInputTokens,
+      1,
+      maxTokens,
+    ),
     truncate: checkBoolean('truncate', options.truncate ?? false),
-    maxBatch: checkInteger('maxBatch', options.maxBatch ?? usualSizes.maxBatch, 1, 4096),
+    maxBatch: checkInteger('maxBatch', options.maxBatch ?? usualSizes.maxBatch, 1, maxSlots),
     followsLoad: lengths === 'load' && cascade === null && draft.drafters > 0,
     reproducible: checkBoolean('reproducible', options.reproducible ?? true),
     maxQueue: checkInteger('maxQueue', options.maxQueue ?? 1024, 1, 2 ** 20),

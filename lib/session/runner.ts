@@ -1,6 +1,6 @@
 /** Checked requests in, results out: one engine. */
 import type { SpeccascadeError } from '../errors.ts';
-import { native, type NativeRule, type NativeSession } from '../native.ts';
+import { native, type NativeEvent, type NativeRule, type NativeSession } from '../native.ts';
 import { AbortFanout } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
 import { toldTo, type Teller } from './failures.ts';
@@ -9,6 +9,9 @@ import { Backlog } from './pace.ts';
 import { ResultBuilder, type Result } from './result.ts';
 import { RunningOutput, RunningRequests, type OnEvent } from './running.ts';
 import { sessionStats, type SessionStats } from './stats.ts';
+
+/** Events handed on together: more than any step of a usual batch brings. */
+const portion = 256;
 
 /** One call's request, checked. */
 export interface Prepared {
@@ -58,8 +61,10 @@ export class EngineRunner implements Runner {
   readonly #running = new RunningRequests((id) => this.#native.cancel(id));
   readonly #aborts = new AbortFanout();
   readonly #admission: Admission;
-  /** Ends of outputs that the engine was never given: there may be very many at once. */
-  readonly #refusals = new Backlog();
+  /** Ends of outputs, of which very many may come at once. */
+  readonly #ends = new Backlog();
+  /** Portions of events in `#ends`, which later events must not overtake. */
+  #held = 0;
   #refused = 0;
   #closed = false;
 
@@ -83,10 +88,7 @@ export class EngineRunner implements Runner {
         traversal: settings.verifier === 'traversal',
         reproducible: settings.reproducible,
       },
-      (events) => {
-        this.#running.dispatch(events);
-        this.#admission.drain();
-      },
+      (events) => this.#take(events.flatMap(bySample)),
     );
   }
 
@@ -132,7 +134,24 @@ export class EngineRunner implements Runner {
     for (const entrant of this.#admission.clear()) (entrant as Submission).cancel();
     await this.#native.close();
     await this.#running.idle();
-    await this.#refusals.idle();
+    await this.#ends.idle();
+  }
+
+  /** At once, unless it would take long: the event loop has its turns while very many end. */
+  #take(events: NativeEvent[]): void {
+    if (events.length <= portion && this.#held === 0) return this.#dispatch(events);
+    for (let at = 0; at < events.length; at += portion) {
+      this.#held += 1;
+      this.#ends.add(() => {
+        this.#held -= 1;
+        this.#dispatch(events.slice(at, at + portion));
+      });
+    }
+  }
+
+  #dispatch(events: NativeEvent[]): void {
+    this.#running.dispatch(events);
+    this.#admission.drain();
   }
 
   #submission(
@@ -182,11 +201,18 @@ export class EngineRunner implements Runner {
         if (refused) return;
         refused = true;
         this.#admission.leave(submission);
-        this.#refusals.add(() => refuse(null));
+        this.#ends.add(() => refuse(null));
       },
     };
     return submission;
   }
+}
+
+/** What is told of several samples at once, of each. */
+function bySample(event: NativeEvent): NativeEvent | NativeEvent[] {
+  if (event.samples === 1) return event;
+  const each = { length: event.samples };
+  return Array.from(each, (_, i) => ({ ...event, sample: event.sample + i, samples: 1 }));
 }
 
 function defers({ kind }: NativeRule): boolean {

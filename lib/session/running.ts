@@ -73,7 +73,16 @@ export class RunningOutput {
 }
 
 const unstarted: NativeEvent = {
-  ...{ request: 0, sample: 0, accepted: 0, logprobs: null, finish: null, stats: null, error: null },
+  ...{
+    request: 0,
+    sample: 0,
+    samples: 1,
+    accepted: 0,
+    logprobs: null,
+    finish: null,
+    stats: null,
+    error: null,
+  },
   tokens: new Int32Array(0),
 };
 

@@ -281,7 +281,7 @@ function deferredResult(answer: Result, large: Result): Result {
 /** An answer as the event of one step. */
 function wholeEvent(answer: Result): NativeEvent {
   return {
-    ...{ request: 0, sample: 0, stats: null, error: null, logprobs: null },
+    ...{ request: 0, sample: 0, samples: 1, stats: null, error: null, logprobs: null },
     tokens: Int32Array.from(answer.tokens),
     accepted: answer.tokens.length,
     finish: answer.finishReason,

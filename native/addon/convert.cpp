@@ -344,6 +344,7 @@ Napi::Object from_event(Napi::Env env, const Event& event) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("request", static_cast<double>(event.request));
   object.Set("sample", event.sample);
+  object.Set("samples", event.samples);
   Napi::Int32Array tokens = Napi::Int32Array::New(env, event.tokens.size());
   for (size_t i = 0; i < event.tokens.size(); ++i) tokens[i] = event.tokens[i];
   object.Set("tokens", tokens);

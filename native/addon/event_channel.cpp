@@ -54,7 +54,10 @@ void EventChannel::deliver(Napi::Env env, Napi::Function callback, Keeper* keepe
   Napi::Array array = Napi::Array::New(env, owned->size());
   for (uint32_t i = 0; i < owned->size(); ++i) {
     const Event& event = (*owned)[i];
-    if (event.end != Event::End::kNone && --channel.expected_ == 0) channel.function_.Unref(env);
+    if (event.end != Event::End::kNone) {
+      channel.expected_ -= event.samples;
+      if (channel.expected_ == 0) channel.function_.Unref(env);
+    }
     array.Set(i, from_event(env, event));
   }
   callback.Call({array});

@@ -159,12 +159,17 @@ void Engine::abort_if(const std::function<bool(const Job&)>& leaves, std::vector
   }
   schedule_.remove_if([&](Job& job) {
     if (!leaves(job)) return false;
-    for (; job.next_sample < job.samples(); ++job.next_sample) {
-      events.push_back(end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()));
-      end_job_sample(job);
-    }
+    end_unstarted(job, end_event(job.id, job.next_sample, Event::End::kAborted, no_stats()),
+                  events);
     return true;
   });
+}
+
+// All samples of a job that were never started end by one event.
+void Engine::end_unstarted(Job& job, Event event, std::vector<Event>& events) {
+  event.samples = job.samples() - job.next_sample;
+  for (; job.next_sample < job.samples(); ++job.next_sample) end_job_sample(job);
+  events.push_back(std::move(event));
 }
 
 void Engine::end_job_sample(Job& job) {
@@ -342,29 +347,26 @@ void Engine::finish(int s, Event& event) {
 // A step that could not be made ends the requests that were part of it; the
 // queue goes on.
 void Engine::fail_all(const Error& error, std::vector<Event>& events) {
-  const auto fail_sample = [&](const Job& job, int sample, const DecodeStats& stats) {
+  const auto failure = [&](const Job& job, int sample, const DecodeStats& stats) {
     Event event = end_event(job.id, sample, Event::End::kFailed, stats);
     event.error = error.code();
     event.message = error.what();
-    events.push_back(std::move(event));
+    return event;
   };
   for (size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].job == nullptr) continue;
-    fail_sample(*slots_[s].job, slots_[s].sample, slots_[s].stats);
+    events.push_back(failure(*slots_[s].job, slots_[s].sample, slots_[s].stats));
     finish(static_cast<int>(s), events.back());
   }
   for (const Start& start : starts_) {
-    fail_sample(*start.job, start.sample, no_stats());
+    events.push_back(failure(*start.job, start.sample, no_stats()));
     end_job_sample(*start.job);
   }
   starts_.clear();
   // Jobs whose encoder pass did not end.
   schedule_.remove_if([&](Job& job) {
     if (job.source < 0 || job.encoded) return false;
-    for (; job.next_sample < job.samples(); ++job.next_sample) {
-      fail_sample(job, job.next_sample, no_stats());
-      end_job_sample(job);
-    }
+    end_unstarted(job, failure(job, job.next_sample, no_stats()), events);
     return true;
   });
 }

@@ -72,6 +72,7 @@ class Engine {
   void tell(int slot, Event event, std::vector<Event>& events);
   void finish(int slot, Event& event);
   void end_job_sample(Job& job);
+  void end_unstarted(Job& job, Event event, std::vector<Event>& events);
   void fail_all(const Error& error, std::vector<Event>& events);
   void deliver(std::vector<Event>& events);
 

@@ -85,6 +85,7 @@ struct Event {
 
   uint64_t request = 0;
   int sample = 0;
+  int samples = 1;  // that end alike without having begun: from `sample` on
   std::vector<int32_t> tokens;
   int accepted = 0;  // how many of `tokens`, from the front, are accepted drafts; of one step
   std::vector<float> logprobs;

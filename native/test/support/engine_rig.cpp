@@ -18,15 +18,17 @@ EventSink EventLog::sink() {
   return [this](std::vector<Event>&& events) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      for (const Event& event : events) add(event);
+      for (const Event& event : events) {
+        ++events_;
+        for (int i = 0; i < event.samples; ++i) add(event, event.sample + i);
+      }
     }
     changed_.notify_all();
   };
 }
 
-void EventLog::add(const Event& event) {
-  ++events_;
-  SampleLog& sample = samples_[{event.request, event.sample}];
+void EventLog::add(const Event& event, int of) {
+  SampleLog& sample = samples_[{event.request, of}];
   if (sample.ends > 0) ++sample.after_end;
   sample.tokens.insert(sample.tokens.end(), event.tokens.begin(), event.tokens.end());
   sample.logprobs.insert(sample.logprobs.end(), event.logprobs.begin(), event.logprobs.end());

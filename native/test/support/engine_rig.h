@@ -38,7 +38,7 @@ class EventLog {
   int64_t events() const;
 
  private:
-  void add(const Event& event);
+  void add(const Event& event, int of);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
