@@ -107,6 +107,15 @@ describe('readLines', () => {
     expect(await lines(...single)).toEqual(['grün', '€']);
   });
 
+  it('names the line that is not UTF-8, and drops a byte order mark at the beginning alone', async () => {
+    expect(await lines('\ufeffa\n\ufeffb')).toEqual(['a', '\ufeffb']);
+    const broken = lines('a\n', Buffer.from([0x64, 0xff, 0x0a]));
+    await expect(broken).rejects.toMatchObject({
+      code: 'ERR_INPUT',
+      message: 'test, line 2: expected UTF-8, received "d\xff"',
+    });
+  });
+
   it('names the file that fails', async () => {
     const broken = new Readable({ read: () => broken.destroy(new Error('EIO')) });
     const failure = collect(readLines(broken, 'some.txt'));
