@@ -22,8 +22,6 @@ const char* error_name(ErrorCode code) {
       return "ERR_CLOSED";
     case ErrorCode::kNumeric:
       return "ERR_NUMERIC";
-    case ErrorCode::kQueueFull:
-      return "ERR_QUEUE_FULL";
     case ErrorCode::kIo:
       return "ERR_IO";
   }

@@ -20,7 +20,6 @@ enum class ErrorCode {
   kAborted,
   kClosed,
   kNumeric,
-  kQueueFull,
   kIo,
 };
 

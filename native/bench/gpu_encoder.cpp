@@ -209,7 +209,7 @@ class Attention {
     args_.num_rows = memory_.place(std::vector<int32_t>{rows});
     args_.row_sequence = memory_.place(row_sequence);
     args_.offsets = memory_.place(offsets);
-    args_.max_keys = rows;
+    args_.max_rows = rows;
     args_.max_sequences = sequences;
     args_.parts = 1;
     leaves_.stride = static_cast<int64_t>(steps_of(inner, DType::kBF16)) * kStepBytes;

@@ -1,23 +1,21 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
 #include "decode/level_draft_cuda.cuh"
+#include "decode/slot_threads_cuda.cuh"
 
 namespace speccascade {
 
 namespace {
 
-constexpr int kThreads = 64;
-
-// A thread per slot, here and below.
-SC_KERNEL(kThreads) open_kernel(SequenceState state, AdaptiveLength lengths) {
+SC_KERNEL(kSlotThreads) open_kernel(SequenceState state, AdaptiveLength lengths) {
   wait_for_previous();
-  const int slot = block_index() * kThreads + thread_index();
+  const int slot = slot_of_thread();
   if (slot < state.slots) open_slot(state, lengths, slot);
 }
 
-SC_KERNEL(kThreads) learn_kernel(SequenceState state, AdaptiveLength lengths) {
+SC_KERNEL(kSlotThreads) learn_kernel(SequenceState state, AdaptiveLength lengths) {
   wait_for_previous();
-  const int slot = block_index() * kThreads + thread_index();
+  const int slot = slot_of_thread();
   if (slot < state.slots && state.active[slot]) lengths.learn(state, slot);
 }
 
@@ -33,13 +31,11 @@ extend_kernel(SequenceState state, SlotSampling sampling, DraftShape shape, Cach
 }  // namespace
 
 void open_drafts_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
-  launch(waiting((state.slots + kThreads - 1) / kThreads, kThreads), stream, open_kernel, state,
-         lengths);
+  launch(thread_per_slot(state.slots), stream, open_kernel, state, lengths);
 }
 
 void learn_lengths_cuda(const SequenceState& state, const AdaptiveLength& lengths, void* stream) {
-  launch(waiting((state.slots + kThreads - 1) / kThreads, kThreads), stream, learn_kernel, state,
-         lengths);
+  launch(thread_per_slot(state.slots), stream, learn_kernel, state, lengths);
 }
 
 void extend_drafts_cuda(const SequenceState& state, const SlotSampling& sampling,

@@ -7,7 +7,7 @@
 
 #include "base/philox.h"
 #include "decode/accept_tree.h"
-#include "decode/law/law_rows.h"
+#include "decode/position_rows.h"
 #include "decode/rules.h"
 #include "decode/step_result.h"
 

@@ -275,10 +275,10 @@ void Engine::tell(int s, Event event, std::vector<Event>& events) {
   Slot& slot = slots_[static_cast<size_t>(s)];
   if (event.end != Event::End::kNone) {
     finish(s, event);
-  } else if (slot.begun && !slot.job->request.by_step) {
-    return slot.held.hold(event);
+  } else {
+    if (slot.begun && !slot.job->request.by_step) return slot.held.hold(event);
+    slot.begun = true;
   }
-  slot.begun = true;
   events.push_back(std::move(event));
 }
 

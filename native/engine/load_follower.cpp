@@ -92,7 +92,10 @@ void LoadFollower::encode_drafters(LoadSample& sample) {
   std::vector<int> sources;
   int rows = 0;
   const auto run = [&] {
-    if (!inputs.empty()) drafter_.encode(inputs, sources);
+    if (inputs.empty()) return;
+    drafter_.encode(inputs, sources);
+    // Not before: what fails is to be encoded again.
+    for (const int source : sources) sources_[count(source)].encoded = true;
     inputs.clear();
     sources.clear();
     rows = 0;
@@ -100,13 +103,14 @@ void LoadFollower::encode_drafters(LoadSample& sample) {
   for (int slot = 0; slot < state_.slots; ++slot) {
     if (!state_.active[slot]) continue;
     if (state_.draft_limit[slot] == 0 && !reads_drafter(state_.rule[slot].kind)) continue;
-    Source& source = source_of(slot);
-    if (source.encoded) continue;
+    const Source& source = source_of(slot);
+    const int place = followers_[count(slot)].source;
+    const bool chosen = std::find(sources.begin(), sources.end(), place) != sources.end();
+    if (source.encoded || chosen) continue;
     if (rows + static_cast<int>(source.input.size()) > encoder_rows_) run();
     rows += static_cast<int>(source.input.size());
     inputs.push_back(&source.input);
-    sources.push_back(followers_[count(slot)].source);
-    source.encoded = true;
+    sources.push_back(place);
     ++sample.encoded;
   }
   run();

@@ -230,7 +230,9 @@ void Loader::run(const Job& job, void* out, int threads) const {
     source_.read(job.name, 0, job.rows, 0, static_cast<float*>(out));
   } else if (job.kind == Job::kMatrix) {
     constexpr int kBlock = 64;
-    parallel_for((job.rows + kBlock - 1) / kBlock, threads, [&](int64_t task) {
+    const int workers = std::max(threads, 1);
+    std::vector<std::vector<float>> read(static_cast<size_t>(workers));
+    for_items((job.rows + kBlock - 1) / kBlock, workers, [&](int64_t worker, int64_t task) {
       const int begin = static_cast<int>(task) * kBlock;
       const int count = std::min(kBlock, job.rows - begin);
       const int row = job.row_begin + begin;
@@ -241,7 +243,7 @@ void Loader::run(const Job& job, void* out, int threads) const {
         return pack_stored_rows(stored, row, count, job.columns, job.dtype, job.which, job.gated,
                                 out);
       }
-      static thread_local std::vector<float> rows;
+      std::vector<float>& rows = read[static_cast<size_t>(worker)];
       rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
       source_.read(job.name, begin, count, job.columns, rows.data());
       backend_.pack_rows(rows.data(), row, count, job.total_rows, job.columns, job.dtype, job.which,

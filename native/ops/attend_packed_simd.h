@@ -86,10 +86,10 @@ void attend_rows(const AttendPacked& a, int first, int rows) {
 inline void attend_packed(const AttendPacked& a) {
   constexpr int kMost = kTileRows<F32Product>;
   static_assert(kMost <= kPackedQueries);
-  const int blocks = (a.num_queries + kMost - 1) / kMost;
-  for (int block = 0; block < blocks; ++block) {
-    const int first = a.num_queries * block / blocks;
-    attend_rows(a, first, a.num_queries * (block + 1) / blocks - first);
+  const int64_t queries = a.num_queries, blocks = (queries + kMost - 1) / kMost;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t first = queries * block / blocks, next = queries * (block + 1) / blocks;
+    attend_rows(a, static_cast<int>(first), static_cast<int>(next - first));
   }
 }
 

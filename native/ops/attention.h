@@ -36,8 +36,8 @@ struct EncoderAttentionArgs {
   const int32_t* num_rows;
   const int32_t* row_sequence;  // [rows]
   const int32_t* offsets;       // [sequences + 1] first row of each sequence
-  int max_keys;
-  void* scratch;  // encoder_attention_scratch_bytes(max_keys, head_dim, threads)
+  int max_rows;                 // of the pass: one sequence may have them all
+  void* scratch;                // encoder_attention_scratch_bytes(max_rows, head_dim, threads)
   int max_sequences;
   // On CUDA: 0: in f32; else on matrix instructions, with the softmax and the values in one part of
   // bf16 or in two (ops_cuda.h).

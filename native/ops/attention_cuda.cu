@@ -47,16 +47,24 @@ void launch_heads(Kernel* narrow, Kernel* wide, const Args& args, const LeftRows
          leaves);
 }
 
+// A sequence may have all rows of its pass, and the kernel numbers its entries in 32 bits.
+void check_entries(const EncoderAttentionArgs& args) {
+  const int64_t entries = int64_t{3} * args.heads * args.head_dim * args.max_rows;
+  if (entries <= int64_t{UINT32_MAX}) return;
+  fail(ErrorCode::kDevice, "encoder rows: at most ", UINT32_MAX / (3 * args.heads * args.head_dim),
+       " in one pass on a GPU, received ", args.max_rows);
+}
+
 }  // namespace
 
 void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& leaves,
                             void* stream) {
   if (args.parts > 0) {
     check_heads(args.head_dim);
+    check_entries(args);
     return encoder_matrix_attention_cuda(args, leaves, stream);
   }
-  // max_keys bounds the rows of the pass, too: one sequence may have them all.
-  launch_heads(encoder_kernel<kNarrowHead>, encoder_kernel<kWideHead>, args, leaves, args.max_keys,
+  launch_heads(encoder_kernel<kNarrowHead>, encoder_kernel<kWideHead>, args, leaves, args.max_rows,
                stream);
 }
 

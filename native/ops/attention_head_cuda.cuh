@@ -9,6 +9,7 @@
 #include "base/cuda_intrinsics.h"
 #include "ops/attention.h"
 #include "ops/left_rows_cuda.cuh"
+#include "ops/probability_row.h"
 
 namespace speccascade {
 
@@ -154,7 +155,7 @@ constexpr int kKeysTogether = 4;
 template <int kEntries>
 constexpr int kKeysInFlight = kEntries == kNarrowHead ? kKeysTogether : 2;
 
-SC_DEVICE float exp_of(float x) { return exp2_flushed(x * 1.44269504088896341f); }
+SC_DEVICE float exp_of(float x) { return exp2_flushed(x * kLog2E); }
 
 // The sum over the lanes of a group of what each has for each key.
 SC_DEVICE void sum_of_group(float (&scores)[kKeysTogether]) {

@@ -65,7 +65,7 @@ size_t encoder_attention_scratch_bytes(int max_keys, int head_dim, int threads) 
 void encoder_attention_cpu(const EncoderAttentionArgs& args, int threads) {
   const int rows = *args.num_rows;
   if (rows == 0) return;
-  const Plan plan(args.max_keys, args.head_dim);
+  const Plan plan(args.max_rows, args.head_dim);
   const int64_t work = static_cast<int64_t>(rows) * rows * args.heads * args.head_dim;
   const int workers =
       static_cast<int>(std::clamp<int64_t>(work / kWorkPerThread, 1, std::max(threads, 1)));

@@ -104,7 +104,7 @@ encoder_matrix_kernel(EncoderAttentionArgs args, LeftRows leaves) {
 template <int kDim, int kParts>
 void launch_tiles(const EncoderAttentionArgs& args, const LeftRows& leaves, void* stream) {
   // As many numbers as find_tile may have to give.
-  const int tiles = args.max_keys / kTileRows + args.max_sequences;
+  const int tiles = args.max_rows / kTileRows + args.max_sequences;
   launch(waiting(tiles * args.heads, kEncoderThreads), stream, encoder_matrix_kernel<kDim, kParts>,
          args, leaves);
 }

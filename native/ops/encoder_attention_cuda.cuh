@@ -11,6 +11,7 @@
 
 #include "base/cuda_intrinsics.h"
 #include "ops/attention.h"
+#include "ops/probability_row.h"
 #include "ops/relative_bias.h"
 
 namespace speccascade {
@@ -18,7 +19,6 @@ namespace speccascade {
 constexpr int kEncoderThreads = 256, kEncoderWarps = kEncoderThreads / kWarpLanes;
 constexpr int kTileKeys = 32;
 constexpr int kNarrowDim = 64, kWideDim = 128;  // entries of a head, with zeros beyond
-constexpr float kLog2E = 1.44269504f;
 
 constexpr int kWarpRows = 16, kTileRows = kEncoderWarps * kWarpRows;
 constexpr int kBiases = kTileRows + kTileKeys;  // of a tile of keys, by distance

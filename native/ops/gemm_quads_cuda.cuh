@@ -139,7 +139,7 @@ SC_DEVICE void activate_quad(Activation activation, Quad& quad) {
   }
 }
 
-// What finish() makes of them; `before`: what stands there.
+// What value_of() makes of them; `before`: what stands there.
 template <bool kGated>
 SC_DEVICE Quad finished_quad(const GemmArgs& args, const Quad& first, const Quad& second,
                              const Quad& before) {

@@ -32,7 +32,7 @@ Made made_by(const Op& op) {
               op.cross_attention.rows.num_rows, op.cross_attention.rows.max_rows};
     case OpKind::kEncoderAttention:
       return {op.encoder_attention.out, op.encoder_attention.heads * op.encoder_attention.head_dim,
-              op.encoder_attention.num_rows, op.encoder_attention.max_keys};
+              op.encoder_attention.num_rows, op.encoder_attention.max_rows};
     case OpKind::kRmsNorm:
     case OpKind::kResolveCacheRows:
       break;

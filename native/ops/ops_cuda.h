@@ -30,7 +30,7 @@ void resolve_cache_rows_cuda(const ResolveCacheRowsArgs& args, void* stream);
 //
 //   f32        k ascending, one fused multiply-add a term
 //   one chain  (GemmArgs::one_chain; not f32) all of K is one run, in any number of rows.
-//   others     K is split into equal runs of steps (product_splits); a run is summed by one chain
+//   others     K is split into equal runs of steps (split_of); a run is summed by one chain
 //              of matrix instructions with steps ascending, then the runs' sums are added,
 //              ascending.
 //   bf16, f16  in f32; inputs are rounded to the weight's type, in f16 scaled by a power of two per

@@ -55,7 +55,4 @@ class Program {
   std::vector<Op> ops_;
 };
 
-// Runs the list on the CPU, op by op, on at most `threads` pool threads.
-void run_cpu(const Program& program, int threads);
-
 }  // namespace speccascade

@@ -57,7 +57,10 @@ void Program::add(const CrossAttentionArgs& args) {
   ops_.back().cross_attention = args;
 }
 
-void run_cpu(const Program& program, int threads) {
+namespace {
+
+// Op by op, on at most `threads` pool threads.
+void run_cpu(const Program& program, int threads, DeviceStream*) {
   for (const Op& op : program.ops()) {
     switch (op.kind) {
       case OpKind::kEmbed:
@@ -85,15 +88,11 @@ void run_cpu(const Program& program, int threads) {
   }
 }
 
-namespace {
-
-void run_on_host(const Program& program, int threads, DeviceStream*) { run_cpu(program, threads); }
-
 }  // namespace
 
 const Backend& cpu_backend() {
   static const Backend backend = {packed_bytes, pack_cpu_rows, nullptr, gemm_scratch_bytes,
-                                  nullptr,      run_on_host,   nullptr, nullptr};
+                                  nullptr,      run_cpu,       nullptr, nullptr};
   return backend;
 }
 

@@ -22,7 +22,7 @@ struct SlotSampling {
   float* top_p;             // [slots] 1: off
   int32_t* suppresses;      // [slots] whether suppress_bits has any bit set
   int32_t* wants_logprobs;  // [slots]
-  int32_t* wants_rows;      // [slots] rule_rows below are wanted, at temperature 0 too
+  int32_t* wants_rows;      // [slots] probs at temperature 0 too, and unscaled
   int32_t* min_new;         // [slots] end tokens are suppressed before this many tokens
   uint32_t* suppress_bits;  // [slots, bit_words] one bit a token
   uint32_t* eos_bits;       // [slots, bit_words]

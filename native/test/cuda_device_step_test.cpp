@@ -249,10 +249,41 @@ void sessions_fail_alone() {
   }
 }
 
+// An input that the drafters failed to encode is encoded again before the next sample drafts.
+void samples_after_a_failed_encoder_pass() {
+  constexpr int kTokens = 12;
+  const T5Config config = tiny_configs()[0].config;
+  const auto target = emulated_model(config, kTargetSeed, "f32"),
+             drafter = emulated_model(config, kDrafterSeed, "f32");
+  SessionLimits limits = limits_of(1, {1, 1}, kTokens);
+  limits.draft.follows_load = true;
+  // The rule reads the drafter, so that what it has encoded decides the tokens.
+  Request request = plain_request({5, 4, 3}, kTokens);
+  request.rule = {RuleKind::kChow, 0.3, 0.0};
+  request.temperature = 1.0f;
+  request.seeds = {1, 2, 3};
+  const std::vector<SampleLog> expected = EngineRig(target, drafter, limits).run(request);
+  EngineRig rig(target, drafter, limits);
+  // The second time work comes it is recorded: the target's passes here, without drafts,
+  for (int round = 0; round < 2; ++round) rig.run(plain_request({9, 8, 7}, 2));
+  // and next time the drafter's encoder pass.
+  Request first = request;
+  first.input_ids = {9, 8, 7};
+  first.seeds = {4};
+  rig.run(first);
+  emulation::fail_recordings(1);
+  const std::vector<SampleLog> samples = rig.run(request);
+  CHECK(samples[0].end == Event::End::kFailed, "the sample that was to draft first");
+  for (size_t s = 1; s < samples.size(); ++s) {
+    CHECK(same_result(samples[s], expected[s]), "sample ", s);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
                    {CASE(greedy_equals_the_cpu), CASE(sampling_equals_the_cpu),
-                    CASE(steps_ask_the_same_of_the_device), CASE(sessions_fail_alone)});
+                    CASE(steps_ask_the_same_of_the_device), CASE(sessions_fail_alone),
+                    CASE(samples_after_a_failed_encoder_pass)});
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "decode/accept_chain.h"
-#include "decode/law/law_rows.h"
+#include "decode/position_rows.h"
 #include "decode/rules.h"
 #include "ops/row_math.h"
 

@@ -13,7 +13,7 @@
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
 #include "decode/law/exact_law.h"
-#include "decode/law/law_rows.h"
+#include "decode/position_rows.h"
 #include "ops/row_math.h"
 
 namespace speccascade {

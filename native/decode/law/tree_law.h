@@ -13,8 +13,8 @@
 #include "decode/accept_tree.h"
 #include "decode/law/candidates_law.h"
 #include "decode/law/exact_law.h"
-#include "decode/law/law_rows.h"
 #include "decode/law/step_law.h"
+#include "decode/position_rows.h"
 #include "ops/row_math.h"
 
 namespace speccascade {
