@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { SpeccascadeError } from '../lib/index.ts';
 import type { NativeEvent } from '../lib/native.ts';
 import { ResultBuilder } from '../lib/session/result.ts';
-import { RunningOutput, RunningRequests } from '../lib/session/running.ts';
+import { emptyEvent, RunningOutput, RunningRequests } from '../lib/session/running.ts';
 import type { Tokenizer } from '../lib/tokenizer.ts';
 
 const refused = new SpeccascadeError('ERR_INPUT', 'token id 9 is not one of 0 to 8');
@@ -23,16 +23,8 @@ function output(onEvent?: (event: NativeEvent) => void): RunningOutput {
 
 function event(request: number, token: number, own: Partial<NativeEvent> = {}): NativeEvent {
   return {
-    ...{
-      request,
-      sample: 0,
-      samples: 1,
-      accepted: 0,
-      logprobs: null,
-      finish: null,
-      stats: null,
-      error: null,
-    },
+    ...emptyEvent,
+    request,
     tokens: Int32Array.of(token),
     ...own,
   };

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkMethods, methodOf, parseMethod } from '../lib/cli/method-spec.ts';
+import { bigramFiles, checkMethods, methodOf, parseMethod } from '../lib/cli/method-spec.ts';
 import { UsageError } from '../lib/cli/options.ts';
 import { readReferenced } from '../lib/cli/references.ts';
 import { sweep } from '../lib/cli/sweep.ts';
@@ -96,6 +96,16 @@ describe('the models of a method', () => {
     await expect(checkMethods(parseMethod(spec), 'base')).rejects.toThrow(message);
     expect(await named(spec)).toEqual([]);
   });
+});
+
+it('the tables of bigrams are those of methods with Max-Gram', () => {
+  const specs = ['length=2', 'max-gram', 'max-gram bigrams=own', 'lengths=4,2/0,2', 'lengths=4'];
+  const defaults = { defaultDraft: 'base', defaultBigrams: 'usual' };
+  const files = (...some: string[]): string[] => [
+    ...bigramFiles(some.flatMap(parseMethod), defaults),
+  ];
+  expect(specs.map((spec) => files(spec))).toEqual([[], ['usual'], ['own'], ['usual'], []]);
+  expect(files(...specs)).toEqual(['usual', 'own']);
 });
 
 describe('texts with references', () => {

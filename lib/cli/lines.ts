@@ -85,8 +85,9 @@ async function* numbered(
 }
 
 /**
- * Lines of a UTF-8 stream, ended by \n or \r\n; ERR_INPUT for one that is not UTF-8. Not node:readline, which also splits at a lone \r
- * and at Unicode's line separators, so that lines would no longer be those of other tools.
+ * Lines of a UTF-8 stream, ended by \n or \r\n; ERR_INPUT for one that is not UTF-8. Not
+ * node:readline, which also splits at a lone \r and at Unicode's line separators, so that lines would
+ * no longer be those of other tools.
  */
 export async function* readLines(stream: Readable, name: string): AsyncGenerator<string> {
   let number = 0;
@@ -100,11 +101,13 @@ export async function* readLines(stream: Readable, name: string): AsyncGenerator
   }
 }
 
+// A byte order mark is one at the beginning alone; "ignoring" it leaves it in the text.
+const firstDecoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function textOf(bytes: Buffer, place: string, isFirst: boolean): string {
   try {
-    // A byte order mark is one at the beginning alone.
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: !isFirst });
-    return withoutReturn(decoder.decode(bytes));
+    return withoutReturn((isFirst ? firstDecoder : decoder).decode(bytes));
   } catch {
     throw inputError(place, 'UTF-8', bytes.toString('latin1'));
   }

@@ -52,7 +52,7 @@ export class RunningOutput {
 
   /** Ends an output that the engine was never given. */
   refuse(error: SpeccascadeError | null, signal: AbortSignal | undefined): void {
-    this.accept({ ...unstarted, error, finish: error ? null : 'aborted' }, () =>
+    this.accept({ ...emptyEvent, error, finish: error ? null : 'aborted' }, () =>
       abortCause(signal),
     );
   }
@@ -72,17 +72,10 @@ export class RunningOutput {
   }
 }
 
-const unstarted: NativeEvent = {
-  ...{
-    request: 0,
-    sample: 0,
-    samples: 1,
-    accepted: 0,
-    logprobs: null,
-    finish: null,
-    stats: null,
-    error: null,
-  },
+/** An event that brings nothing and ends nothing. */
+export const emptyEvent: NativeEvent = {
+  ...{ request: 0, sample: 0, samples: 1, accepted: 0 },
+  ...{ logprobs: null, finish: null, stats: null, error: null },
   tokens: new Int32Array(0),
 };
 

@@ -12,7 +12,7 @@ import { noDraft } from './draft-plan.ts';
 import { notFinite } from './failures.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
-import type { OnEvent } from './running.ts';
+import { emptyEvent, type OnEvent } from './running.ts';
 import {
   EngineRunner,
   type Begun,
@@ -281,7 +281,7 @@ function deferredResult(answer: Result, large: Result): Result {
 /** An answer as the event of one step. */
 function wholeEvent(answer: Result): NativeEvent {
   return {
-    ...{ request: 0, sample: 0, samples: 1, stats: null, error: null, logprobs: null },
+    ...emptyEvent,
     tokens: Int32Array.from(answer.tokens),
     accepted: answer.tokens.length,
     finish: answer.finishReason,
