@@ -1,6 +1,5 @@
 /** The parts of the command line that need no process: options, lines, order, marks, views. */
 import { Readable } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { benchTable } from '../lib/cli/bench-table.ts';
 import { inOrder } from '../lib/batch/in-order.ts';
@@ -122,21 +121,6 @@ describe('readLines', () => {
     const failure = collect(readLines(broken, 'some.txt'));
     await expect(failure).rejects.toMatchObject({ code: 'ERR_IO', message: 'some.txt: EIO' });
   });
-});
-
-it('inOrder gives the results of items that came before the items failed', async () => {
-  async function* failing(): AsyncGenerator<number> {
-    yield 1;
-    yield 2;
-    throw new Error('no more');
-  }
-  const seen: number[] = [];
-  const work = (async () => {
-    for await (const one of inOrder(failing(), 8, (item) => setImmediate(10 * item)))
-      seen.push(one);
-  })();
-  await expect(work).rejects.toThrow('no more');
-  expect(seen).toEqual([10, 20]);
 });
 
 describe('inOrder', () => {

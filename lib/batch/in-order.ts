@@ -7,7 +7,7 @@ export const inFlightPerSlot = 4;
  * At most `limit` items are under way or waiting to be taken, so memory is bounded however long
  * the stream; a result is given as soon as it and all before it are there, however slowly the
  * items come. If `work` rejects, iteration ends with its error even while other items are in
- * progress; resolve to a failure value instead. If the items fail, results of those before come first.
+ * progress; resolve to a failure value instead.
  */
 export async function* inOrder<T, R>(
   items: AsyncIterable<T>,
@@ -17,17 +17,9 @@ export async function* inOrder<T, R>(
   const iterator = items[Symbol.asyncIterator]();
   const running: Promise<R>[] = [];
   let arriving: Promise<IteratorResult<T>> | null = nextOf(iterator);
-  let failure: { error: unknown } | null = null;
   try {
     while (arriving !== null || running.length > 0) {
-      let item: IteratorResult<T> | null;
-      try {
-        item = await nextItem(arriving, running, limit);
-      } catch (error) {
-        failure = { error };
-        arriving = null;
-        continue;
-      }
+      const item: IteratorResult<T> | null = await nextItem(arriving, running, limit);
       if (item === null) {
         yield await running.shift()!;
       } else if (item.done === true) {
@@ -39,7 +31,6 @@ export async function* inOrder<T, R>(
         arriving = nextOf(iterator);
       }
     }
-    if (failure !== null) throw failure.error;
   } finally {
     // Whoever leaves early waits for no further item: it may be long in coming.
     iterator.return?.().catch(() => {});
