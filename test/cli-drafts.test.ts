@@ -34,7 +34,9 @@ describe('generate drafts', () => {
         const { stats } = JSON.parse(out) as Pick<Result, 'stats'>;
         return { ...stats, encodeMs: 0, decodeMs: 0 };
       };
-      expect(await counters('--target', folder)).toEqual(await counters());
+      const unnamed = await counters();
+      expect(await counters('--target', folder)).toEqual(unnamed);
+      expect(await counters('--target', 'large')).toEqual(unnamed);
     }
   });
 

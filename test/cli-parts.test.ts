@@ -1,10 +1,8 @@
 /** The parts of the command line that need no process: options, lines, order, marks, views. */
-import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { benchTable } from '../lib/cli/bench-table.ts';
 import { inOrder } from '../lib/batch/in-order.ts';
 import { Decoder } from '../lib/cli/decode.ts';
-import { readLines } from '../lib/cli/lines.ts';
 import { spread } from '../lib/evaluate/spread.ts';
 import {
   flag,
@@ -88,41 +86,6 @@ describe('options', () => {
   });
 });
 
-describe('readLines', () => {
-  const lines = async (...chunks: (string | Buffer)[]): Promise<string[]> => {
-    const buffers = chunks.map((chunk) => Buffer.from(chunk as string));
-    return collect(readLines(Readable.from(buffers), 'test'));
-  };
-
-  it('splits at line ends only, wherever the chunks end', async () => {
-    expect(await lines('a\nb', 'c\r', '\n\n', 'd')).toEqual(['a', 'bc', '', 'd']);
-    expect(await lines('a\u2028b\rc\n')).toEqual(['a\u2028b\rc']);
-    expect(await lines('')).toEqual([]);
-    expect(await lines('\n')).toEqual(['']);
-  });
-
-  it('puts characters together that chunks have cut', async () => {
-    const bytes = Buffer.from('grün\n€');
-    const single = Array.from(bytes, (byte) => Buffer.from([byte]));
-    expect(await lines(...single)).toEqual(['grün', '€']);
-  });
-
-  it('names the line that is not UTF-8, and drops a byte order mark at the beginning alone', async () => {
-    expect(await lines('\ufeffa\n\ufeffb')).toEqual(['a', '\ufeffb']);
-    const broken = lines('a\n', Buffer.from([0x64, 0xff, 0x0a]));
-    await expect(broken).rejects.toMatchObject({
-      code: 'ERR_INPUT',
-      message: 'test, line 2: expected UTF-8, received "d\xff"',
-    });
-  });
-
-  it('names the file that fails', async () => {
-    const broken = new Readable({ read: () => broken.destroy(new Error('EIO')) });
-    const failure = collect(readLines(broken, 'some.txt'));
-    await expect(failure).rejects.toMatchObject({ code: 'ERR_IO', message: 'some.txt: EIO' });
-  });
-});
-
 describe('inOrder', () => {
   async function* count(upTo: number): AsyncGenerator<number> {
     for (let i = 0; i < upTo; i++) yield i;
@@ -174,7 +137,7 @@ describe('Decoder', () => {
       ...{ steps: false, logprobs: false },
     });
   };
-  const line = { number: 1, text: '5 6 1', kind: 'line' } as const;
+  const line = { number: 1, text: '5 6 1', broken: false, kind: 'line' } as const;
 
   it('goes on after the failure of a line', async () => {
     for (const code of ['ERR_INPUT', 'ERR_NUMERIC'] as const) {
@@ -244,7 +207,7 @@ describe('views', () => {
     logprobs: Float32Array.of(-0.5),
     stats,
   };
-  const line = { number: 7, text: 'in', kind: 'line' } as const;
+  const line = { number: 7, text: 'in', broken: false, kind: 'line' } as const;
 
   it('write JSON that holds everything', () => {
     const parsed: unknown = JSON.parse(jsonLines({ line, outputs: [{ result, steps: null }] }));

@@ -102,6 +102,8 @@ describe('usage', () => {
     [['generate', '--target', '/no', '--tree', '200,2', 'x'], '--widths: expected at most 255'],
     [['generate', '--top-k', '5', 'x'], '--top-k is of --temperature above 0'],
     [['bench', 'x'], 'unexpected argument "x"'],
+    [['bench', '--no-draft', '--length', '2'], '--length is of a drafter, and there is none'],
+    [['bench', '--target', '/no', '--length', '2'], '--length is of a drafter'],
     [['download'], 'missing ID'],
   ])('%j ends with 2', async (args, message) => {
     const { code, out, err } = await run(args);
@@ -240,24 +242,6 @@ describe('generate', () => {
     expect(new Set(samples.map(({ text }) => text)).size).toBeGreaterThan(1);
     const traced = await jsonOf(['--trace', ...args]);
     expect(traced.map(({ tokens }) => tokens)).toEqual(samples.map(({ tokens }) => tokens));
-  });
-
-  it('reports lines that fail and goes on', async () => {
-    const input = `${texts[0]}\n${'dog '.repeat(40)}\n${texts[1]}\n`;
-    const limit = ['--max-input-tokens', '30'];
-    const { code, out, err } = await run(['generate', ...limit], input);
-    expect(code).toBe(1);
-    expect(out.split('\n').map((line) => line !== '')).toEqual([true, false, true, false]);
-    expect(err).toMatch(/^ERR_INPUT: line 2: expected at most maxInputTokens \(30\)/);
-    const [, failed] = (await run(['generate', '--json', ...limit], input)).out.split('\n');
-    expect(JSON.parse(failed!)).toMatchObject({ line: 2, error: { code: 'ERR_INPUT' } });
-    expect((await run(['generate', '--truncate', ...limit], input)).code).toBe(0);
-  });
-
-  it('refuses an empty text', async () => {
-    const { code, err } = await run(['generate', texts[0]!, ' ']);
-    expect(code).toBe(1);
-    expect(err).toMatch(/^ERR_INPUT: text 2: /);
   });
 
   it('takes and gives ids where there is no tokenizer', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { bleuCounts, bleuCountsLength, bleuOf } from '../lib/evaluate/bleu.ts';
 import { addVectors } from '../lib/evaluate/ngrams.ts';
 import { countSentences, qualityOf } from '../lib/evaluate/quality.ts';
-import { readJson } from './support/models.ts';
+import { readJson, translations } from './support/models.ts';
 
 interface Figures {
   bleu: number;
@@ -16,7 +16,6 @@ interface Figures {
 }
 
 interface Vectors {
-  references: string[];
   systems: (Figures & { system: string; hypotheses?: string[] })[];
 }
 
@@ -28,7 +27,8 @@ interface References {
 }
 
 const folder = path.join(import.meta.dirname, 'vectors');
-const { references, systems } = readJson(path.join(folder, 'bleu.json.gz')) as Vectors;
+const { systems } = readJson(path.join(folder, 'bleu.json.gz')) as Vectors;
+const references = translations(80);
 const several = readJson(path.join(folder, 'bleu-references.json.gz')) as References;
 /** What systems without hypotheses of their own make of a reference. */
 const made: Record<string, (reference: string, i: number) => string> = {

@@ -6,12 +6,22 @@ import { benchTable, type BenchReport } from './bench-table.ts';
 import { defineCommand, type Context } from './command.ts';
 import { lengthOption } from './length-option.ts';
 import { readTexts } from './lines.ts';
-import { bundled, loadModels, modelOptions, type Models } from './models.ts';
-import { flag, integer, integers, text, type Values } from './options.ts';
+import {
+  bundled,
+  draftSources,
+  loadModels,
+  modelOptions,
+  oneDrafter,
+  type Models,
+} from './models.ts';
+import { flag, integer, integers, text, UsageError, type Values } from './options.ts';
 import { Progress } from './progress.ts';
 import { json } from './views.ts';
 
 const excluded = ['loading', 'creation of sessions', 'tokenisation', 'one warm-up run of each row'];
+
+/** Of chains. */
+const usualLengths = [1, 2, 3, 4, 5, 7];
 
 const options = {
   ...modelOptions,
@@ -24,7 +34,7 @@ const options = {
   length: integers({
     value: 'N,N,...',
     help: 'lengths of the chain to try',
-    default: [1, 2, 3, 4, 5, 7],
+    shownDefault: usualLengths.join(','),
     min: 1,
     max: 255,
   }),
@@ -60,6 +70,9 @@ export const bench = defineCommand({
     'speccascade bench --target random:t5-base --draft random:t5-small --limit 4',
   ],
   async run(values, _operands, context) {
+    if (values.length !== undefined && draftSources(values, oneDrafter).length === 0) {
+      throw new UsageError('--length is of a drafter, and there is none');
+    }
     const texts = await readTexts(values.input ?? bundled.captions, values.limit, context);
     const models = await loadModels(values, context, values.quiet);
     const report = await runBench(values, models, texts, context);
@@ -84,8 +97,8 @@ async function runBench(
   let tokens: number;
   let rows: BenchReport['rows'];
   try {
-    const { length: lengths, batch: batches, repeats, 'max-new-tokens': maxNewTokens } = values;
-    const sizes = { lengths, batches, repeats, maxNewTokens };
+    const { length: lengths = usualLengths, batch: batches, repeats } = values;
+    const sizes = { lengths, batches, repeats, maxNewTokens: values['max-new-tokens'] };
     const onRun = (what: string): void => progress.show(() => what);
     ({ rows, tokens } = await measure({ target, draft, inputs, ...sizes, signal, onRun }));
   } finally {

@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Located } from '../model-source.ts';
 import { defineCommand, type Context } from './command.ts';
-import { openLines } from './lines.ts';
-import { bundled, modelName } from './models.ts';
+import { openLines, wholeText } from './lines.ts';
+import { modelName, targetSource } from './models.ts';
 import { flag, text, UsageError } from './options.ts';
 import { Progress, share } from './progress.ts';
 import { json } from './views.ts';
@@ -21,7 +21,7 @@ export const bigrams = defineCommand({
   options: {
     model: text({
       value: 'MODEL',
-      help: 'whose tokens: a folder or a hub id',
+      help: 'whose tokens: a folder, a hub id, or large, base or small',
       shownDefault: 'the bundled large',
     }),
     input: text({ value: 'FILE', help: 'the texts', shownDefault: 'standard input' }),
@@ -41,8 +41,9 @@ export const bigrams = defineCommand({
       }
       const sequences: number[][] = [];
       for await (const line of source.lines) {
-        if (line.text.trim() === '') continue;
-        sequences.push([config.decoderStartTokenId, ...tokenizer.encode(line.text)]);
+        const text = wholeText(line, values.input ?? '-');
+        if (text.trim() === '') continue;
+        sequences.push([config.decoderStartTokenId, ...tokenizer.encode(text)]);
       }
       const { countBigrams, writeBigrams } = await import('../drafters/bigrams.ts');
       const next = countBigrams(sequences, config.vocabSize);
@@ -69,7 +70,7 @@ async function locateModel(
   { terminal, signal }: Context,
 ): Promise<Located> {
   const { locate } = await import('../model-source.ts');
-  const source = values.model ?? bundled.target;
+  const source = targetSource({ target: values.model });
   const progress = new Progress(terminal, values.quiet);
   try {
     return await locate(source, {

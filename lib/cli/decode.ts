@@ -8,6 +8,7 @@ import type { Result } from '../session/result.ts';
 import { deriveSeed, randomSeed } from '../session/seeds.ts';
 import type { StreamChunk } from '../session/stream.ts';
 import type { Tokenizer } from '../tokenizer.ts';
+import { inputError } from '../validate.ts';
 import type { Line } from './lines.ts';
 import type { Statistics } from './statistics.ts';
 import type { Step } from './trace.ts';
@@ -111,8 +112,9 @@ export class Decoder {
     return { seed, signal, logprobs };
   }
 
-  #input({ text }: Line): Input {
+  #input({ text, broken }: Line): Input {
     const { tokenizer, prefix } = this.#options;
+    if (broken) throw inputError('input', 'UTF-8', text);
     if (text.trim() === '') {
       throw new SpeccascadeError('ERR_INPUT', 'expected a text, received an empty one');
     }

@@ -1,10 +1,9 @@
 /** speccascade info: what a model is, and what there is to run it on. */
-import path from 'node:path';
 import type { T5Config } from '../checkpoint.ts';
 import type { DeviceInfo } from '../lowlevel.ts';
 import type { T5Model } from '../model.ts';
 import { defineCommand } from './command.ts';
-import { bundled, deviceOptions, loadModel, modelName } from './models.ts';
+import { bundled, deviceOptions, loadModel, modelName, sourceOf } from './models.ts';
 import { flag } from './options.ts';
 import { bytes } from './progress.ts';
 import { json } from './views.ts';
@@ -15,17 +14,16 @@ export const info = defineCommand({
   operands: '[MODEL...]',
   operandCount: { min: 0, max: Infinity },
   about:
-    'Loads each MODEL (a folder, a hub id or random:SHAPE; without one the bundled models) and ' +
-    'tells what it is and what is odd about its files; then lists the devices.',
+    'Loads each MODEL (a folder, a hub id, random:SHAPE, or large, base or small; without one the ' +
+    'bundled models) and tells what it is and what is odd about its files; then lists the devices.',
   options: {
     ...deviceOptions,
     json: flag('one JSON object: models and devices'),
   },
   examples: ['speccascade info', 'speccascade info ./my-t5 --json'],
   async run(values, sources, context) {
-    const all = bundled.names.map((name) => path.join(bundled.folder, name));
     const models: ModelInfo[] = [];
-    for (const source of sources.length > 0 ? sources : all) {
+    for (const source of (sources.length > 0 ? sources : bundled.names).map(sourceOf)) {
       const model = await loadModel(source, values, context);
       models.push(describe(modelName(source), model));
       await model.dispose();

@@ -1,4 +1,5 @@
 /** Texts to work on, one per line: from the command line, a file, or standard input. */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { fileBytes } from '../batch/input.ts';
@@ -8,10 +9,14 @@ import { inputError } from '../validate.ts';
 import type { Context } from './command.ts';
 import type { Terminal } from './terminal.ts';
 
+const standardInput = 'standard input';
+
 export interface Line {
   /** Counted from 1, empty lines included. */
   number: number;
   text: string;
+  /** It is not UTF-8: U+FFFD stands for what is wrong. */
+  broken: boolean;
   /** An argument of the command line, or a line of a file or of standard input. */
   kind: 'text' | 'line';
 }
@@ -34,7 +39,7 @@ export async function openLines(
 ): Promise<LineSource> {
   const { texts, file, limit } = source;
   if (texts.length > 0) {
-    const lines = numbered(texts, 'text', limit);
+    const lines = limited(argumentsOf(texts), limit);
     return { onScreen: texts.length === 1, lines, close: () => {} };
   }
   const fromFile = file !== undefined && file !== '-';
@@ -43,16 +48,17 @@ export async function openLines(
   if (!fromFile) addAbortSignal(signal, stream);
   stream.on('error', () => {}); // reading tells it; it may come before reading begins
   const typed = !fromFile && process.stdin.isTTY === true;
-  const lines = readLines(stream, fromFile ? file : 'standard input');
+  const lines = readLines(stream, fromFile ? file : standardInput);
   const asked = typed ? prompted(lines, terminal) : lines;
-  return { onScreen: typed, lines: numbered(asked, 'line', limit), close: () => stream.destroy() };
+  return { onScreen: typed, lines: limited(asked, limit), close: () => stream.destroy() };
 }
 
-/** The first `limit` lines of a file ('-': standard input) that are not empty. */
+/** The first `limit` lines of a file ('-': standard input) that are not empty. Throws ERR_INPUT, ERR_IO. */
 export async function readTexts(file: string, limit: number, context: Context): Promise<string[]> {
   const texts: string[] = [];
   const { lines } = await openLines({ texts: [], file, limit: undefined }, context);
-  for await (const { text } of lines) {
+  for await (const line of lines) {
+    const text = wholeText(line, file);
     if (text.trim() !== '') texts.push(text);
     if (texts.length === limit) break;
   }
@@ -60,7 +66,13 @@ export async function readTexts(file: string, limit: number, context: Context): 
   throw new SpeccascadeError('ERR_INPUT', `${file}: expected at least one text, received none`);
 }
 
-async function* prompted(lines: AsyncIterable<string>, terminal: Terminal): AsyncGenerator<string> {
+/** The text of a line; ERR_INPUT with its place where it is not UTF-8. */
+export function wholeText({ number, text, broken }: Line, file: string): string {
+  if (!broken) return text;
+  throw inputError(`${file === '-' ? standardInput : file}, line ${number}`, 'UTF-8', text);
+}
+
+async function* prompted(lines: AsyncIterable<Line>, terminal: Terminal): AsyncGenerator<Line> {
   terminal.note('One text per line; Ctrl-D ends the input.');
   terminal.noteInline('> ');
   for await (const line of lines) {
@@ -70,31 +82,30 @@ async function* prompted(lines: AsyncIterable<string>, terminal: Terminal): Asyn
   terminal.note('');
 }
 
-async function* numbered(
-  texts: Iterable<string> | AsyncIterable<string>,
-  kind: 'text' | 'line',
-  limit = Infinity,
-): AsyncGenerator<Line> {
+async function* argumentsOf(texts: readonly string[]): AsyncGenerator<Line> {
+  for (const [i, text] of texts.entries()) {
+    yield { number: i + 1, text, broken: false, kind: 'text' };
+  }
+}
+
+async function* limited(lines: AsyncIterable<Line>, limit = Infinity): AsyncGenerator<Line> {
   if (limit === 0) return;
-  let number = 0;
-  for await (const text of texts) {
-    number += 1;
-    yield { number, text, kind };
-    if (number >= limit) return;
+  for await (const line of lines) {
+    yield line;
+    if (line.number >= limit) return;
   }
 }
 
 /**
- * Lines of a UTF-8 stream, ended by \n or \r\n; ERR_INPUT for one that is not UTF-8. Not
- * node:readline, which also splits at a lone \r and at Unicode's line separators, so that lines would
- * no longer be those of other tools.
+ * Lines of a UTF-8 stream, ended by \n or \r\n. Not node:readline, which also splits at a lone \r
+ * and at Unicode's line separators, so that lines would no longer be those of other tools.
  */
-export async function* readLines(stream: Readable, name: string): AsyncGenerator<string> {
+export async function* readLines(stream: Readable, name: string): AsyncGenerator<Line> {
   let number = 0;
   try {
     for await (const bytes of splitLines(stream, Infinity)) {
       number += 1;
-      yield textOf(bytes as Buffer, `${name}, line ${number}`, number === 1);
+      yield { number, ...decoded(bytes as Buffer, number === 1), kind: 'line' };
     }
   } catch (cause) {
     throw ioError(name, cause);
@@ -102,17 +113,10 @@ export async function* readLines(stream: Readable, name: string): AsyncGenerator
 }
 
 // A byte order mark is one at the beginning alone; "ignoring" it leaves it in the text.
-const firstDecoder = new TextDecoder('utf-8', { fatal: true });
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const firstDecoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-function textOf(bytes: Buffer, place: string, isFirst: boolean): string {
-  try {
-    return withoutReturn((isFirst ? firstDecoder : decoder).decode(bytes));
-  } catch {
-    throw inputError(place, 'UTF-8', bytes.toString('latin1'));
-  }
-}
-
-function withoutReturn(line: string): string {
-  return line.endsWith('\r') ? line.slice(0, -1) : line;
+function decoded(bytes: Buffer, isFirst: boolean): { text: string; broken: boolean } {
+  const text = (isFirst ? firstDecoder : decoder).decode(bytes);
+  return { text: text.endsWith('\r') ? text.slice(0, -1) : text, broken: !isUtf8(bytes) };
 }

@@ -1,10 +1,16 @@
 /** The models of a command that decodes with several: each is loaded once, when first asked for. */
-import path from 'node:path';
 import { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Context } from './command.ts';
-import { bundled, impliedBy, loadModel, modelName, type deviceOptions } from './models.ts';
+import {
+  impliedBy,
+  loadModel,
+  modelName,
+  sourceOf,
+  targetSource,
+  type deviceOptions,
+} from './models.ts';
 import type { Values } from './options.ts';
 
 type ShelfValues = Values<typeof deviceOptions> & {
@@ -69,14 +75,4 @@ export class ModelShelf {
   async close(): Promise<void> {
     for (const model of this.#loaded.values()) await model.dispose();
   }
-}
-
-/** The target that the options name. */
-export function targetSource({ target }: Pick<ShelfValues, 'target'>): string {
-  return target === undefined ? bundled.target : sourceOf(target);
-}
-
-/** What a name stands for: large, base and small are the bundled models. */
-export function sourceOf(named: string): string {
-  return bundled.names.includes(named) ? path.join(bundled.folder, named) : named;
 }

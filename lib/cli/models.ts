@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { SpeccascadeError } from '../errors.ts';
 import type { Device, Dtype, LoadOptions, T5Model } from '../model.ts';
 import type { Context } from './command.ts';
-import { integer, text, texts, UsageError, flag, type Values } from './options.ts';
+import { flag, integer, text, texts, UsageError, type Values } from './options.ts';
 import { Progress, share } from './progress.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url)); // same depth from lib/ and dist/
@@ -55,8 +55,8 @@ export const modelOptions = {
   target: text({
     value: 'MODEL',
     help:
-      'the large model: a folder, a hub id such as google/flan-t5-small, or random:SHAPE ' +
-      '(random weights, for timing)',
+      'the large model: a folder, a hub id such as google/flan-t5-small, random:SHAPE (random ' +
+      'weights, for timing), or large, base or small for a bundled one',
     shownDefault: 'the bundled large',
   }),
   draft: texts({
@@ -86,15 +86,18 @@ export interface Models {
   prefix: string;
 }
 
+/** What a chain or a tree wants. */
+export const oneDrafter = { min: 1, max: 1 };
+
 /** Which models draft, of as many as the command wants; none: no model does. Throws UsageError. */
 export function draftSources(values: ModelValues, wanted: { min: number; max: number }): string[] {
-  const given = values.draft;
+  const given = values.draft.map(sourceOf);
   if (values['no-draft']) {
     if (given.length > 0) throw new UsageError('--draft and --no-draft exclude each other');
     return [];
   }
   const { min, max } = wanted;
-  const { drafts } = impliedBy(values.target ?? bundled.target);
+  const { drafts } = impliedBy(targetSource(values));
   const sources = given.length > 0 ? given : drafts.slice(0, Math.max(min, Math.min(max, 1)));
   if (sources.length > max || (sources.length > 0 && sources.length < min)) {
     const models = min === max ? `${min}` : `${min} or ${max}`;
@@ -108,20 +111,20 @@ export async function loadModels(
   values: ModelValues,
   context: Context,
   quiet = false,
-  wanted = { min: 1, max: 1 },
+  wanted = oneDrafter,
 ): Promise<Models> {
-  const targetSource = values.target ?? bundled.target;
+  const named = targetSource(values);
   const sources = draftSources(values, wanted);
-  const target = await loadModel(targetSource, values, context, quiet);
+  const target = await loadModel(named, values, context, quiet);
   const drafts: T5Model[] = [];
   for (const source of sources) drafts.push(await loadModel(source, values, context, quiet));
-  const prefix = values.prefix ?? impliedBy(targetSource).prefix;
+  const prefix = values.prefix ?? impliedBy(named).prefix;
   if (prefix !== '' && target.tokenizer === null) {
-    const problem = `${targetSource} has no tokenizer, its inputs are token ids`;
+    const problem = `${named} has no tokenizer, its inputs are token ids`;
     throw new SpeccascadeError('ERR_INPUT', `--prefix: ${problem}`);
   }
   const names = {
-    target: modelName(targetSource),
+    target: modelName(named),
     draft: sources.length === 0 ? null : sources.map(modelName).join('+'),
   };
   return { target, drafts, names, prefix };
@@ -154,6 +157,16 @@ export async function loadModel(
   } finally {
     progress.clear();
   }
+}
+
+/** The target that options name. */
+export function targetSource({ target }: { target: string | undefined }): string {
+  return target === undefined ? bundled.target : sourceOf(target);
+}
+
+/** What a name stands for: large, base and small are the bundled models. */
+export function sourceOf(named: string): string {
+  return bundled.names.includes(named) ? path.join(bundled.folder, named) : named;
 }
 
 /** The name by which a run speaks of a model: a bundled one by its own. */

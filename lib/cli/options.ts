@@ -73,7 +73,9 @@ export function integer<const D extends number | undefined = undefined>(
 }
 
 /** Integers with commas between them. */
-export function integers(option: Ranged<number[]>): Option<number[]> {
+export function integers<const D extends number[] | undefined = undefined>(
+  option: Ranged<D>,
+): Option<number[] | D> {
   const shownDefault = option.default?.join(',') ?? '';
   return valued({ shownDefault, ...option }, (given) =>
     given.split(',').map((part) => readInteger(part, option)),

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ioError, SpeccascadeError } from '../errors.ts';
-import { readLines } from './lines.ts';
+import { readLines, wholeText } from './lines.ts';
 
 export interface Referenced {
   texts: string[];
@@ -108,6 +108,8 @@ async function linesOf(file: string): Promise<string[]> {
     throw ioError(file, cause);
   }
   const lines: string[] = [];
-  for await (const line of readLines(Readable.from([content]), file)) lines.push(line);
+  for await (const line of readLines(Readable.from([content]), file)) {
+    lines.push(wholeText(line, file));
+  }
   return lines;
 }

@@ -4,7 +4,7 @@ import { draftSession, wantedModels } from './draft-options.ts';
 import type { decodingOptions } from './generate-options.ts';
 import { checkMethodOptions } from './method-checks.ts';
 import { ruleOf, type methodOptions } from './method-options.ts';
-import { bundled, draftSources, impliedBy, type modelOptions, type Models } from './models.ts';
+import { draftSources, impliedBy, targetSource, type modelOptions, type Models } from './models.ts';
 import { UsageError, type Values } from './options.ts';
 
 type SessionValues = Values<typeof modelOptions & typeof methodOptions & typeof decodingOptions>;
@@ -35,7 +35,7 @@ export async function openSession(
   maxBatch: number,
 ): Promise<DecodeSession> {
   const { createSession } = await import('../session.ts');
-  const { bigrams } = impliedBy(values.target ?? bundled.target);
+  const { bigrams } = impliedBy(targetSource(values));
   return createSession({
     target,
     ...(drafts.length > 0 || values['max-gram'] ? await draftSession(drafts, values, bigrams) : {}),

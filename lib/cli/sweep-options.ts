@@ -32,7 +32,7 @@ export const evaluationOptions = {
   references: text({ value: 'FILE', help: 'the right outputs of --input, line by line' }),
   target: text({
     value: 'MODEL',
-    help: 'the large model: a folder, a hub id, or random:SHAPE',
+    help: 'the large model: a folder, a hub id, or large, base or small for a bundled one',
     shownDefault: 'the bundled large',
   }),
   prefix: text({

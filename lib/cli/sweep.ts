@@ -14,8 +14,8 @@ import {
   type MethodModels,
   type MethodSpec,
 } from './method-spec.ts';
-import { ModelShelf, targetSource } from './model-shelf.ts';
-import { bundled, impliedBy } from './models.ts';
+import { ModelShelf } from './model-shelf.ts';
+import { bundled, impliedBy, targetSource } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
 import { evaluationFiles, sweepMethods, sweepOptions, type SweepValues } from './sweep-options.ts';

@@ -27,7 +27,10 @@ export async function end(child: ChildProcessWithoutNullStreams): Promise<Ended>
   return { code, out, err };
 }
 
-export async function run(args: readonly string[], input = ''): Promise<Ended> {
+export async function run(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+): Promise<Ended> {
   const child = start(args);
   child.stdin.on('error', () => {}); // a program that reads no input may close it
   child.stdin.end(input);

@@ -38,7 +38,15 @@ export function readJson(file: string): unknown {
 
 /** Lines of the captions' test file, with the models' prefix. */
 export function captions(count: number): string[] {
-  const file = path.join(root, 'examples', 'captions', 'test_2016.en');
-  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
-  return lines.slice(0, count).map((line) => prefix + line);
+  return captionLines('en', count).map((line) => prefix + line);
+}
+
+/** Line by line their translations. */
+export function translations(count: number): string[] {
+  return captionLines('de', count);
+}
+
+function captionLines(language: string, count: number): string[] {
+  const file = path.join(root, 'examples', 'captions', `test_2016.${language}`);
+  return readFileSync(file, 'utf8').split('\n').filter(Boolean).slice(0, count);
 }
