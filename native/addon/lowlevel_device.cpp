@@ -12,16 +12,13 @@ namespace {
 
 Napi::Value device_position(Napi::Env env, const Napi::Object& args) {
   const int vocabulary = vocabulary_of(args);
-  const RowScaling scaling = to_scaling(args);
   DevicePosition position;
   position.vocabulary = vocabulary;
   position.target = need_rows<float>(args, "target", vocabulary);
   position.drafter = to_rows<float>(args, "drafter", vocabulary);
   position.target_unscaled = to_rows<float>(args, "targetUnscaled", vocabulary);
   position.drafter_unscaled = to_rows<float>(args, "drafterUnscaled", vocabulary);
-  position.temperature = static_cast<float>(scaling.temperature);
-  position.top_k = scaling.top_k;
-  position.top_p = static_cast<float>(scaling.top_p);
+  position.scaling = to_scaling(args);
   position.rule = rule_of(args);
   const bool unscaled = position.target_unscaled != nullptr;
   if (reads_drafter(position.rule.kind) &&
@@ -77,8 +74,7 @@ Napi::Value device_verify(Napi::Env env, const Napi::Object& args) {
   const std::vector<int32_t> depths = node_depths(step.parents, step.nodes);
   DeviceStepArgs wanted;
   wanted.rule = step.rule;
-  wanted.scaling = {static_cast<float>(step.scaling.temperature), step.scaling.top_k,
-                    static_cast<float>(step.scaling.top_p)};
+  wanted.scaling = step.scaling;
   wanted.vocabulary = step.vocabulary;
   wanted.draft = {step.nodes,    step.tokens,       step.parents,
                   depths.data(), levels_of(depths), device_verifier(step.verifier),

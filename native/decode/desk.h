@@ -8,6 +8,7 @@
 
 #include "base/device_memory.h"
 #include "base/error.h"
+#include "decode/row_scaling.h"
 #include "decode/sequence_state.h"
 #include "ops/sampling.h"
 
@@ -58,16 +59,9 @@ class Desk {
   size_t used_ = 0;
 };
 
-// How logits become the rows that tokens are drawn from.
-struct DeskScaling {
-  float temperature = 1.0f;  // 0: one-hot at the lowest-index maximum
-  int top_k = 0;             // 0: off
-  float top_p = 1.0f;        // 1: off
-};
-
-// Of one slot: with room for suppressed tokens, which the caller gives, and with tokens that end
-// the sequence.
-inline SlotSampling place_sampling(Desk& desk, const DeskScaling& scaling, int vocabulary,
+// Of one slot, whose rows are logits: with room for suppressed tokens, which the caller gives, and
+// with tokens that end the sequence.
+inline SlotSampling place_sampling(Desk& desk, const RowScaling& scaling, int vocabulary,
                                    const std::vector<int32_t>& stops) {
   SlotSampling sampling = {};
   const int words = bit_words_for(vocabulary);
@@ -75,9 +69,9 @@ inline SlotSampling place_sampling(Desk& desk, const DeskScaling& scaling, int v
   for (const int32_t token : stops) {
     stop_bits[static_cast<size_t>(token / 32)] |= 1u << (token % 32);
   }
-  sampling.temperature = desk.place_one(scaling.temperature);
+  sampling.temperature = desk.place_one(static_cast<float>(scaling.temperature));
   sampling.top_k = desk.place_one(int32_t{scaling.top_k});
-  sampling.top_p = desk.place_one(scaling.top_p);
+  sampling.top_p = desk.place_one(static_cast<float>(scaling.top_p));
   sampling.suppresses = desk.place<int32_t>(1);
   sampling.wants_logprobs = desk.place<int32_t>(1);
   sampling.wants_rows = desk.place_one(int32_t{1});

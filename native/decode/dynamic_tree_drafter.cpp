@@ -1,36 +1,15 @@
 #include "decode/dynamic_tree_drafter.h"
 
-#include <algorithm>
-
 #include "decode/dynamic_tree_writer.h"
-#include "decode/level_draft.h"
 #include "ops/row_math.h"
 
 namespace speccascade {
 
-namespace {
-
-LaneLimits lane_limits(const DraftPlan& plan, LaneLimits limits) {
-  limits.cache_rows += tree_computed_nodes(plan.nodes, plan.depth);
-  return limits;
-}
-
-DecoderPass::Limits pass_limits(const DraftPlan& plan, const DraftContext& context) {
-  const int slots = context.limits.slots;
-  const int pending = most_pending(plan, context);
-  return {slots, slots * std::max(pending, plan.nodes), slots * plan.nodes,
-          std::max(pending, tree_computed_nodes(plan.nodes, plan.depth))};
-}
-
-}  // namespace
-
 DynamicTreeDrafter::DynamicTreeDrafter(const DraftPlan& plan, const Model& model,
                                        const DraftContext& context)
-    : Drafter(context),
-      most_pending_(most_pending(plan, context)),
-      lane_(model, lane_limits(plan, context.limits), pass_limits(plan, context),
-            context.limits.slots * (tree_computed_nodes(plan.nodes, plan.depth) + 1)),
-      lengths_(plan.adaptive, step_costs(*context.target, &model), context.state),
+    : ModelDrafter(plan, model, context,
+                   {plan.nodes, tree_computed_nodes(plan.nodes, plan.depth),
+                    tree_computed_nodes(plan.nodes, plan.depth)}),
       candidates_(area(context.limits.slots, tree_candidates(plan.nodes))),
       places_(candidates_.size()),
       pool_size_(static_cast<size_t>(context.limits.slots)),
@@ -58,31 +37,19 @@ DynamicTreeDrafter::DynamicTreeDrafter(const DraftPlan& plan, const Model& model
             .reference = reference_.data(),
             .reference_unscaled = reference_unscaled_.data()} {}
 
-void DynamicTreeDrafter::encode(const std::vector<const std::vector<int32_t>*>& inputs,
-                                const std::vector<int>& sources) {
-  lane_.encoder.run(inputs, sources);
+void DynamicTreeDrafter::append_rows(const CacheTable& cache, const DecoderRows& rows) {
+  *rows.num_rows = 0;
+  *rows.num_logits = 0;
+  for (int slot = 0; slot < state_.slots; ++slot) {
+    append_tree_slot(state_, tree_, cache, rows, lane_.logits, slot);
+  }
 }
 
-void DynamicTreeDrafter::draft() {
-  open_drafts(state_, lengths_);
-  for (int slot = 0; slot < state_.slots; ++slot) {
-    if (is_draft_open(state_, slot))
-      lane_.catch_up(state_, slot, state_.length[slot], most_pending_);
-  }
-  const CacheTable cache = lane_.self.table();
-  const DecoderRows& rows = lane_.decoder.rows();
-  while (any_draft_open(state_)) {
-    *rows.num_rows = 0;
-    *rows.num_logits = 0;
-    for (int slot = 0; slot < state_.slots; ++slot) {
-      append_tree_slot(state_, tree_, cache, rows, lane_.logits, slot);
-    }
-    lane_.run(context_.sampling);
-    for_each_slot_run(lane_.logits, *rows.num_logits, [&](int slot, int begin, int end) {
-      DynamicTreeWriter<RowMath<float>>(state_, context_.sampling, tree_, slot)
-          .take_pass(cache, lane_.logits, begin, end);
-    });
-  }
+void DynamicTreeDrafter::extend(const CacheTable& cache, const DecoderRows& rows) {
+  for_each_slot_run(lane_.logits, *rows.num_logits, [&](int slot, int begin, int end) {
+    DynamicTreeWriter<RowMath<float>>(state_, context_.sampling, tree_, slot)
+        .take_pass(cache, lane_.logits, begin, end);
+  });
 }
 
 void DynamicTreeDrafter::commit() {

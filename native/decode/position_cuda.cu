@@ -67,8 +67,7 @@ DevicePositionRows position_on_cuda(int device, const DevicePosition& position) 
   Desk desk(open_cuda_device(device), vocabulary * 15 * sizeof(float) + (size_t{24} << 10));
   const bool drafted = reads_drafter(position.rule.kind);
   const bool scaled = position.target_unscaled == nullptr;
-  SlotSampling sampling = place_sampling(
-      desk, {position.temperature, position.top_k, position.top_p}, position.vocabulary, {});
+  SlotSampling sampling = place_sampling(desk, position.scaling, position.vocabulary, {});
   sampling.suppresses = desk.place_one(int32_t{1});
   const DistributionArgs target =
       place_row(desk, position.target, position.target_unscaled, vocabulary, sampling);

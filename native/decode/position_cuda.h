@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "decode/row_scaling.h"
 #include "decode/rules.h"
 
 namespace speccascade {
@@ -16,9 +17,7 @@ struct DevicePosition {
   const float* drafter = nullptr;  // null: no rule that reads it
   const float* target_unscaled = nullptr;
   const float* drafter_unscaled = nullptr;
-  float temperature = 1.0f;  // 0: one-hot at the lowest-index maximum
-  int top_k = 0;             // of logits; 0: off
-  float top_p = 1.0f;        // of logits; 1: off
+  RowScaling scaling;  // of logits
   Rule rule;
 };
 

@@ -10,19 +10,12 @@
 #include <limits>
 #include <vector>
 
+#include "decode/row_scaling.h"
 #include "decode/rules.h"
 #include "ops/row_math.h"
 #include "ops/sampling.h"
 
 namespace speccascade {
-
-// How a row that was handed in becomes one that tokens are drawn from.
-struct RowScaling {
-  double temperature = 1.0;    // 0: one-hot at the lowest-index maximum
-  int top_k = 0;               // 0: off
-  double top_p = 1.0;          // 1: off
-  bool probabilities = false;  // rows are probabilities instead of logits
-};
 
 namespace row_detail {
 

@@ -15,7 +15,7 @@ namespace speccascade {
 
 struct DeviceStepArgs {
   Rule rule;
-  DeskScaling scaling;
+  RowScaling scaling;
   int vocabulary = 0;
   DeskDraft draft;
   bool chain = true;                 // node n follows node n - 1
