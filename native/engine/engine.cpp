@@ -1,7 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "base/buffer.h"
 #include "base/caught.h"
@@ -205,15 +205,16 @@ void Engine::admit() {
   }
 }
 
-// Gives each chosen job that has none a source; returns them.
+// The chosen jobs that are to be encoded; each has a source from then on.
 std::vector<std::shared_ptr<Job>> Engine::take_sources() {
   std::vector<std::shared_ptr<Job>> jobs;
-  for (const Start& start : starts_) {
-    if (start.job->source >= 0) continue;
+  for (const auto& [job, sample] : starts_) {
+    if (job->encoded || std::find(jobs.begin(), jobs.end(), job) != jobs.end()) continue;
+    jobs.push_back(job);
+    if (job->source >= 0) continue;  // taken over
     const auto free = std::find(source_used_.begin(), source_used_.end(), false);
-    start.job->source = static_cast<int>(free - source_used_.begin());
+    job->source = static_cast<int>(free - source_used_.begin());
     *free = true;
-    jobs.push_back(start.job);
   }
   return jobs;
 }
@@ -229,7 +230,7 @@ void Engine::encode(const std::vector<std::shared_ptr<Job>>& jobs) {
   stepper_.encode(inputs, sources);
   const double elapsed = now_ms() - begin;
   for (const auto& job : jobs) {
-    job->encode_ms = elapsed;
+    job->encode_ms += elapsed;
     job->encoded = true;
   }
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -245,9 +246,8 @@ void Engine::start(int s) {
   slot.sample = starts_.front().sample;
   slot.stats = no_stats();
   starts_.erase(starts_.begin());
-  const Job& job = *slot.job;
-  // The one encoder pass counts once.
-  if (slot.sample == 0) slot.stats.encode_ms = job.encode_ms;
+  Job& job = *slot.job;
+  slot.stats.encode_ms = std::exchange(job.encode_ms, 0.0);
   stepper_.start(s, job.source, job.request, job.request.seeds[static_cast<size_t>(slot.sample)]);
   const std::lock_guard<std::mutex> lock(mutex_);
   stats_.in_queue.add(now_ms() - job.submitted_ms);

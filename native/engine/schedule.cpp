@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 namespace speccascade {
 
@@ -37,11 +38,11 @@ std::vector<Start> Schedule::choose(int slots, int sources, int rows) {
                                    [&](const auto& job) { return may_encode || has_source(*job); });
     if (next == waiting_.end()) break;
     if (!has_source(**next)) {
-      if (sources == 0 || (*next)->rows() > rows) {
+      if ((*next)->rows() > rows || (sources == 0 && !take_source_over(**next))) {
         may_encode = false;
         continue;
       }
-      --sources;
+      if ((*next)->source < 0) --sources;
       rows -= (*next)->rows();
       encoding.insert((*next)->id);
     }
@@ -55,6 +56,20 @@ std::vector<Start> Schedule::choose(int slots, int sources, int rows) {
     }
   }
   return starts;
+}
+
+// From the last in the queue of those that no running sample reads.
+bool Schedule::take_source_over(Job& job) {
+  for (auto last = waiting_.rbegin(); last != waiting_.rend(); ++last) {
+    Job& other = **last;
+    if (key_of(other) < key_of(job) + kPlacesPerTurn) return false;
+    const bool runs = other.unfinished > other.samples() - other.next_sample;
+    if (other.source < 0 || !other.encoded || runs) continue;
+    job.source = std::exchange(other.source, -1);
+    other.encoded = false;
+    return true;
+  }
+  return false;
 }
 
 void Schedule::remove_if(const std::function<bool(Job&)>& leaves) {

@@ -7,7 +7,10 @@
 //
 // Nobody starves. A waiting key never changes, tags of arrivals only rise, and every
 // start raises the key of the request it came from: at most kPlacesPerPriority requests
-// per level of priority that arrive later are served earlier.
+// per level of priority that arrive later are served earlier. There are as many sources, of encoded
+// inputs, as slots, and a request keeps its own until its last sample ends; but none of whose
+// samples run gives it up to one that is kPlacesPerTurn before it, and is encoded again in its
+// turn.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +25,8 @@ namespace speccascade {
 
 constexpr int kMaxPriority = 10;  // and -10 the lowest
 constexpr int kPlacesPerPriority = 64;
+// So many samples are worth an encoder pass: requests that have fewer are encoded once.
+constexpr int kPlacesPerTurn = 16;
 
 // A sample that gets a slot; its job's input is encoded first where it is not yet.
 struct Start {
@@ -40,7 +45,8 @@ class Schedule {
 
   // Takes out the next samples, as many as there are free slots. Inputs that are not
   // encoded yet are taken while sources (of encoded inputs) and encoder rows last; one that
-  // does not fit is not overtaken by others that would have to be encoded.
+  // does not fit is not overtaken by others that would have to be encoded. A job that takes over
+  // another's source has it, and is not encoded.
   std::vector<Start> choose(int slots, int sources, int rows);
 
   // Jobs with samples that were never started.
@@ -49,6 +55,8 @@ class Schedule {
   void remove_if(const std::function<bool(Job&)>& leaves);
 
  private:
+  bool take_source_over(Job& job);
+
   Queue waiting_;
   int64_t last_tag_ = 0;
 };

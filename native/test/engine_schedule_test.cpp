@@ -1,6 +1,7 @@
 // Admission as the engine does it: encoder work between two steps is bounded, cancelled requests
 // give their slot to the next step, and samples of one request leave slots to others.
 #include <future>
+#include <map>
 
 #include "test/check.h"
 #include "test/support/engine_rig.h"
@@ -156,12 +157,47 @@ void samples_leave_slots_to_others() {
   }
 }
 
+// As many requests of many samples as there are slots hold all sources, which they give up in their
+// turn: to a higher priority at once. What is encoded again gives the same tokens.
+void sources_are_taken_over() {
+  constexpr int kSlots = 2, kSamples = 60, kTokens = 3;
+  StepLog log;
+  Engine engine(target(), {}, limits_of(kSlots, 0, kTokens), log.sink());
+  log.open = kSlots * kSamples + 2;
+  log.at_step = [&](int step) {
+    if (step != 1) return;
+    engine.submit(request_of(5, kTokens));
+    Request urgent = request_of(4, kTokens);
+    urgent.priority = kMaxPriority;
+    engine.submit(urgent);
+  };
+  for (int i = 0; i < kSlots; ++i) engine.submit(request_of(3 + i, kTokens, kSamples));
+  log.done.get_future().wait();
+  engine.close();
+  const std::vector<int> first = log.first_steps(kSlots + 2);
+  const int places = (kSlots + 1) * kPlacesPerTurn * kTokens / kSlots;
+  CHECK(first[4] <= 2 * kTokens, "a higher priority started in step ", first[4]);
+  CHECK(first[3] <= places + 2 * kTokens, "the same priority in step ", first[3]);
+  std::map<std::pair<uint64_t, int>, std::vector<int32_t>> outputs;
+  for (const StepLog::Step& step : log.steps) {
+    for (const Event& event : step) {
+      auto& tokens = outputs[{event.request, event.sample}];
+      tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
+    }
+  }
+  int different = 0;
+  for (const auto& [place, tokens] : outputs) {
+    different += tokens == outputs[{place.first, 0}] ? 0 : 1;
+  }
+  CHECK(different == 0, different, " of ", outputs.size(), " outputs differ");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_cases(
       argc, argv,
       {CASE(encoder_work_between_steps_is_bounded), CASE(long_inputs_wait_for_their_rows),
-       CASE(a_cancelled_request_frees_its_slot_within_a_step),
-       CASE(samples_leave_slots_to_others)});
+       CASE(a_cancelled_request_frees_its_slot_within_a_step), CASE(samples_leave_slots_to_others),
+       CASE(sources_are_taken_over)});
 }

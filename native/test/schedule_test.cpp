@@ -118,11 +118,67 @@ void encoding_is_bounded() {
   CHECK(next(schedule, 3, 1, 500) == (std::vector<uint64_t>{3}), "then the other");
 }
 
+// One slot and one source, whose request has many samples: as the engine would, one at a time.
+struct OneSource {
+  uint64_t serve() {
+    const std::vector<Start> starts = schedule.choose(1, taken ? 0 : 1, 1000);
+    if (starts.size() != 1) return 0;
+    Job& job = *starts[0].job;
+    if (job.source < 0) job.source = 0;
+    taken = job.encoded = true;
+    --job.unfinished;  // it ends at once
+    return job.id;
+  }
+  uint64_t add(uint64_t id, int samples, int priority) {
+    auto made = job(id, samples, priority);
+    made->unfinished = samples;
+    schedule.add(made);
+    return id;
+  }
+
+  Schedule schedule;
+  bool taken = false;
+};
+
+void sources_are_taken_over() {
+  OneSource one;
+  one.add(1, 1000, 0);
+  CHECK(one.serve() == 1, "the first has the source");
+  one.add(2, 2, kMaxPriority);
+  CHECK(one.serve() == 2 && one.serve() == 2, "a higher priority has it next");
+  one.taken = false;  // the second has ended
+  CHECK(one.serve() == 1, "and the first after that");
+  one.add(3, 1000, 0);
+  for (const uint64_t id : {3, 1, 3, 1}) {
+    int samples = 0;
+    while (samples <= 3 * kPlacesPerTurn && one.serve() != id) ++samples;
+    CHECK(samples >= kPlacesPerTurn && samples <= 2 * kPlacesPerTurn + 1, samples,
+          " samples before the turn of ", id);
+  }
+}
+
+void sources_of_running_samples_stay() {
+  Schedule schedule;
+  const auto long_one = job(1, 1000);
+  long_one->unfinished = 1000;
+  schedule.add(long_one);
+  CHECK(next(schedule, 1, 1) == std::vector<uint64_t>{1}, "the first has the source");
+  long_one->encoded = true;
+  schedule.add(job(2, 1, kMaxPriority));
+  CHECK(next(schedule, 1, 0) == std::vector<uint64_t>{1}, "while a sample reads it");
+  long_one->unfinished -= 2;
+  const std::vector<Start> starts = schedule.choose(1, 0, 1000);
+  CHECK(starts.size() == 1 && starts[0].job->id == 2, "and not longer");
+  CHECK(starts[0].job->source == 0 && !starts[0].job->encoded, "to be encoded");
+  CHECK(long_one->source == -1 && !long_one->encoded, "to be encoded again");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_cases(
       argc, argv,
       {CASE(in_order_of_arrival), CASE(samples_alternate_with_other_requests),
-       CASE(priority_goes_first_and_is_bounded), CASE(nobody_starves), CASE(encoding_is_bounded)});
+       CASE(priority_goes_first_and_is_bounded), CASE(nobody_starves), CASE(encoding_is_bounded),
+       CASE(sources_are_taken_over), CASE(sources_of_running_samples_stay)});
 }
