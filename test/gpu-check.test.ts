@@ -1,60 +1,13 @@
 // scripts/gpu-check where there is no GPU, and with programs that pretend to be one: it says what
-// is missing, a part that fails does not cost the others, and what came out is written.
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  writeFileSync,
-} from 'node:fs';
-import os from 'node:os';
+// is missing, a part that fails or has no time does not cost the others, and what came out is
+// written.
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const script = path.join(import.meta.dirname, '..', 'scripts', 'gpu-check');
-const python = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
-  encoding: 'utf8',
-});
-const reason = python.status === 0 ? '' : ' (skipped: no python3)';
+import { gpuCheck, machine, noPython, programs, written } from './support/gpu-check.ts';
 
-/** A folder that is the whole PATH, with one program per entry. */
-function programs(scripts: Record<string, string>): string {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'gpu-check-'));
-  for (const [name, body] of Object.entries(scripts)) {
-    const file = path.join(folder, name);
-    writeFileSync(file, `#!/bin/sh\n${body}\n`);
-    chmodSync(file, 0o755);
-  }
-  return folder;
-}
-
-/** A machine that has all that is needed, and a folder of programs that were built. */
-function machine() {
-  const folder = programs({
-    'nvidia-smi': 'echo "Pretended GPU, 550.1, 9.0, 1 MiB"',
-    nvcc: 'exit 0',
-    cmake: 'exit 0',
-    'c++': 'exit 0',
-  });
-  const build = path.join(folder, 'build');
-  mkdirSync(build);
-  return { folder, build };
-}
-
-function gpuCheck(folder: string, ...args: string[]) {
-  const results = path.join(folder, 'results');
-  const { status, stdout, stderr } = spawnSync(
-    python.stdout.trim(),
-    [script, '--out', results, '--build', path.join(folder, 'build'), ...args],
-    { encoding: 'utf8', env: { PATH: folder } },
-  );
-  return { status, stdout, stderr, results };
-}
-
-describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
+describe.skipIf(noPython !== '')(`gpu-check${noPython}`, () => {
   it('says what is missing, and writes nothing', () => {
     const { status, stderr, results } = gpuCheck(programs({}));
     expect(stderr).toContain('missing: a GPU: nvidia-smi is not there or lists none');
@@ -83,24 +36,19 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     expect(status).toBe(1);
     expect(stdout).toContain('build: failed');
     expect(stdout).toContain('no such generator');
-    const [json, table, ...others] = readdirSync(results).sort();
-    expect(others).toEqual([]);
+    const { machine, parts, lines, table } = written(results);
     expect(table).toMatch(/^gpu-pretended-gpu-\d{4}-\d\d-\d\d\.md$/);
-    const written = JSON.parse(readFileSync(path.join(results, json ?? ''), 'utf8')) as {
-      machine: { toolkit: string; gpu: { driver: string } };
-      parts: { name: string; state: string; detail: string }[];
-    };
-    expect(written.machine.toolkit).toBe('12.9');
-    expect(written.machine.gpu.driver).toBe('550.1');
-    expect(written.parts.map(({ name, state }) => [name, state])).toEqual([
+    expect(machine.toolkit).toBe('12.9');
+    expect(machine.gpu.driver).toBe('550.1');
+    expect(parts.map(({ name, state }) => [name, state])).toEqual([
       ['build', 'failed'],
       ['conformance', 'skipped'],
       ['node', 'skipped'],
       ['ceilings', 'skipped'],
     ]);
-    expect(written.parts[1]?.detail).toContain('holds no build');
-    expect(written.parts[2]?.detail).toBe('no Node: give --node PATH');
-    expect(readFileSync(path.join(results, table ?? ''), 'utf8')).toContain('| build | failed |');
+    expect(parts[1]?.detail).toContain('holds no build');
+    expect(parts[2]?.detail).toBe('no Node: give --node PATH');
+    expect(lines.join('\n')).toContain('| build | failed |');
   });
 
   it('stops a part at the end of its time, and keeps what it measured', () => {
@@ -108,60 +56,74 @@ describe.skipIf(reason !== '')(`gpu-check${reason}`, () => {
     const endless = '#!/bin/sh\necho \'{"copyGBps": 4000}\'\nexec /bin/sleep 600\n';
     writeFileSync(path.join(build, 'cuda_ceilings'), endless, { mode: 0o755 });
     const { status, results } = gpuCheck(folder, '--only', 'ceilings', '--seconds', '2');
-    const json = readdirSync(results).find((name) => name.endsWith('.json')) ?? '';
-    const written = readFileSync(path.join(results, json), 'utf8');
-    const { parts } = JSON.parse(written) as { parts: { state: string }[] };
-    expect(parts[0]?.state).toBe('stopped');
-    expect(written).toContain('"copyGBps": 4000');
+    const [part] = written(results).parts;
+    expect(part).toMatchObject({ state: 'stopped', counts: { copyGBps: 4000 } });
     expect(status).toBe(0);
   });
 
-  it('puts what benches measured beside ceilings and what is asked', () => {
+  it('tells a test that has no time from one that fails', () => {
     const { folder, build } = machine();
-    const pass = (rows: number, ms: number) =>
-      `{"rows": ${rows}, "medianMs": ${ms}, "minMs": ${ms}, "bytes": 2e9}`;
-    const step =
-      `{"shape": "'$1'", "dtype": "'$3'", "executor": "'$5'", "overlap": true, "phases": 194, "layers": 24, ` +
-      `"passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`;
-    const verification =
-      '{"case": "chow", "logits": "f32", "vocabulary": 32128, "sequences": 32, "gamma": 8, ' +
-      '"medianUs": 40, "bytes": 8e7}';
-    const decoding =
-      `{"target": "'$1'", "drafter": "'$2'", "dtype": "bf16", "executor": "'$4'", "gamma": 8, ` +
-      '"accepted": 0.99, "tokensPerStep": 8.9, "speedup": 4.5, "predicted": 5, ' +
-      '"draftedTokenMs": 0.3, "draftedBytes": 4e8, "phases": 97}';
-    const encoder = `{"shape": "'$1'", "rows": 2048, "flops": 4e12, "ms": 10, "cublasLtMs": 6, "note": "cuBLASLt 13"}`;
-    for (const [name, line] of [
-      ['gpu_encoder', encoder],
-      ['cuda_ceilings', '{"copyGBps": 4000, "gridBarrierMicroseconds": 1}'],
-      ['gpu_passes', step],
-      ['gpu_verify', verification],
-      ['gpu_speculation', decoding],
-    ] as const) {
-      writeFileSync(path.join(build, name), `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
-    }
-    const parts = ['passes', 'verification', 'encoder', 'speculation', 'trained', 'transformers'];
-    const only = parts.flatMap((part) => ['--only', part]);
-    const { status, stdout, results } = gpuCheck(folder, ...only, '--shape', 'xl');
-    expect(stdout).toContain('speculation: ok');
-    expect(stdout).toContain('encoder: ok');
-    // No torch, or one that sees no GPU.
-    for (const part of ['trained', 'transformers']) {
-      expect(stdout).toMatch(
-        new RegExp(`${part}: skipped .*(No module named|sees no GPU|is not built)`),
-      );
-    }
+    const bodies = { cuda_quick_test: 'exit 0', cuda_slow_test: 'exec /bin/sleep 600' };
+    const list = Object.entries(bodies).map(([name, body]) => {
+      writeFileSync(path.join(build, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+      return `add_test([=[${name}]=] "${name}")`;
+    });
+    writeFileSync(path.join(build, 'CTestTestfile.cmake'), `${list.join('\n')}\n`);
+    const { status, results } = gpuCheck(folder, '--only', 'conformance', '--seconds', '3');
+    expect(written(results).parts[0]).toMatchObject({
+      state: 'stopped',
+      detail: 'no time for cuda_slow_test',
+      counts: { passed: 1, failed: 0 },
+    });
     expect(status).toBe(0);
-    const table = readdirSync(results).find((name) => name.endsWith('.md')) ?? '';
-    const lines = readFileSync(path.join(results, table), 'utf8').split('\n');
-    expect(lines).toContain(
-      '| xl | bf16 | one kernel | 8 | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |',
-    );
-    expect(lines).toContain('| xl | int8 | one kernel | 8 | 2.000 | 1.000 | 50% |  | 1.05 |');
-    expect(lines).toContain('| chow | 40.0 | 2.00 |');
-    expect(lines).toContain('| xl | 10.000 | 400 | 6.000 | 60% |');
-    expect(lines).toContain(
-      '| xl | small | one kernel | 0.990 | 8.90 | 4.50 | 5.00 | 90% | 300.0 | 1.5 |',
-    );
+  });
+
+  describe('under compute-sanitizer', () => {
+    const names = ['draft_loop', 'engine', 'persistent'];
+    const of = (chosen: string[]) => [
+      '--only',
+      'racecheck',
+      ...(chosen.length > 0 ? ['--programs', chosen.join(',')] : []),
+    ];
+
+    /** A machine whose sanitizer prints this; $5 is the program. */
+    function sanitized(body: string) {
+      const { folder, build } = machine({ 'compute-sanitizer': body });
+      for (const name of names) writeFileSync(path.join(build, `cuda_${name}_test`), '');
+      return folder;
+    }
+    const clean = 'echo "========= RACECHECK SUMMARY: 0 hazards displayed"';
+
+    it('counts a program without a summary as failed', () => {
+      const folder = sanitized(`case $5 in *engine*) echo "died"; exit 9;; esac; ${clean}`);
+      const { status, results } = gpuCheck(folder, ...of([]));
+      const [part] = written(results).parts;
+      expect(part).toMatchObject({ state: 'failed', counts: { passed: 2, failed: 1, skipped: 9 } });
+      expect(part?.detail).toBe('racecheck-cuda_engine_test failed: no summary: exit code 9');
+      expect(status).toBe(1);
+    });
+
+    it('skips where it watches no program', () => {
+      const folder = sanitized('echo "========= Error: Device not supported"; exit 1');
+      const { status, results } = gpuCheck(folder, ...of([]));
+      const [part] = written(results).parts;
+      expect(part).toMatchObject({ state: 'skipped', counts: { passed: 0, failed: 0 } });
+      expect(part?.detail).toContain('does not work here: Error: Device not supported');
+      expect(status).toBe(0);
+    });
+
+    it('runs the programs that are chosen, as a part of its own', () => {
+      const folder = sanitized(clean);
+      gpuCheck(folder, ...of([]));
+      const { results } = gpuCheck(folder, ...of(['draft_loop', 'engine']));
+      const { parts } = written(results);
+      expect(parts.map(({ name, counts }) => [name, counts.passed])).toEqual([
+        ['racecheck', 3],
+        ['racecheck of cuda_draft_loop_test, cuda_engine_test', 2],
+      ]);
+      const { status, stderr } = gpuCheck(folder, ...of(['engin']));
+      expect(stderr).toContain('no cuda_engin_test; there are intrinsics, ');
+      expect(status).toBe(2);
+    });
   });
 });

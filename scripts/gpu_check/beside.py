@@ -17,6 +17,8 @@ PREFIX = "translate English to German: "
 # Inputs that are decoded one by one; all 64 are in a batch.
 ONE_BY_ONE = 4
 MAX_NEW = 128
+# Of the time, what the bundled pair is left: it comes last and takes little.
+BUNDLED_SECONDS = 45
 CHAIN = ("--method", "chain", "--widths", "1,1,1,1")
 
 
@@ -70,6 +72,23 @@ def set_beside(rows, ours, runs):
                 equal=sum(a == b for a, b in zip(outputs, other["outputs"])))
 
 
+def last_of(told, text):
+    """How far transformers came: its runs; without any, what it was at, and its output's end."""
+    runs = ", ".join(f"{one['how']} x {one['batch']}" for one in told if "how" in one)
+    progress = [f"{one['progress']} ({one['seconds']} s)" for one in told if "progress" in one]
+    last = (text.strip().splitlines() or ["nothing"])[-1]
+    return runs or "; ".join([*progress, *([] if last.startswith("{") else [last[:200]])])
+
+
+def time_kept(left, larger):
+    """Of a part's time that is left, what one pair keeps for those after it: `larger` of its size, this
+    one among them, then the bundled one."""
+    if larger == 0:
+        return 0
+    bundled = min(BUNDLED_SECONDS, 0.35 * left)
+    return bundled + (left - bundled) * (larger - 1) / larger
+
+
 def compare(runner, counts, end, name):
     """Rows of one pair, until so much of the part's time is left: every batch without a drafter; one by
     one with it."""
@@ -97,9 +116,7 @@ def compare(runner, counts, end, name):
     counts["notes"] += [f"{name}: {one['note']}" for one in told if "note" in one]
     set_beside(rows, ours, [one for one in told if "how" in one])
     if status != 0:
-        last = (text.strip().splitlines() or ["nothing"])[-1]
-        known = ", ".join(f"{one['how']} x {one['batch']}" for one in told if "how" in one)
-        counts["notes"].append(f"{name}: transformers did not come beyond: {known or last[:200]}")
+        counts["notes"].append(f"{name}: transformers did not come beyond: {last_of(told, text)}")
 
 
 def transformers(runner, counts):
@@ -111,30 +128,29 @@ def transformers(runner, counts):
         names.insert(0, "trained")
     problems = []
     for at, name in enumerate(names):
-        # The larger pairs, which come first, take more than the same share.
-        end = runner.left() * (1 - 1 / (len(names) - at)) * 0.7
+        end = time_kept(runner.left(), len(names) - 1 - at)
         try:
             compare(runner, counts, end, name)
         except Failed as reason:
             problems.append(str(reason))
     if problems:
         raise Failed("\n".join(problems))
-    return ", ".join(f"{row['pair']} x {row['batch']} {row['how']}: {row.get('ratio', '?')} x"
-                     for row in counts["rows"])
+    ratios = ", ".join(f"{row['pair']} x {row['batch']} {row['how']}: {row.get('ratio', '?')} x"
+                       for row in counts["rows"])
+    return "\n".join([ratios, *counts["notes"]])
 
 
-# Name, drafters, options of gpu_decode. A cascade's lengths are row by row: the target's stages, then
-# those of each drafter, Max-Gram last.
+# Name, drafters, options of gpu_decode; where time ends, it is the last that go without. A cascade's
+# lengths are row by row: the target's stages, then those of each drafter, Max-Gram last.
 METHODS = (
     ("target alone", (), ()),
     ("chain of 4, base", ("base",), CHAIN),
     ("csDraft, base, small, Max-Gram", ("base", "small"),
      ("--method", "cascade", "--copies", "yes", "--lengths", "4,2,1,0,2,1,0,0,1")),
-    ("chow 0.3, chain of 4, base", ("base",), (*CHAIN, "--rule", "chow", "--alpha", "0.3")),
+    *((f"{rule} {alpha}, chain of 4, base", ("base",), (*CHAIN, "--rule", rule, "--alpha", str(alpha)))
+      for rule, alpha in (("chow", 0.3), ("tokenV3", 0.3), ("opt", 0.3), ("diff", 0.1))),
     ("tree 2 x 2 x 1, base", ("base",), ("--method", "tree", "--widths", "2,2,1")),
     ("chain of 4, small", ("small",), CHAIN),
-    *((f"{rule} {alpha}, chain of 4, base", ("base",), (*CHAIN, "--rule", rule, "--alpha", str(alpha)))
-      for rule, alpha in (("tokenV3", 0.3), ("opt", 0.3), ("diff", 0.1))),
 )
 CAPTIONS = 100
 

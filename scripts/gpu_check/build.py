@@ -24,6 +24,7 @@ def list_tests(build_dir):
 
 def compile_programs(runner):
     """Returns the programs' names."""
+    (runner.build_dir / ABOUT).unlink(missing_ok=True)
     ninja = shutil.which("ninja") is not None
     runner.must("configure", [
         "cmake", "-S", str(ROOT), "-B", str(runner.build_dir), *(["-G", "Ninja"] if ninja else []),
@@ -59,10 +60,17 @@ def pack(runner):
         archive.add(folder, ".")
 
 
+def describe_programs(runner):
+    """The commit and toolkit of programs that an archive brought."""
+    about = runner.build_dir / ABOUT
+    if about.exists():
+        runner.machine.update(json.loads(about.read_text()))
+
+
 def build(runner, counts):
     if runner.options.prebuilt is None:
         compile_programs(runner)
         return f"sm_{runner.machine['architecture']}"
     shutil.unpack_archive(runner.options.prebuilt, runner.build_dir)
-    runner.machine.update(json.loads((runner.build_dir / ABOUT).read_text()))
+    describe_programs(runner)
     return f"sm_{runner.machine['architecture']}, built elsewhere"

@@ -69,11 +69,16 @@ def missing_of_compilers(nvcc):
     return missing
 
 
+def compiles(options):
+    """Whether anything is built here."""
+    return bool(options.pack) or not (options.prebuilt or (options.only and "build" not in options.only))
+
+
 def describe_machine(options):
     """What is measured on; throws Missing with everything that is not there."""
     nvcc, gpu = find_toolkit("nvcc"), read_gpu()
     missing = [] if options.pack else missing_of_gpu(gpu)
-    if not options.prebuilt:
+    if compiles(options):
         missing += missing_of_compilers(nvcc)
     if missing:
         raise Missing("\n".join(f"  missing: {one}" for one in missing))

@@ -5,6 +5,8 @@ import json
 import pathlib
 import re
 
+from .outcome import Missing, Part
+
 # Shares of the copy bandwidth that a step over one position is asked to reach.
 ASKED_SHARES = {"large": "60%", "xl": "75%, 85%", "xxl": "85%"}
 
@@ -18,12 +20,13 @@ def least_below(rows, median, least):
 def table_of_passes(counts):
     lines = [
         "", "## Decoder steps at batch 1", "",
-        f"Copies on the device reach {counts['ceilings']['copyGBps']} GB/s, read and written. Asked of "
-        "8 positions over one: at most 1.10 for xl and xxl. Kernels start while the one before ends, but "
-        "where they run one by one."
+        f"Copies on the device reach {counts['ceilings']['copyGBps']} GB/s, read and written. Passes "
+        "over 1 and over 8 positions have plans of their own: ms and shares are of the plan of 1, and "
+        "the last column divides the time of the plan of 8 by it. Asked of that: at most 1.10 for xl and "
+        "xxl. Kernels start while the one before ends, but where they run one by one."
         + least_below([one for row in counts["rows"] for one in row["passes"]], "medianMs", "minMs"), "",
-        "| shape | weights | run by | phases a layer | GB a step reads | ms | share of copies | asked "
-        "| 8 positions / 1 |",
+        "| shape | weights | run by | phases a layer | GB a step reads | ms, plan of 1 "
+        "| share of copies | asked | plan of 8 / plan of 1 |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in counts["rows"]:
@@ -45,25 +48,36 @@ def table_of_verification(counts):
     lines = [
         "", "## Fused verification", "",
         f"{first['sequences']} sequences, chains of {first['gamma']}, vocabulary "
-        f"{first['vocabulary']}, logits in {first['logits']}, all drafts accepted. Beside one read of "
-        "the target's logits and the drafter's rows at the copy bandwidth. Asked: lossless at most "
-        "25 us, rules 2.5 reads, with top-p 5." + least_below(counts["rows"], "medianUs", "minUs"), "",
-        "| case | us | reads |", "| --- | ---: | ---: |",
+        f"{first['vocabulary']}, logits in {first['logits']}, all drafts accepted. At temperature 1, "
+        "with the sums that the output head leaves, but for cases that name another. Beside one read of "
+        f"both inputs, the target's logits and the drafter's rows: {first['bytes'] / 1e6:.1f} MB at "
+        f"{counts['ceilings']['readGBps']} GB/s, measured by a kernel that reads alone. Asked: lossless "
+        "at most 25 us, rules 2.5 reads, with top-p 5."
+        + least_below(counts["rows"], "medianUs", "minUs"), "",
+        "| case | us | us / one measured read of both inputs |", "| --- | ---: | ---: |",
     ]
-    return lines + [f"| {row['case']} | {row['medianUs']:.1f} | {row['overRead']:.2f} |"
-                    for row in counts["rows"]]
+    for row in counts["rows"]:
+        times = f"{row['medianUs']:.1f} | {row['overRead']:.2f}"
+        if "problem" in row:
+            times = f"failed: {row['problem']} |"
+        lines.append(f"| {row['case']} | {times} |")
+    return lines
 
 
 def table_of_speculation(counts):
     first = counts["rows"][0]
     lines = [
         "", "## Speculative decoding, batch 1", "",
-        f"Random weights in {first['dtype']}, chains of {first['gamma']}, a temperature that makes "
-        "distributions all but uniform. Predicted: from the steps' times on the device. Asked: 90% of "
-        "that for xxl; a drafted token at most 1.5 times its bytes and barriers. Three runs, medians."
+        f"Random weights in {first['dtype']}, chains of {first['gamma']}: the target's pass is over "
+        f"{first['gamma'] + 1} positions. A temperature that makes distributions all but uniform. "
+        "Speed-up: over the target alone, by the wall clock; predicted from the steps' times on the "
+        "device. Asked: 90% of that for xxl; a drafted token at most 1.5 times its bytes and barriers. "
+        "These are the drafter's bytes at the copy bandwidth, and the barriers between the phases of its "
+        "persistent kernel, beside which drafts by kernels stand too. Three runs, medians."
         + least_below(counts["rows"], "tokenMs", "leastTokenMs"), "",
-        "| target | drafter | drafts by | accepted | tokens a step | speed-up | predicted | share "
-        "| drafted token, us | over bytes and barriers |",
+        f"| target | drafter | drafts by | accepted | tokens a step of {first['gamma'] + 1} positions "
+        "| speed-up | predicted | speed-up / predicted | drafted token, us "
+        "| drafted token / bytes and barriers of one kernel |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in counts["rows"]:
@@ -83,12 +97,14 @@ def table_of_encoder(counts):
         f"{first['rows']} rows, bfloat16, {first['note']}. Ours with the rounding of inputs, gates and "
         "the residual, cuBLASLt's alone. Asked: 60% of cuBLASLt."
         + least_below(counts["rows"], "ms", "leastMs"), "",
-        "| shape | ms | TFLOP/s | cuBLASLt, ms | share |", "| --- | ---: | ---: | ---: | ---: |",
+        "| shape | ms | TFLOP/s | cuBLASLt, ms | share | attention of a layer, ms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in counts["rows"]:
         other = row["cublasLtMs"]
         theirs = f"{other:.3f} | {row['shareOfCublasLt']:.0%}" if other is not None else " | "
-        lines.append(f"| {row['shape']} | {row['ms']:.3f} | {row['teraflops']:.0f} | {theirs} |")
+        lines.append(f"| {row['shape']} | {row['ms']:.3f} | {row['teraflops']:.0f} | {theirs} "
+                     f"| {row['attentionMs']:.3f} |")
     return lines
 
 
@@ -157,13 +173,72 @@ def markdown(machine, parts):
     return "\n".join(lines) + "\n"
 
 
-def write(options, machine, parts):
-    folder = pathlib.Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
+# Results that agree in these may stand in one table.
+SAME = ("gpu", "processor", "cores", "toolkit", "commit")
+
+
+def read_result(path):
+    """What an earlier command wrote; throws Missing."""
+    try:
+        result = json.loads(pathlib.Path(path).read_text())
+        return result["machine"], [Part(**part) for part in result["parts"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Missing(f"  missing: results in {path}: {error!r}") from None
+
+
+def differs_in(machine, other):
+    return [key for key in SAME if machine.get(key) != other.get(key)]
+
+
+def unmerged(options, machine):
+    """Why --merge brings nothing, or None."""
+    other = read_result(options.merge)[0] if options.merge else machine
+    keys = differs_in(machine, other)
+    return f"not merged: {options.merge} differs in {', '.join(keys)}" if keys else None
+
+
+def found_nothing(part):
+    """Such a part does not replace what an earlier command measured."""
+    return part.state in ("skipped", "stopped") and not any(
+        part.counts.get(key) for key in ("rows", "passed", "failed"))
+
+
+def merge(earlier, parts):
+    merged = {part.name: part for part in earlier}
+    merged.update((part.name, part) for part in parts
+                  if part.name not in merged or not found_nothing(part))
+    return list(merged.values())
+
+
+def file_of(folder, machine):
+    """Where results go: a path without its ending, and the parts that are there already. What another
+    commit or machine of the same name wrote on that day stays, and this one's name has a number."""
     slug = re.sub(r"[^a-z0-9]+", "-", machine["gpu"]["name"].lower()).strip("-")
     name = f"gpu-{slug}-{machine['date']}"
+    for number in range(2, 1000):
+        path = folder / f"{name}.json"
+        try:
+            other, parts = read_result(path)
+        except Missing:
+            if not path.exists():
+                return folder / name, []
+        else:
+            if not differs_in(machine, other):
+                return folder / name, parts
+        name = f"gpu-{slug}-{machine['date']}-{number}"
+    raise Missing(f"  missing: a free name in {folder}")
+
+
+def write(options, machine, parts):
+    """Adds the parts to those that earlier commands wrote, in the same place or in --merge."""
+    folder = pathlib.Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path, there = file_of(folder, machine)
+    if options.merge and not unmerged(options, machine):
+        there = merge(read_result(options.merge)[1], there)
+    parts = merge(there, parts)
     public = {key: value for key, value in machine.items() if key != "nvcc"}
     result = {"machine": public, "parts": [dataclasses.asdict(part) for part in parts]}
-    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    (folder / f"{name}.md").write_text(markdown(machine, parts))
-    return folder / f"{name}.md"
+    (folder / f"{path.name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / f"{path.name}.md").write_text(markdown(machine, parts))
+    return folder / f"{path.name}.md"

@@ -86,8 +86,8 @@ class Runner:
             pool.shutdown(cancel_futures=True)
 
     def program_seconds(self):
-        """The most that one of a part's programs takes: one that hangs must not cost the others."""
-        return min(300, max(15, self.share / 3))
+        """The most that one of a bench's runs takes: one that hangs must not cost the others."""
+        return min(300, max(30, self.share / 3))
 
     def bench(self, log, program, *arguments):
         """What a native bench prints: JSON objects, one a line; those before a failure too."""

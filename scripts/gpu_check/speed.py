@@ -3,7 +3,7 @@
 import importlib.util
 import pathlib
 
-from .outcome import Failed, Stopped
+from .outcome import Failed, Skipped, Stopped
 
 
 def measure_ceilings(runner, numbers):
@@ -17,14 +17,14 @@ def ceilings(runner, counts):
     return ", ".join(f"{name} {value}" for name, value in counts.items())
 
 
-def ceilings_beside(runner, counts):
-    """Measured with a part's rows: a ceiling of another hour says little. Of what fails, only the
+def ceilings_beside(runner, counts, needed="copyGBps"):
+    """Measured with a part's rows: a ceiling of another hour says little. Of what fails, only one
     bandwidth is needed."""
     limits = counts["ceilings"] = {}
     try:
         measure_ceilings(runner, limits)
     except Failed:
-        if "copyGBps" not in limits:
+        if needed not in limits:
             raise
     return limits
 
@@ -34,6 +34,8 @@ def take_rows(runner, counts, runs, finish):
     its ceilings. A run that fails does not cost the others; with no time left the first end."""
     rows = counts["rows"] = []
     problems = []
+    if not runs:
+        raise Skipped("of the shapes asked for it measures none")
     for run in runs:
         try:
             for row in runner.bench(*run):
@@ -51,6 +53,16 @@ def take_rows(runner, counts, runs, finish):
     return rows
 
 
+# Decoder steps: what of their time something is asked of comes first.
+PASSES = (
+    *((shape, "bf16", "kernels", "yes") for shape in ("xl", "xxl", "large")),
+    *((shape, "int8", "kernels", "yes") for shape in ("xl", "xxl", "large")),
+    *((shape, "bf16", "kernels", "yes") for shape in ("small", "base")),
+    *((shape, "bf16", "persistent", "yes") for shape in ("small", "xl")),
+    ("xl", "bf16", "kernels", "no"),
+)
+
+
 def passes(runner, counts):
     """Decoder steps at batch 1: the share of the measured copy bandwidth that they reach."""
     limits = ceilings_beside(runner, counts)
@@ -61,27 +73,33 @@ def passes(runner, counts):
         row["shareOfCopyBandwidth"] = round(least / one["medianMs"], 3)
         row["eightOverOne"] = round(eight["medianMs"] / one["medianMs"], 3)
 
-    ways = (("bf16", "kernels", "yes"), ("bf16", "persistent", "yes"), ("bf16", "kernels", "no"),
-            ("int8", "kernels", "yes"))
     rows = take_rows(runner, counts, [
         (f"passes-{shape}-{dtype}-{executor}-{overlap}", "gpu_passes", shape,
          "--dtype", dtype, "--executor", executor, "--overlap", overlap)
-        for dtype, executor, overlap in ways
-        for shape in runner.options.shape or ["xl", "small", "large", "xxl", "base"]], finish)
+        for shape, dtype, executor, overlap in PASSES
+        if shape in (runner.options.shape or [shape])], finish)
     return ", ".join(
         f"{row['shape']} {row['dtype']} {row['executor']} {row['shareOfCopyBandwidth']:.0%}"
         for row in rows)
 
 
 def verification(runner, counts):
-    """Fused verification, beside reading its inputs at the measured copy bandwidth."""
-    limits = ceilings_beside(runner, counts)
+    """Fused verification, beside reading its inputs at the measured read bandwidth."""
+    limits = ceilings_beside(runner, counts, "readGBps")
 
     def finish(row):
-        row["overRead"] = round(row["medianUs"] / (row["bytes"] / limits["copyGBps"] / 1e3), 2)
+        row["overRead"] = round(row["medianUs"] / (row["bytes"] / limits["readGBps"] / 1e3), 2)
 
     rows = take_rows(runner, counts, [("verification", "gpu_verify")], finish)
     return ", ".join(f"{row['case']} {row['medianUs']:.1f} us" for row in rows)
+
+
+def put_beside_least(row, phases, limits):
+    """A drafted token beside its bytes and the barriers between `phases` of one kernel."""
+    # Rows, distributions and levels of a round meet at barriers of their own.
+    least = (row["draftedBytes"] / limits["copyGBps"] / 1e6
+             + (phases + 3) * limits["gridBarrierMicroseconds"] / 1e3)
+    row["draftedOverLeast"] = round(row["draftedTokenMs"] / least, 2)
 
 
 def speculation(runner, counts):
@@ -90,16 +108,18 @@ def speculation(runner, counts):
 
     def finish(row):
         row["shareOfPrediction"] = round(row["speedup"] / row["predicted"], 3)
+        # The drafter is the same in every row, but a persistent kernel alone has phases: it comes last,
+        # and the rows of kernels before it stand beside its barriers.
         if row["phases"] > 0 and "gridBarrierMicroseconds" in limits:
-            # Rows, distributions and levels of a round meet at barriers of their own.
-            least = (row["draftedBytes"] / limits["copyGBps"] / 1e6
-                     + (row["phases"] + 3) * limits["gridBarrierMicroseconds"] / 1e3)
-            row["draftedOverLeast"] = round(row["draftedTokenMs"] / least, 2)
+            for one in [*counts["rows"], row]:
+                put_beside_least(one, row["phases"], limits)
 
+    targets = runner.options.shape or ["xxl", "xl", "large"]
+    runs = [(target, "kernels") for target in targets]
+    runs.append(("large" if "large" in targets else targets[-1], "persistent"))
     rows = take_rows(runner, counts, [
         (f"speculation-{target}-{executor}", "gpu_speculation", target, "small", "--executor", executor)
-        for executor in ("kernels", "persistent")
-        for target in runner.options.shape or ["xl", "large", "xxl"]], finish)
+        for target, executor in runs], finish)
     return ", ".join(f"{row['target']} {row['executor']} {row['speedup']:.2f} x" for row in rows)
 
 
