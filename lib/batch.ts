@@ -42,8 +42,8 @@ export interface BatchSummary {
 export async function runBatch(options: BatchOptions): Promise<BatchSummary> {
   const settings = checkBatchOptions(options);
   const stop = new AbortController();
-  const { signal: callers } = settings;
-  const signal = callers ? AbortSignal.any([callers, stop.signal]) : stop.signal;
+  const { signal: callers, session } = settings;
+  const signal = AbortSignal.any([stop.signal, session.closes, ...(callers ? [callers] : [])]);
   const input = await openInput(settings.input, signal);
   try {
     const output = await openOutput(settings, input);
@@ -70,7 +70,7 @@ function aborted(signal: AbortSignal, when: string): SpeccascadeError {
 interface Parts {
   input: BatchInput;
   output: JobOutput;
-  /** Fires when the caller's does, and at the end of the job. */
+  /** Fires when the caller's does, when the session closes, and at the end of the job. */
   signal: AbortSignal;
   stop: AbortController;
 }
@@ -108,11 +108,20 @@ class BatchRun {
       await Promise.allSettled(this.#underWay);
       // What ended the job is to be told; without this checkpoint the one before it stands.
       await this.#output.close(false).catch(() => {});
-      const { signal } = this.#settings;
-      throw signal?.aborted ? aborted(signal, `after ${this.#summary.records} records`) : error;
+      throw this.#reasonOf(error);
     }
     await this.#output.close(true);
     return this.#summary;
+  }
+
+  /** Whose doing it was that work ended early. */
+  #reasonOf(error: unknown): unknown {
+    const { signal, session } = this.#settings;
+    const when = `after ${this.#summary.records} records`;
+    if (signal?.aborted) return aborted(signal, when);
+    const isEarly = error instanceof SpeccascadeError && error.code === 'ERR_ABORTED';
+    if (!isEarly || !session.closes.aborted) return error;
+    return new SpeccascadeError('ERR_CLOSED', `the session was closed ${when}`);
   }
 
   async #writeAll(): Promise<void> {

@@ -237,8 +237,8 @@ export function csDraft(
  * A drafter whose length is chosen step by step: drafting goes on while the next token is expected
  * to be worth its time, by the request's own acceptance so far at the drafter's confidence, and the
  * models' sizes (docs/methods.md). `max`: most tokens a step drafts, default the drafter's own
- * length. `confidence`, 0 (default) to 1: drafting stops before a position where the drafter's
- * largest probability is below this. Exact and reproducible like a fixed length.
+ * length. `confidence` of chains, 0 (default) to 1: drafting stops before a position where the
+ * drafter's largest probability is below this. Exact and reproducible like a fixed length.
  * Errors: ERR_INPUT.
  */
 export function adaptive(
@@ -248,11 +248,15 @@ export function adaptive(
   checkAdaptive(source);
   checkOptions('adaptive options', options, ['max', 'confidence']);
   const own = source.drafter === 'csDraft' ? maxNodes : source.length;
+  const confidence = checkNumber('confidence', options.confidence ?? 0, 0, 1);
+  if (confidence > 0 && source.drafter !== 'chain') {
+    throw inputError('confidence', `0 with ${source.drafter}(), of chains alone`, confidence);
+  }
   return {
     drafter: 'adaptive',
     source,
     max: checkInteger('max', options.max ?? own, 1, maxNodes),
-    confidence: checkNumber('confidence', options.confidence ?? 0, 0, 1),
+    confidence,
   };
 }
 

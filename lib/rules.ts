@@ -147,7 +147,7 @@ export function tokenV3(options: { alpha: number }): TokenRule {
  * at most `rollback`, in nats: the cross-entropy of q and p, at temperature 0 -log p of the
  * drafter's choice. rollback < 0: lossless; infinity: the drafter alone; the literature sweeps 0
  * to 10. `fallback`, 0 to 1: drafting stops before a position where m_q is below it (default 0:
- * never). Errors: ERR_INPUT.
+ * never; with csDraft() the only value). Errors: ERR_INPUT.
  */
 export function bild(options: { rollback: number; fallback?: number | undefined }): BildRule {
   const { rollback, fallback = 0 } = checkOptions('bild', options, ['rollback', 'fallback']);

@@ -17,7 +17,7 @@ import { EngineRunner, type Runner } from './session/runner.ts';
 import { SequenceCascade } from './session/sequence-cascade.ts';
 import type { SessionStats } from './session/stats.ts';
 import { ChunkQueue, type StreamChunk } from './session/stream.ts';
-import { checkInteger, inputError } from './validate.ts';
+import { inputError } from './validate.ts';
 
 /**
  * Creates a session: takes the memory for `maxBatch` sequences and starts its engine. The models
@@ -33,6 +33,7 @@ export async function createSession(options: SessionOptions): Promise<DecodeSess
 export class DecodeSession {
   readonly #settings: SessionSettings;
   readonly #runner: Runner;
+  readonly #closes = new AbortController();
   #closing: Promise<void> | undefined;
 
   private constructor(settings: SessionSettings) {
@@ -117,7 +118,9 @@ export class DecodeSession {
     if (isList(input)) throw inputError('input of stream()', 'one input', input);
     const given = { ...givenOptions(options), called: performance.now() };
     const settings = checkGenerateOptions(given, this.#settings);
-    checkInteger('numSamples of stream()', given.numSamples ?? 1, 1, 1);
+    if ((given.numSamples ?? 1) !== 1) {
+      throw inputError('numSamples of stream()', '1', given.numSamples);
+    }
     const request = this.#preparation(settings, given).prepare('input', input, 0);
     const chunks = new ChunkQueue(this.#settings.target.tokenizer);
     const { results, cancel } = this.#runner.begin([request], settings, given, (event) =>
@@ -135,6 +138,11 @@ export class DecodeSession {
     return this.#settings;
   }
 
+  /** @internal Fires when it is closed: for those who wait for something else meanwhile. */
+  get closes(): AbortSignal {
+    return this.#closes.signal;
+  }
+
   /** Counters and gauges of the session. */
   stats(): SessionStats {
     return this.#runner.stats();
@@ -143,6 +151,7 @@ export class DecodeSession {
   /** Aborts work under way and frees the session's memory. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#runner.close();
+    this.#closes.abort();
     return this.#closing;
   }
 

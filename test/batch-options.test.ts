@@ -1,5 +1,5 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -85,6 +85,42 @@ it('a session that is closed leaves no files behind', async () => {
   for (const file of ['never written', 'never written.job.json']) {
     expect(existsSync(file)).toBe(false);
   }
+});
+
+it.each(['waits for its input', 'decodes'])(
+  'a session that is closed ends a job that %s, which can be resumed',
+  async (doing) => {
+    const folder = await tempFolder();
+    const { target } = session.settings;
+    const own = await createSession({ target, maxBatch: 2 });
+    const records = Array.from({ length: 40 }, (_, i) => ({ text: [5 + i, 1] }));
+    const waits = doing === 'waits for its input';
+    async function* input(): AsyncGenerator<unknown> {
+      yield* records.slice(0, 20);
+      if (waits) await new Promise(() => {});
+      yield* records.slice(20);
+    }
+    const job = { output: path.join(folder, 'out'), checkpointSeconds: 0 };
+    const onProgress = ({ records: done }: BatchProgress): void => {
+      if (done === (waits ? 20 : 7)) void own.close();
+    };
+    const ended = runBatch({ ...job, session: own, input: input(), onProgress });
+    await expectError(ended, 'ERR_CLOSED', 'the session was closed after ');
+    const whole = path.join(folder, 'whole');
+    await runBatch({ ...job, session, input: records, resume: true });
+    await runBatch({ session, input: records, output: whole });
+    expect(readOutput(job.output)).toEqual(readOutput(whole));
+  },
+);
+
+it('an output that is removed meanwhile is told', async () => {
+  const output = path.join(await tempFolder(), 'out');
+  const input = Array.from({ length: 5 }, (_, i) => ({ text: [5 + i, 1] }));
+  const onProgress = ({ records }: BatchProgress): void => {
+    if (records === 2) rmSync(output);
+  };
+  const job = runBatch({ session, input, output, onProgress });
+  await expectError(job, 'ERR_IO', 'out: removed while it was written');
 });
 
 it('what a progress callback throws ends the job, which can be resumed', async () => {

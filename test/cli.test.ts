@@ -89,6 +89,14 @@ describe('usage', () => {
     ],
     [['generate', '--tree', '2', '--nodes', '4', 'x'], '--tree and --nodes exclude each other'],
     [['generate', '--depth', '2', 'x'], '--depth is of --nodes'],
+    [
+      ['generate', '--max-gram', '--adaptive', '--confidence', '0.5', 'x'],
+      '--confidence is of chains of a model',
+    ],
+    [
+      ['generate', '--lengths', '4', '--rule', 'bild', '--rollback', '1', '--fallback', '0.5', 'x'],
+      '--fallback is of a drafter that drafts by itself',
+    ],
     [['generate', '--max-gram', '--draft', 'a', 'x'], '--draft: expected 0'],
     [['generate', '--alpha', '1', 'x'], '--alpha is of --rule lossy, chow, diff, opt, tokenV1'],
     [['batch', '--beta', '2', 'x'], '--beta is of --rule lossy; the rule is lossless'],

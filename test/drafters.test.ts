@@ -68,6 +68,8 @@ describe('ERR_INPUT tells what makes no sense', () => {
       () => adaptive(tree(model(), { widths: [2] }) as never),
       /chain\(\), maxGram/,
     ],
+    ['a confidence of copies', () => adaptive(maxGram(), { confidence: 0.5 }), /confidence: expected 0 with maxGram/], // prettier-ignore
+    ['a confidence of a cascade', () => adaptive(csDraft([model()], { lengths: [[2]], maxGram: false }), { confidence: 0.5 }), /csDraft/], // prettier-ignore
     ['a confidence of 2', () => adaptive(chain(model(), { length: 3 }), { confidence: 2 }), /confidence/], // prettier-ignore
     ['misspelt options', () => dynamicTree(model(), { nodes: 3, deep: 2 } as never), /deep/],
     ['widths with a hole', () => tree(model(), { widths: new Array<number>(2) }), /widths\[0\].*undefined/], // prettier-ignore
@@ -138,6 +140,15 @@ describe('written by hand', () => {
   ])('%s is checked when the session is created', async (_, options, message) => {
     await expect(createSession(options())).rejects.toThrow(message);
     await expect(createSession(options())).rejects.toMatchObject({ code: 'ERR_INPUT' });
+  });
+
+  it('a fallback of BiLD with a cascade of drafters', async () => {
+    const draft = csDraft([base, small], { lengths: [[3, 2], [0, 2]], maxGram: false }); // prettier-ignore
+    const rule = bild({ rollback: 1, fallback: 0.5 });
+    const message = 'bild fallback: expected 0 with csDraft(), received 0.5';
+    await expect(createSession({ target: large, draft, rule })).rejects.toThrow(message);
+    await using session = await createSession({ target: large, draft });
+    await expect(session.generate('A dog.', { rule })).rejects.toThrow(message);
   });
 
   it('descriptions may leave out what has a default', async () => {

@@ -86,6 +86,13 @@ describe('a list', () => {
     expect(empty).toMatchObject({ code: 'ERR_INPUT', index: 0 });
   });
 
+  it('that fails as a whole has a place for every output', async () => {
+    await using session = await narrow();
+    const bad = await caught(session.generate([ids, []], { numSamples: 3 }));
+    expect(bad).toMatchObject({ code: 'ERR_INPUT', index: 1 });
+    expect(bad.results).toEqual(new Array(6).fill(undefined));
+  });
+
   it('that is short is queued before the call returns', async () => {
     await using session = await narrow();
     const list = session.generate([ids, ids], long);
@@ -165,6 +172,18 @@ describe('a long list', () => {
     const other = caught(session.generate(texts));
     await session.close();
     expect(await other).toMatchObject({ code: 'ERR_ABORTED', index: 0 });
+  });
+
+  it('of ids has those that the call was made with', async () => {
+    await using session = await createSession({ target: model, maxNewTokens: 2 });
+    const input = model.tokenizer!.encode(texts[0]!);
+    const lists = Array.from({ length: 3000 }, (_, i) =>
+      i % 2 === 0 ? Int32Array.from(input) : [...input],
+    );
+    const work = session.generate(lists);
+    for (const list of lists) list.fill(5);
+    const { tokens } = await session.generate(Int32Array.from(input));
+    expect((await work).filter((one) => String(one.tokens) !== String(tokens))).toEqual([]);
   });
 
   it('has the results that its inputs have in short lists', async () => {

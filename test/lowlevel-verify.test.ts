@@ -70,6 +70,14 @@ describe('verify on a chain', () => {
     }
   });
 
+  it('draws from the target alone where nothing was drafted', () => {
+    const targetLogits = Float32Array.of(0, 1, 2);
+    const alone = { rule: lossless(), vocab: 3, parents: ints(), tokens: ints(), targetLogits };
+    expect(verify(alone)).toEqual(verify({ ...alone, proposals: 'fixed' }));
+    const ofRule = { ...alone, rule: chow({ alpha: 0.1 }) };
+    expect(() => verify(ofRule)).toThrow('drafterLogits: expected rows, which the rule chow reads');
+  });
+
   it('never draws an impossible token, however near to 1 the uniform is', () => {
     const masked = Float32Array.of(0, 0, -Infinity);
     const options = { ...two, parents: ints(), tokens: ints(), targetLogits: masked };

@@ -16,6 +16,7 @@ import { bigramFiles, checkMethods, methodOf, parseMethod } from '../lib/cli/met
 import { UsageError } from '../lib/cli/options.ts';
 import { readReferenced } from '../lib/cli/references.ts';
 import { sweep } from '../lib/cli/sweep.ts';
+import { partsOf } from '../lib/cli/sweep-options.ts';
 import type { SweepReport } from '../lib/cli/sweep-output.ts';
 import { Terminal } from '../lib/cli/terminal.ts';
 import { RunLog } from '../lib/evaluate/run-log.ts';
@@ -257,6 +258,7 @@ describe('a sweep', () => {
   it('refuses more parts than texts, and files without references', async () => {
     const parts = run(['--out', path.join(folder, 'none')], { parts: 9 });
     await expect(parts).rejects.toThrow('--parts 9: expected at most one per text');
+    expect([2, 5, 9].map((texts) => partsOf({ parts: undefined }, texts))).toEqual([2, 5, 5]);
     await expect(run(['--input', 'a.txt'])).rejects.toThrow('expected --references');
     await expect(run(['--input', 'a.txt'])).rejects.toThrow(UsageError);
     const missing = run(['--method', 'draft=/nowhere length=2', '--out', folder]);

@@ -47,6 +47,11 @@ export function buildApp(session, settings) {
     return reply.code(status).send(body);
   });
 
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const message = `${method} ${url}: no such route`;
+    return reply.code(404).send({ error: { code: 'ERR_INPUT', message } });
+  });
+
   app.post('/generate', { schema: bodySchema(settings, { many: true }) }, (request, reply) => {
     const { input, deadlineMs: deadline = deadlineMs } = request.body;
     const options = sessionOptions(request.body.options);

@@ -27,7 +27,7 @@ function integer(env, name) {
 }
 
 export function readSettings(env) {
-  return {
+  const settings = {
     model: env.MODEL ?? path.join(models, 'large'),
     draftModel: env.DRAFT_MODEL ?? path.join(models, 'base'),
     host: env.HOST ?? '127.0.0.1',
@@ -41,4 +41,8 @@ export function readSettings(env) {
     deadlineMs: integer(env, 'DEADLINE_MS'),
     graceMs: integer(env, 'GRACE_MS'),
   };
+  const { maxBatch, maxQueue, maxInputs } = settings;
+  // A list beyond it would be refused however often it comes.
+  settings.maxInputs = Math.min(maxInputs, maxBatch + maxQueue);
+  return settings;
 }

@@ -211,6 +211,7 @@ export class FileOutput implements JobOutput {
     const done = this.#done;
     try {
       await this.#handle.datasync();
+      if ((await this.#handle.stat()).nlink === 0) throw new Error('removed while it was written');
     } catch (cause) {
       throw ioError(this.#file, cause);
     }

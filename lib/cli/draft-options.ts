@@ -126,7 +126,11 @@ const companions: [keyof DraftValues, (values: DraftValues) => unknown, string][
   ['depth', ({ nodes }) => nodes, 'of --nodes'],
   ['bigrams', ({ lengths, 'max-gram': copies }) => lengths ?? copies, 'of --max-gram or --lengths'],
   ['lenience', ({ lengths }) => lengths, 'of --lengths'],
-  ['confidence', ({ adaptive }) => adaptive, 'of --adaptive'],
+  [
+    'confidence',
+    ({ adaptive, lengths, 'max-gram': copies }) => adaptive && !lengths && !copies,
+    'of chains of a model with --adaptive',
+  ],
   ['max-gram', ({ lengths }) => !lengths, 'said by --lengths, with one row more'],
   ['max-run', ({ strategy }) => strategy === 'token-cascade', 'of --strategy token-cascade'],
   ['score', isSequenceCascade, 'of --strategy sequence-cascade'],

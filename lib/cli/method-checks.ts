@@ -43,6 +43,9 @@ function checkRuleOptions(values: MethodValues): void {
     const list = rules.join(', ').replace(/, (\w+)$/, ' or $1');
     throw new UsageError(`--${name} is of --rule ${list}; the rule is ${values.rule}`);
   }
+  if (values.fallback !== undefined && values.lengths !== undefined) {
+    throw new UsageError('--fallback is of a drafter that drafts by itself, not of --lengths');
+  }
   ruleOf(values);
 }
 

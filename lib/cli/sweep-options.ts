@@ -1,6 +1,6 @@
 /** The options of `speccascade sweep`, and what they mean together. */
 import { readFile } from 'node:fs/promises';
-import { ioError } from '../errors.ts';
+import { ioError, SpeccascadeError } from '../errors.ts';
 import { maxSlots } from '../session/usual-sizes.ts';
 import { lengthOption } from './length-option.ts';
 import { parseMethod, targetSpec, type MethodSpec } from './method-spec.ts';
@@ -41,7 +41,24 @@ export const evaluationOptions = {
     shownDefault: `'${bundled.prefix}' with a bundled target, else nothing`,
   }),
   ...deviceOptions,
+  parts: integer({
+    value: 'N',
+    help:
+      'into how many parts the texts are dealt; all methods do a part in turn, and times are ' +
+      'medians over parts',
+    shownDefault: '5, fewer for fewer texts',
+    min: 1,
+    max: 1000,
+  }),
 };
+
+/** Into how many parts so many texts are dealt. Throws ERR_INPUT. */
+export function partsOf({ parts }: { parts: number | undefined }, texts: number): number {
+  if (parts === undefined) return Math.min(5, texts);
+  if (parts <= texts) return parts;
+  const problem = `--parts ${parts}: expected at most one per text, received ${texts} texts`;
+  throw new SpeccascadeError('ERR_INPUT', problem);
+}
 
 export const sweepOptions = {
   ...evaluationOptions,
@@ -64,15 +81,6 @@ export const sweepOptions = {
     default: [0, 1],
     min: 0,
     max: 1e6,
-  }),
-  parts: integer({
-    value: 'N',
-    help:
-      'into how many parts the texts are dealt; all methods do a part in turn, and times are ' +
-      'medians over parts',
-    default: 5,
-    min: 1,
-    max: 1000,
   }),
   batch: integer({ value: 'N', help: 'texts decoded together', default: 1, min: 1, max: maxSlots }),
   ...lengthOption,

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { ioError, SpeccascadeError } from '../errors.ts';
+import { ioError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import type { RunHeader } from '../evaluate/run-log.ts';
 import { defineCommand, type Context } from './command.ts';
@@ -18,7 +18,13 @@ import { ModelShelf } from './model-shelf.ts';
 import { bundled, impliedBy, targetSource } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
-import { evaluationFiles, sweepMethods, sweepOptions, type SweepValues } from './sweep-options.ts';
+import {
+  evaluationFiles,
+  partsOf,
+  sweepMethods,
+  sweepOptions,
+  type SweepValues,
+} from './sweep-options.ts';
 import { conditions, reportJson, writeReport, type SweepReport } from './sweep-output.ts';
 
 export const sweep = defineCommand({
@@ -47,12 +53,9 @@ export const sweep = defineCommand({
     await checkMethods(specs, defaultDraft(values));
     const { input, references } = evaluationFiles(values);
     const data = await readReferenced(input, references, values.limit);
-    if (values.parts > data.texts.length) {
-      const problem = `--parts ${values.parts}: expected at most one per text`;
-      throw new SpeccascadeError('ERR_INPUT', `${problem}, received ${data.texts.length} texts`);
-    }
+    const parts = partsOf(values, data.texts.length);
     await makeFolder(values.out);
-    const report = await runSweep(values, { specs, data }, context);
+    const report = await runSweep(values, { specs, data, parts }, context);
     const note = (line: string): void => context.terminal.note(line);
     const files = await writeReport(values.out, report, note);
     if (!values.quiet) note(`sweep: wrote ${files.join(', ')}`);
@@ -65,20 +68,20 @@ export const sweep = defineCommand({
 
 async function runSweep(
   values: SweepValues,
-  work: { specs: MethodSpec[]; data: Referenced },
+  work: { specs: MethodSpec[]; data: Referenced; parts: number },
   context: Context,
 ): Promise<SweepReport> {
   const { fingerprintOf } = await import('../fingerprint.ts');
   const { sweep: run } = await import('../evaluate/sweep.ts');
   const { RunLog } = await import('../evaluate/run-log.ts');
   const { pointsOf } = await import('../evaluate/points.ts');
-  const { data } = work;
+  const { data, parts } = work;
   const shelf = await ModelShelf.open(values, context, values.quiet);
   try {
     const models = methodModels(values, shelf);
     const methods: Method[] = [];
     for (const spec of work.specs) methods.push(await methodOf(spec, models));
-    const header = headerOf(values, shelf, data);
+    const header = headerOf(values, shelf, work);
     const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
     const inputs = shelf.encode(data.texts);
     for (const [name, model] of shelf.loaded) {
@@ -88,7 +91,7 @@ async function runSweep(
       const name = file === bundled.bigrams ? path.basename(file) : file;
       await log.addModel(`bigrams ${name}`, digestOf(await readFile(file)));
     }
-    const { parts, batch, temperature: temperatures } = values;
+    const { batch, temperature: temperatures } = values;
     const shape = { methods, temperatures, parts, log };
     const { signal } = context;
     const progress = new SweepProgress(context, values.quiet, parts);
@@ -117,7 +120,11 @@ function defaultDraft(values: SweepValues): string | undefined {
 }
 
 /** All that figures depend on but the methods and their models, which the log names one by one. */
-function headerOf(values: SweepValues, shelf: ModelShelf, data: Referenced): RunHeader {
+function headerOf(
+  values: SweepValues,
+  shelf: ModelShelf,
+  { data, parts }: { data: Referenced; parts: number },
+): RunHeader {
   const { target, targetName, prefix } = shelf;
   return {
     target: targetName,
@@ -130,7 +137,7 @@ function headerOf(values: SweepValues, shelf: ModelShelf, data: Referenced): Run
     texts: data.texts.length,
     textsAndReferences: `sha256 ${digestOf(JSON.stringify(data))}`,
     prefix,
-    parts: values.parts,
+    parts,
     batch: values.batch,
     maxNewTokens: values['max-new-tokens'],
     seed: String(values.seed ?? 0n),

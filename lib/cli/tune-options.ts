@@ -44,13 +44,6 @@ export const tuneOptions = {
     min: 1,
     max: 100,
   }),
-  parts: integer({
-    value: 'N',
-    help: 'into how many parts the texts are dealt; times are medians over parts',
-    default: 5,
-    min: 1,
-    max: 1000,
-  }),
   ...lengthOption,
   seed: seed({ value: 'SEED', help: 'of all draws', shownDefault: '0' }),
   json: flag('the recommendation and its evidence as JSON'),

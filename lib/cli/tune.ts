@@ -1,6 +1,5 @@
 /** speccascade tune: which method to use on this machine, for these texts. */
 import path from 'node:path';
-import { SpeccascadeError } from '../errors.ts';
 import type { Method } from '../evaluate/method.ts';
 import { decide } from '../evaluate/tune-decide.ts';
 import { defineCommand, type Context } from './command.ts';
@@ -10,7 +9,7 @@ import { ModelShelf } from './model-shelf.ts';
 import { impliedBy, modelName, sourceOf, targetSource } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
-import { evaluationFiles } from './sweep-options.ts';
+import { evaluationFiles, partsOf } from './sweep-options.ts';
 import { measureCandidates, ruleSpecs } from './tune-measure.ts';
 import { checkTune, tuneOptions, type TuneValues } from './tune-options.ts';
 import { gatherEvidence, predictions, shortlist } from './tune-plan.ts';
@@ -38,11 +37,8 @@ export const tune = defineCommand({
   async run(values, _operands, context) {
     checkTune(values);
     const data = await readSample(values, context);
-    if (values.parts > data.texts.length) {
-      const problem = `--parts ${values.parts}: expected at most one per text`;
-      throw new SpeccascadeError('ERR_INPUT', `${problem}, received ${data.texts.length} texts`);
-    }
-    const report = await runTune(values, data, context);
+    const parts = partsOf(values, data.texts.length);
+    const report = await runTune({ ...values, parts }, data, context);
     const { terminal } = context;
     await terminal.write(values.json ? `${JSON.stringify(report)}\n` : tuneText(report));
     return 0;
@@ -62,7 +58,7 @@ async function readSample(values: TuneValues, context: Context): Promise<TuneSam
 }
 
 async function runTune(
-  values: TuneValues,
+  values: TuneValues & { parts: number },
   data: TuneSample,
   context: Context,
 ): Promise<TuneReport> {
@@ -149,7 +145,11 @@ function goalText(maxBleuLoss: number | null): string {
   return maxBleuLoss === null ? 'lossless, fastest' : `fastest within ${maxBleuLoss} BLEU`;
 }
 
-function conditions(values: TuneValues, shelf: ModelShelf, { texts }: TuneSample): string {
+function conditions(
+  values: TuneValues & { parts: number },
+  shelf: ModelShelf,
+  { texts }: TuneSample,
+): string {
   const { target, targetName } = shelf;
   const how = values.temperature === 0 ? 'greedy' : `temperature ${values.temperature}`;
   return (

@@ -139,7 +139,8 @@ function checkModelRows(
     throw inputError('drafterRows', `nodes + 1 = ${count} entries`, drafterRows.length);
   }
   if (options.drafterLogits === undefined) {
-    checkNoDrafter(rule, drafterRows, options.proposals);
+    const drawn = nodes.tokens.length > 0 ? (options.proposals ?? 'drafter') : 'fixed';
+    checkNoDrafter(rule, drafterRows, drawn);
     return { target, drafter: null, drafterRows: null };
   }
   const drafter = checkRowArray('drafterLogits', options.drafterLogits, count, vocab, target);
@@ -158,7 +159,7 @@ function checkNoDrafter(
   if (drafterRows !== null) {
     throw inputError('drafterLogits', 'rows, which drafterRows speaks of', undefined);
   }
-  if (proposals === undefined || proposals === 'drafter') {
+  if (proposals === 'drafter') {
     throw inputError('drafterLogits', `rows, which proposals 'drafter' were drawn from`, undefined);
   }
 }

@@ -26,8 +26,8 @@ type Outcome = Result | SpeccascadeError;
 export async function generateList(inputs: readonly Input[], call: ListCall): Promise<Outcome[]> {
   const pace = new Pace();
   const prepared: (Prepared | SpeccascadeError)[] = [];
-  // Copied first (holes become undefined), because the caller may change the list between portions.
-  for (const [index, input] of Array.from(inputs).entries()) {
+  // Copied first, because the caller may change list and ids between portions. Holes become undefined.
+  for (const [index, input] of Array.from(inputs, copied).entries()) {
     if (pace.isOver) await pace.rest();
     prepared.push(prepareOne(input, index, call, inputs.length));
   }
@@ -46,6 +46,10 @@ export async function generateList(inputs: readonly Input[], call: ListCall): Pr
   return allOrNothing(results, samples, () => begun.forEach((part) => part.cancel()));
 }
 
+function copied(input: Input): Input {
+  return Array.isArray(input) || input instanceof Int32Array ? input.slice() : input;
+}
+
 /** A bad input throws, or stands in its place. */
 function prepareOne(
   input: Input,
@@ -59,7 +63,7 @@ function prepareOne(
     if (!(error instanceof SpeccascadeError)) throw error;
     error.index = index;
     if (options.onError === 'return') return error;
-    error.results = Array.from({ length: count }, () => undefined);
+    error.results = Array.from({ length: count * preparation.samples }, () => undefined);
     throw error;
   }
 }

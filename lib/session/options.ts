@@ -325,7 +325,11 @@ function ruleSettings(
     const expected = 'lossless without a model that drafts (the others weigh two models)';
     throw inputError('rule', expected, rule.rule);
   }
-  return { rule: native, confidenceStop: rule.rule === 'bild' ? rule.fallback : 0 };
+  const confidenceStop = rule.rule === 'bild' ? rule.fallback : 0;
+  if (confidenceStop > 0 && draft.native.kind === 'cascade') {
+    throw inputError('bild fallback', '0 with csDraft()', confidenceStop);
+  }
+  return { rule: native, confidenceStop };
 }
 
 /** The rule of a call: its own, or the session's. */

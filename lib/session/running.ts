@@ -6,6 +6,8 @@ import { type ResultBuilder, type Result } from './result.ts';
 /** Called with each event of one output, before its end is acted upon. */
 export type OnEvent = (event: NativeEvent) => void;
 
+const ignore = (): void => {};
+
 /** One output under way. */
 export class RunningOutput {
   readonly promise: Promise<Result>;
@@ -33,7 +35,7 @@ export class RunningOutput {
       this.#reject = reject;
     });
     // Marks the rejection as handled; callers may attach their handlers later.
-    this.promise.catch(() => {});
+    this.promise.catch(ignore);
   }
 
   /**

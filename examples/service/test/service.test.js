@@ -57,6 +57,10 @@ describe('the service', () => {
     }
   });
 
+  it('tells errors of routes that it does not have in the same form', async () => {
+    await refused(await server.post('/nowhere', {}), 404, 'ERR_INPUT');
+  });
+
   it('streams the same text as server-sent events', async () => {
     const whole = await (await server.post('/generate', { input: dog })).json();
     const response = await server.post('/stream', { input: dog });
