@@ -15,7 +15,7 @@ interface Golden {
 const nearTie = 0.3;
 
 function readGolden(name: string): Golden {
-  return readJson(path.join(bundledFolder(name), 'golden.json')) as Golden;
+  return readJson(path.join(bundledFolder(name), 'golden.json.gz')) as Golden;
 }
 
 /** f32 logit distance between the reference's token and the one given, where they first differ. */

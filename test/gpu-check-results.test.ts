@@ -15,6 +15,7 @@ import {
   type Written,
   written,
 } from './support/gpu-check.ts';
+import { readJson } from './support/models.ts';
 
 /** Benches of passes and of speculation that print what they are asked for. */
 function stepBenches(build: string): void {
@@ -248,7 +249,7 @@ describe.skipIf(noTorch !== '')(`transformers${noTorch}`, () => {
   // Of `base`, the decoder has fewer layers than the encoder.
   it('decodes with a drafter of fewer decoder layers', { timeout: 300_000 }, () => {
     const models = path.join(import.meta.dirname, '..', 'models');
-    const golden = JSON.parse(readFileSync(path.join(models, 'large', 'golden.json'), 'utf8')) as {
+    const golden = readJson(path.join(models, 'large', 'golden.json.gz')) as {
       cases: { inputIds: number[] }[];
     };
     const request = {

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer } from '../lib/tokenizer.ts';
 import { references } from './support/references.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
+import { readJson } from './support/models.ts';
 import { tokenizerJson } from './support/tokenizer-json.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -55,8 +56,8 @@ describe('the bundled models', () => {
   });
 
   test.each(bundled)('%s reads and writes what its golden outputs hold', (name) => {
-    const file = path.join(root, 'models', name, 'golden.json');
-    const golden = JSON.parse(readFileSync(file, 'utf8')) as {
+    const file = path.join(root, 'models', name, 'golden.json.gz');
+    const golden = readJson(file) as {
       prefix: string;
       cases: { text: string; inputIds: number[]; tokens: number[]; output: string }[];
     };

@@ -1,8 +1,9 @@
-"""gpu_decode over plans of the bundled models, on the CPU: tokens as models/*/golden.json has them.
+"""gpu_decode over plans of the bundled models, on the CPU: tokens as models/*/golden.json.gz has them.
 
   gpu_decode_test.py PROGRAM FOLDER     FOLDER: where plans are written
 """
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -25,7 +26,7 @@ METHODS = {
 def main():
     program, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    cases = json.loads((ROOT / "models" / "base" / "golden.json").read_text())["cases"][:6]
+    cases = json.loads(gzip.decompress((ROOT / "models" / "base" / "golden.json.gz").read_bytes()))["cases"][:6]
     plan = folder / "bundled.plan"
     write_plan(plan, [ROOT / "models" / name for name in ("base", "small")],
                [case["inputIds"] for case in cases])

@@ -1,6 +1,7 @@
 """Parts that decode with trained checkpoints: beside transformers on the same GPU, and one method
 beside another."""
 
+import gzip
 import importlib
 import json
 import sys
@@ -94,7 +95,7 @@ def compare(runner, counts, end, name):
     one with it."""
     target = MODELS / "large" if name == "bundled" else widened(runner, name)
     drafter = MODELS / ("small" if name == "bundled" else "base")
-    cases = json.loads((MODELS / "large" / "golden.json").read_text())["cases"]
+    cases = json.loads(gzip.decompress((MODELS / "large" / "golden.json.gz").read_bytes()))["cases"]
     inputs = [case["inputIds"] for case in cases]
     rows, ours = [], []
     for batch, how, folders, options in ((1, "autoregressive", [target], ()),
