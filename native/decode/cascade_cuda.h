@@ -21,7 +21,7 @@ void cascade_review_cuda(const SequenceState& state, const SlotSampling& samplin
                          const DecoderRows& rows, const LogitRows& logits, void* stream);
 
 // The rows of a pass of `model` for slots that it lags behind in, and, when the pass was queued,
-// that these were consumed. Once in a step is enough: no step commits more.
+// that these were consumed.
 void cascade_lag_rows_cuda(const SequenceState& state, const Cascade& cascade, int model,
                            const DecoderRows& rows, void* stream);
 void cascade_take_lag_cuda(const SequenceState& state, const Cascade& cascade, int model,

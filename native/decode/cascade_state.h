@@ -105,11 +105,12 @@ SC_HOST_DEVICE inline void append_cascade_slot(const SequenceState& state, const
   }
 }
 
-// Whether a model has more committed positions to catch up with than a pass takes beside a draft.
+// Whether a model that may be asked has more committed positions to catch up with than a pass takes
+// beside a draft. One that is not asked may not even have the slot's input.
 SC_HOST_DEVICE inline bool lags(const SequenceState& state, const Cascade& cascade, int model,
                                 int slot) {
   const int pending = state.length[slot] - cascade.lanes[model].cache.length[slot];
-  return state.active[slot] != 0 && pending > cascade.most_behind;
+  return asks_drafter(state, slot) && pending > cascade.most_behind;
 }
 
 // A step's outcome stands in the state: models keep what they consumed of what was kept.

@@ -1,6 +1,6 @@
 // Max-Gram's search in one slot's text. Over who searches (Lanes): the CPU in linear time
 // (HostLanes, copy_drafter.h), a block of a GPU with every occurrence looked at side by side
-// (copy_draft_cuda.cu). Both find the same.
+// (copy_lanes_cuda.cuh). Both find the same.
 //
 //   Lanes   void match_lengths(const MaxGramText& text, int32_t* lengths)
 //             as max_gram_lengths()

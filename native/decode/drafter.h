@@ -16,7 +16,7 @@
 namespace speccascade {
 
 // Empties the drafts of all slots and says how long they may become: `draft_limit`, one
-// less than the tokens left, because the target adds one itself.
+// less than the tokens left, because the target adds one itself, but to a trusted draft.
 void empty_drafts(const SequenceState& state);
 
 // What a session gives its drafter.

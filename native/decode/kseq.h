@@ -97,7 +97,7 @@ SC_COLLECTIVE KseqOutcome accept_kseq(int k, const int32_t* tokens, int vocabula
 }
 
 // K-SEQ at every node of a tree whose children were drawn independently from the node's
-// row: parameters as of accept_tree, scratch as of accept_chain.
+// row: parameters as of accept_tree; scratch [2, vocabulary].
 template <typename Math, typename TargetRow, typename DrafterRow, typename Ends, typename Choices>
 SC_COLLECTIVE TreeOutcome accept_kseq_tree(const TreeShape& tree, int vocabulary,
                                            const TargetRow& pi, const DrafterRow& drafter,

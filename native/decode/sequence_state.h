@@ -79,7 +79,8 @@ struct SequenceState {
   int32_t* draft_parent;  // [slots, max_nodes] -1: the committed sequence
   int32_t* draft_depth;   // [slots, max_nodes] 0: directly after it
   int32_t* draft_count;   // [slots] nodes
-  int32_t* draft_limit;   // [slots] levels: tokens left - 1, at most max_path
+  int32_t* draft_limit;   // [slots] levels: tokens left - 1 (all that are left where the draft is
+                          // trusted), at most max_path
 
   // Of lengths chosen step by step; null without.
   AdaptiveSlot* adaptive;  // [slots]
@@ -116,6 +117,12 @@ SC_HOST_DEVICE inline T* slot_part(T* data, int slot, int width) {
 
 SC_HOST_DEVICE inline bool is_trusted(const SequenceState& state, int slot) {
   return static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted;
+}
+
+// Whether this step asks a drafter about the slot at all: for a draft, or for what a rule reads.
+SC_HOST_DEVICE inline bool asks_drafter(const SequenceState& state, int slot) {
+  return state.active[slot] != 0 &&
+         (state.draft_limit[slot] > 0 || reads_drafter(state.rule[slot].kind));
 }
 
 // Whether a trusted draft is the rest of the output, as long as that may become.

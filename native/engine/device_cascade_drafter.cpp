@@ -97,24 +97,33 @@ void DeviceCascadeDrafter::send_requests(DeviceStream& stream) {
   }
 }
 
+int DeviceCascadeDrafter::catch_ups(const SequenceState& state) const {
+  int most = 0;
+  for (int slot = 0; slot < state.slots; ++slot) {
+    if (!asks_drafter(state, slot)) continue;
+    most = std::max(most, (state.draft_lag[slot] - 1) / cascade_.most_behind);
+  }
+  return most;
+}
+
+void DeviceCascadeDrafter::queue_catch_up(DeviceStream& stream, const TableViews& tables) {
+  for (int model = 0; model < plan_.models(); ++model) queue_lag(stream, tables, model);
+}
+
 int DeviceCascadeDrafter::rounds(const SequenceState& state) const {
-  int longest = 0, last_rows = 0, lag = 0;
+  int longest = 0, last_rows = 0;
   for (int slot = 0; slot < state.slots; ++slot) {
     if (!state.active[slot]) continue;
     longest = std::max(longest, drafter_.lengths().limit(state.draft_limit[slot]));
     if (reads_drafter(state.rule[slot].kind)) last_rows = 1;
-    if (state.draft_lag[slot] > cascade_.most_behind) lag = 1;
   }
-  return (longest * 2 + last_rows) * 2 + lag;
+  return longest * 2 + last_rows;
 }
 
 void DeviceCascadeDrafter::queue_drafts(DeviceStream& stream, const TableViews& tables,
                                         int rounds) {
-  const int longest = rounds / 4;
-  const bool last_rows = rounds / 2 % 2 != 0, lag = rounds % 2 != 0;
-  if (lag) {
-    for (int model = 0; model < plan_.models(); ++model) queue_lag(stream, tables, model);
-  }
+  const int longest = rounds / 2;
+  const bool last_rows = rounds % 2 != 0;
   open_cascade_cuda(tables.sequences, tables.drafter_sampling(), cascade_,
                     drafter_.lengths().over(tables.sequences), stream.handle());
   for (const int model : cascade_passes(plan_, longest, kMostPasses)) {

@@ -22,8 +22,10 @@ class DeviceCascadeDrafter : public DeviceDrafter {
   void fill() override;
   void start(DeviceStream& stream, int slot) override;
   void send_requests(DeviceStream& stream) override;
-  // Made of what decides which passes are queued: the longest draft, whether a rule reads rows
-  // behind it, and whether a model has to catch up.
+  int catch_ups(const SequenceState& state) const override;
+  void queue_catch_up(DeviceStream& stream, const TableViews& tables) override;
+  // Made of what decides which passes are queued: the longest draft, and whether a rule reads rows
+  // behind it.
   int rounds(const SequenceState& state) const override;
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
   void queue_commit(DeviceStream& stream, const TableViews& tables) override;

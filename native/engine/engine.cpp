@@ -102,7 +102,7 @@ void Engine::run() {
   std::vector<Event> events;
   while (wait_for_work()) {
     try {
-      abort_cancelled(events);
+      take_orders(events);
       admit();
       step(events);
     } catch (const std::exception&) {
@@ -110,26 +110,27 @@ void Engine::run() {
     }
     deliver(events);
   }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    take_submitted();
+  }
   abort_if([](const Job&) { return true; }, events);
   deliver(events);
 }
 
-// Sleeps until there is something to do; takes over what was submitted. False
-// when the session is closing.
+// Sleeps until there is something to do. False when the session is closing.
 bool Engine::wait_for_work() {
   const bool busy = decodes();
   std::unique_lock<std::mutex> lock(mutex_);
   if (!busy && schedule_.waiting().empty()) {
     wake_.wait(lock, [&] { return closing_ || !submitted_.empty() || !cancelled_.empty(); });
   }
-  take_submitted();
   return !closing_;
 }
 
-// With the lock held.
+// With the lock held. Where memory is refused, what was not taken stays.
 void Engine::take_submitted() {
-  for (auto& job : submitted_) schedule_.add(std::move(job));
-  submitted_.clear();
+  for (; !submitted_.empty(); submitted_.pop_front()) schedule_.add(submitted_.front());
   stats_.queued = static_cast<int64_t>(schedule_.waiting().size());
 }
 
@@ -138,11 +139,11 @@ bool Engine::decodes() const {
                      [](const Slot& slot) { return slot.job != nullptr; });
 }
 
-void Engine::abort_cancelled(std::vector<Event>& events) {
+// What callers have submitted and cancelled since the last step.
+void Engine::take_orders(std::vector<Event>& events) {
   std::unordered_set<uint64_t> ids;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    // A request may have come and been cancelled since we last looked.
     take_submitted();
     ids.swap(cancelled_);
   }

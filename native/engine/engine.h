@@ -59,7 +59,7 @@ class Engine {
   void run();
   bool wait_for_work();
   void take_submitted();
-  void abort_cancelled(std::vector<Event>& events);
+  void take_orders(std::vector<Event>& events);
   void abort_if(const std::function<bool(const Job&)>& leaves, std::vector<Event>& events);
   bool decodes() const;
   void admit();

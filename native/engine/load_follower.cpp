@@ -101,8 +101,7 @@ void LoadFollower::encode_drafters(LoadSample& sample) {
     rows = 0;
   };
   for (int slot = 0; slot < state_.slots; ++slot) {
-    if (!state_.active[slot]) continue;
-    if (state_.draft_limit[slot] == 0 && !reads_drafter(state_.rule[slot].kind)) continue;
+    if (!asks_drafter(state_, slot)) continue;
     const Source& source = source_of(slot);
     const int place = followers_[count(slot)].source;
     const bool chosen = std::find(sources.begin(), sources.end(), place) != sources.end();

@@ -1,5 +1,6 @@
 // Draft lengths chosen step by step, on the emulated device: drafts, tokens and passes are those of
 // the CPU's engine, also where a drafter was given up for long and has much to catch up with.
+#include "decode/cascade_state.h"
 #include "engine/device_drafter.h"
 #include "engine/device_step.h"
 #include "test/check.h"
@@ -88,33 +89,6 @@ void sampled_and_beside_a_rule_that_reads() {
   compare(&config, {RuleKind::kTokenV3, 0.5, 1.0}, 0.9f, 12);
 }
 
-// However far a drafter lags, its graphs are those of the drafts' lengths and one to catch up in.
-void lags_need_no_graphs_of_their_own() {
-  const auto model = emulated_model(tiny_configs()[0].config, kTargetSeed, "f32");
-  const int vocabulary = model->config.vocab_size, tokens = 400;
-  SessionLimits session = limits_of(2, Widths(4, 1), tokens);
-  session.draft.follows_load = true;
-  SlotTables tables(session, vocabulary);
-  const LaneLimits lane = {session.max_batch, session.max_input_tokens,
-                           SlotTables::cache_rows(session), false};
-  const auto drafter = make_drafter(session.draft, {model.get()},
-                                    {tables.sequences(), tables.drafter_sampling(), lane,
-                                     session.max_prefix_tokens, vocabulary, model.get()});
-  PassMemory memory(*model);
-  const auto device = make_device_drafter(session, memory, tables.sequences(), drafter.get());
-  tables.assign(0, plain_request({3}, tokens), 1);
-  drafter->start(0, 0);
-  const SequenceState& state = tables.sequences();
-  for (const int length : {1, kLaggingPass, kLaggingPass + 1, tokens - 5}) {
-    state.length[0] = length;
-    empty_drafts(state);
-    CHECK(device->rounds(state) == 4, device->rounds(state), " rounds at length ", length);
-    CHECK(device->catch_ups(state) == (length - 1) / kLaggingPass, "length ", length);
-  }
-}
-
-void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
-
 DraftPlan cascade() {
   DraftPlan plan;
   plan.kind = DraftKind::kCascade;
@@ -122,6 +96,47 @@ DraftPlan cascade() {
   plan.copies = true;
   return plan;
 }
+
+// However far a drafter lags, its graphs are those of the drafts' lengths and one to catch up in;
+// and where the step does not ask it about the slot, it stays behind: it may not have its input.
+void catches_up(const DraftPlan& plan, int passes, int rounds) {
+  const auto model = emulated_model(tiny_configs()[0].config, kTargetSeed, "f32");
+  const int vocabulary = model->config.vocab_size, tokens = 400;
+  SessionLimits session = limits_of(2, Widths(4, 1), tokens);
+  session.draft = plan;
+  session.draft.follows_load = true;
+  SlotTables tables(session, vocabulary);
+  const LaneLimits lane = {session.max_batch, session.max_input_tokens,
+                           SlotTables::cache_rows(session), false};
+  const DraftContext context = {
+      tables.sequences(), tables.drafter_sampling(), lane, session.max_prefix_tokens, vocabulary,
+      model.get()};
+  const auto drafter = make_drafter(session.draft, {model.get(), model.get()}, context);
+  PassMemory memory(*model);
+  const auto device = make_device_drafter(session, memory, tables.sequences(), drafter.get());
+  tables.assign(0, plain_request({3}, tokens), 1);
+  drafter->start(0, 0);
+  const SequenceState& state = tables.sequences();
+  for (const int length : {1, passes, passes + 1, tokens - 5}) {
+    state.length[0] = state.draft_lag[0] = length;
+    empty_drafts(state);
+    CHECK(device->rounds(state) == rounds, device->rounds(state), " rounds at length ", length);
+    CHECK(device->catch_ups(state) == (length - 1) / passes, "length ", length);
+    state.draft_limit[0] = 0;
+    CHECK(device->catch_ups(state) == 0, "not asked at length ", length);
+    CHECK(device->rounds(state) == 0, device->rounds(state), " rounds without a draft");
+  }
+}
+
+void lags_need_no_graphs_of_their_own() {
+  DraftPlan chain;
+  chain.kind = DraftKind::kLevels;
+  chain.widths = Widths(4, 1);
+  catches_up(chain, kLaggingPass, 4);
+  catches_up(cascade(), cascade_most_behind(1, cascade().max_nodes()), 2 * cascade().max_nodes());
+}
+
+void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
 
 // Lengths follow clocks, so steps differ; greedy tokens do not.
 void lengths_by_load() {
