@@ -4,10 +4,6 @@ namespace speccascade {
 
 namespace {
 
-// Multiply-adds per byte of weights at which a pass over bf16 weights takes as long for
-// its arithmetic as for its reading.
-constexpr double kBalance = 16.0;
-
 // Weights that a decoder pass multiplies with.
 double decoder_weights(const Model& model) {
   const T5Config& config = model.config;
@@ -21,7 +17,7 @@ double decoder_weights(const Model& model) {
 StepCosts step_costs(const Model& target, const Model* drafter) {
   const double whole = decoder_weights(target);
   return {drafter == nullptr ? 0.0f : static_cast<float>(decoder_weights(*drafter) / whole),
-          static_cast<float>(1.0 / kBalance)};
+          static_cast<float>(1.0 / kRowsPerRead)};
 }
 
 }  // namespace speccascade

@@ -27,6 +27,10 @@
 
 namespace speccascade {
 
+// Rows of a pass over bf16 weights whose arithmetic takes as long as reading the weights, where
+// nothing was measured.
+constexpr double kRowsPerRead = 16.0;
+
 // In units of the target's pass over one position.
 struct StepCosts {
   float draft;     // a drafter's pass over one position; a copy: 0

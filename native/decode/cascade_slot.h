@@ -72,7 +72,7 @@ class CascadeSlot {
   SC_COLLECTIVE CascadeFrame& top() const { return frames_[turn_.frames - 1]; }
   SC_COLLECTIVE void push(const CascadeFrame& frame) { frames_[turn_.frames++] = frame; }
   SC_COLLECTIVE int64_t row_of(int place) const {
-    return (static_cast<int64_t>(slot_) * (state_.max_nodes + 1) + place) * cascade_.vocabulary;
+    return static_cast<int64_t>(row_after(state_, slot_, place - 1)) * cascade_.vocabulary;
   }
   SC_COLLECTIVE bool ends(int32_t token) const { return ends_sequence(sampling_, slot_, token); }
   SC_COLLECTIVE bool ended() const { return count() > 0 && ends(tokens_[count() - 1]); }
@@ -141,9 +141,7 @@ class CascadeSlot {
 
   SC_COLLECTIVE void put(int32_t token, int source) {
     const int node = state_.draft_count[slot_]++;
-    tokens_[node] = token;
-    slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] = node - 1;
-    slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = node;
+    put_node(state_, slot_, node, token, node - 1, node);
     drawn_by_[node] = source;
     proposal_[node] = nullptr;
   }

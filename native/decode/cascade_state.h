@@ -101,7 +101,7 @@ SC_HOST_DEVICE inline void append_cascade_slot(const SequenceState& state, const
   for (int place = first_place(cascade, slot); place <= count; ++place) {
     // The row that predicts a place is that of the position before it.
     append_logit(state, rows, logits, first_row + length + place - 1 - consumed, place - 1,
-                 slot * (state.max_nodes + 1) + place);
+                 row_after(state, slot, place - 1));
   }
 }
 

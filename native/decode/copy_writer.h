@@ -109,10 +109,7 @@ class CopyWriter {
   }
 
   SC_COLLECTIVE void append(int32_t token, int parent, int depth) const {
-    const int node = state_.draft_count[slot_]++;
-    slot_part(state_.draft_tokens, slot_, state_.max_nodes)[node] = token;
-    slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] = parent;
-    slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = depth;
+    put_node(state_, slot_, state_.draft_count[slot_]++, token, parent, depth);
   }
 
   const SequenceState& state_;

@@ -81,10 +81,15 @@ int DraftPlan::drafters() const {
 }
 
 int DraftPlan::max_nodes() const {
-  if (kind == DraftKind::kDynamicTree) return nodes;
   if (kind == DraftKind::kCascade) return static_cast<int>(largest_draft(*this, 0));
+  return nodes_to(max_path());
+}
+
+int DraftPlan::nodes_to(int levels) const {
+  if (kind == DraftKind::kCascade) return levels;
+  if (kind == DraftKind::kDynamicTree) return levels > 0 ? nodes : 0;
   int level = 1, all = 0;
-  for (const int32_t width : widths) all += level *= width;
+  for (int i = 0; i < levels; ++i) all += level *= widths[static_cast<size_t>(i)];
   return all;
 }
 

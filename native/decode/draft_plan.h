@@ -40,7 +40,7 @@ struct DraftPlan {
   std::vector<int32_t> bigrams;  // successors for Max-Gram, [vocabulary]; negative: none; or empty
   AdaptivePlan adaptive;         // chains and cascades
   // Lengths are upper bounds, and follow the load where results do not depend on them:
-  // load_lengths.h. Drafters may lag, and are encoded when they are first asked.
+  // load_lengths.h. Drafters may lag, and encode an input when they are first asked about it.
   bool follows_load = false;
 
   // Models that draft, the copy model not counted.
@@ -52,6 +52,8 @@ struct DraftPlan {
   // Largest draft of a step: nodes, and tokens on one path. Of a checked plan.
   int max_nodes() const;
   int max_path() const;
+  // Most nodes of a draft of so many levels, at most max_path().
+  int nodes_to(int levels) const;
   // Candidates of the largest level.
   int largest_level() const;
   // One candidate per node.

@@ -194,25 +194,25 @@ class DynamicTreeWriter {
     }
     Math::for_each(size, [&](int i) { write_node(places_[i], pool_[i]); });
     Math::alone([this, size] {
-      write_reference(0, -1);
+      write_reference(-1, -1);
       state_.draft_count[slot_] = size;
     });
   }
 
   SC_COLLECTIVE void write_node(int node, const TreeCandidate& candidate) const {
     const int parent = candidate.parent;
-    slot_part(state_.draft_tokens, slot_, state_.max_nodes)[node] = candidate.token;
-    slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] =
-        parent < 0 ? -1 : places_[parent];
-    slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = candidate.depth;
+    put_node(state_, slot_, node, candidate.token, parent < 0 ? -1 : places_[parent],
+             candidate.depth);
     slot_part(tree_.cache_node, slot_, state_.max_nodes)[node] = candidate.cache_node;
-    write_reference(node + 1, candidate.cache_node);
+    write_reference(node, candidate.cache_node);
   }
 
-  SC_COLLECTIVE void write_reference(int entry, int cache_node) const {
+  // Of the row after a node.
+  SC_COLLECTIVE void write_reference(int node, int cache_node) const {
     const int64_t row = tree_row(tree_, slot_, cache_node) * tree_.vocabulary;
-    slot_part(tree_.reference, slot_, state_.max_nodes + 1)[entry] = tree_.probs + row;
-    slot_part(tree_.reference_unscaled, slot_, state_.max_nodes + 1)[entry] = tree_.unscaled + row;
+    const int entry = row_after(state_, slot_, node);
+    tree_.reference[entry] = tree_.probs + row;
+    tree_.reference_unscaled[entry] = tree_.unscaled + row;
   }
 
   const SequenceState& state_;

@@ -151,9 +151,7 @@ class LevelWriter {
   SC_COLLECTIVE void append(int parent, int depth, int32_t token) {
     const int node = count_++;
     Math::alone([this, node, token, parent, depth] {
-      slot_part(state_.draft_tokens, slot_, state_.max_nodes)[node] = token;
-      slot_part(state_.draft_parent, slot_, state_.max_nodes)[node] = parent;
-      slot_part(state_.draft_depth, slot_, state_.max_nodes)[node] = depth;
+      put_node(state_, slot_, node, token, parent, depth);
     });
   }
 

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "decode/adaptive_length.h"
+
 namespace speccascade {
 
 namespace {
 
-// Rows that take as long as reading the weights, before anything is measured.
-constexpr double kBalance = 16.0;
 // Weight of a new value in a running mean.
 constexpr double kNew = 0.1;
 
@@ -118,13 +118,8 @@ double Pace::rate() const {
 
 LoadLengths::LoadLengths(const DraftPlan& plan, double draft_cost)
     : draft_cost_(draft_cost), tokens_(kPriorTokens * kPriorOutputs), outputs_(kPriorOutputs) {
-  nodes_.push_back(0);
-  const bool levelled = plan.kind == DraftKind::kLevels || plan.kind == DraftKind::kCopy;
-  int level = 1;
-  for (int i = 0; i < plan.max_path(); ++i) {
-    if (levelled) level *= plan.widths[static_cast<size_t>(i)];
-    const bool spread = plan.kind == DraftKind::kDynamicTree;
-    nodes_.push_back(spread ? plan.nodes : nodes_.back() + level);
+  for (int levels = 0; levels <= plan.max_path(); ++levels) {
+    nodes_.push_back(plan.nodes_to(levels));
   }
 }
 
@@ -142,14 +137,14 @@ double LoadLengths::chance(int level) const {
 }
 
 double LoadLengths::draft_ms(int slots) const {
-  if (draft_.any()) return draft_.at(slots, kBalance);
-  return draft_cost_ * target_.at(slots, kBalance);
+  if (draft_.any()) return draft_.at(slots, kRowsPerRead);
+  return draft_cost_ * target_.at(slots, kRowsPerRead);
 }
 
 // Tokens per millisecond of the followers, each of which gets `tokens` a step.
 double LoadLengths::rate(int levels, double tokens, int followers, int others) const {
   const double all = tokens * followers;
-  double ms = target_.at(others + followers * rows_of(levels), kBalance);
+  double ms = target_.at(others + followers * rows_of(levels), kRowsPerRead);
   if (levels > 0) ms += levels * draft_ms(followers) + all * encode_ms_ * outputs_ / tokens_;
   return all / ms;
 }

@@ -115,6 +115,19 @@ SC_HOST_DEVICE inline T* slot_part(T* data, int slot, int width) {
   return data + static_cast<int64_t>(slot) * width;
 }
 
+// A drafted token; its parent -1: the committed sequence.
+SC_HOST_DEVICE inline void put_node(const SequenceState& state, int slot, int node, int32_t token,
+                                    int parent, int depth) {
+  slot_part(state.draft_tokens, slot, state.max_nodes)[node] = token;
+  slot_part(state.draft_parent, slot, state.max_nodes)[node] = parent;
+  slot_part(state.draft_depth, slot, state.max_nodes)[node] = depth;
+}
+
+// Of drafters' rows [slots, max_nodes + 1], the one after a node; -1: after the committed sequence.
+SC_HOST_DEVICE inline int row_after(const SequenceState& state, int slot, int node) {
+  return slot * (state.max_nodes + 1) + 1 + node;
+}
+
 SC_HOST_DEVICE inline bool is_trusted(const SequenceState& state, int slot) {
   return static_cast<Verifier>(state.verifier[slot]) == Verifier::kTrusted;
 }

@@ -86,10 +86,9 @@ SC_HOST_DEVICE inline void append_draft_slot(const SequenceState& state,
                                              const CacheTable& drafter, const DecoderRows& rows,
                                              const LogitRows& logits, int slot) {
   if (phase_of(state, slot) == DraftPhase::kClosed) return;
-  const int first_out_row = slot * (state.max_nodes + 1);
   if (state.draft_level[slot] == 0) {
     const int last = append_pending(state, rows, drafter, slot);
-    append_logit(state, rows, logits, last, -1, first_out_row);
+    append_logit(state, rows, logits, last, -1, row_after(state, slot, -1));
     return;
   }
   const int32_t* tokens = slot_part(state.draft_tokens, slot, state.max_nodes);
@@ -99,7 +98,7 @@ SC_HOST_DEVICE inline void append_draft_slot(const SequenceState& state,
     if (ends_sequence(sampling, slot, tokens[node])) continue;
     const int position = state.length[slot] + depths[node];
     const int row = append_row(rows, slot, tokens[node], position, node, parents[node]);
-    append_logit(state, rows, logits, row, node, first_out_row + 1 + node);
+    append_logit(state, rows, logits, row, node, row_after(state, slot, node));
   }
 }
 

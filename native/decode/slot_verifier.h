@@ -72,7 +72,7 @@ class SlotVerifier {
   // The reference drafter's row after a node, if there is a drafter.
   SC_COLLECTIVE const float* reference(const float* const* rows, int node) const {
     if (rows == nullptr) return nullptr;
-    return slot_part(rows, slot_, state_.max_nodes + 1)[1 + node];
+    return rows[row_after(state_, slot_, node)];
   }
 
   // `chain`: args.drafts.chain, where it may be known before.
