@@ -3,13 +3,15 @@
  *
  *   npm run vectors -- FILE [--device cpu|cuda]
  *
- * A GPU makes distributions and pi; other kinds are skipped there, as are all without one.
+ * On the CPU it takes the exact laws: node scripts/build-native.mjs --laws. A GPU makes distributions
+ * and pi; other kinds are skipped there, as are all without one.
  * Per kind and arithmetic: cases passed, the worst absolute error, and what was skipped and why.
  * Exits with 1 if a case failed, with 2 if the file cannot be read.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { devices } from '../lib/lowlevel.ts';
+import { laws } from '../test/support/laws.ts';
 import { parseVectors, type VectorCase } from '../test/support/vectors/format.ts';
 import { runVectors, type KindReport } from '../test/support/vectors/run.ts';
 
@@ -60,6 +62,7 @@ const device = values.device === 'cuda' ? 0 : null;
 if (device !== null && !found.some(({ kind }) => kind === 'cuda')) {
   skipAll(cases, found[0]?.note ?? 'no CUDA device');
 } else {
+  if (device === null) laws(); // or each of their cases would say that they are not built
   console.log(`${'kind'.padEnd(12)} ${'path'.padEnd(8)} ${'passed'.padStart(9)}  worst error`);
   const reports = runVectors(cases, device);
   for (const report of reports) console.log(lineOf(report));

@@ -8,11 +8,11 @@
 
 #include "decode/accept_tree.h"
 #include "decode/kseq.h"
-#include "decode/law/exact_law.h"
-#include "decode/law/position_law.h"
 #include "ops/row_math.h"
+#include "test/laws/exact_law.h"
+#include "test/laws/position_law.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 struct CandidateLaw {
   double rate = 0.0;             // chance that a candidate is accepted
@@ -159,4 +159,4 @@ KseqLaw kseq_law(const std::vector<Real>& wanted, const std::vector<Real>& draft
 double candidate_bound(const std::vector<double>& wanted, const std::vector<double>& drafter,
                        Siblings siblings, int k);
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

@@ -1,10 +1,10 @@
-#include "decode/law/candidates_law.h"
+#include "test/laws/candidates_law.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-namespace speccascade {
+namespace speccascade::laws {
 
 namespace {
 
@@ -72,4 +72,4 @@ double candidate_bound(const std::vector<double>& wanted, const std::vector<doub
   return bound;
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws
