@@ -79,8 +79,11 @@ Napi::Value candidate_law_of(Napi::Env env, const Napi::Object& args) {
   object.Set("accept", from_doubles(env, scan.accept));
   object.Set("residual", from_doubles(env, scan.residual));
   set_candidate_law(env, object, candidate_law(rows, k, tokens));
-  object.Set("bound", candidate_bound({wanted.begin(), wanted.end()},
-                                      {drafter.begin(), drafter.end()}, rows.siblings, k));
+  object.Set("bound", candidate_bound({{wanted.begin(), wanted.end()},
+                                       {drafter.begin(), drafter.end()},
+                                       rows.siblings,
+                                       k,
+                                       tokens}));
   return object;
 }
 
