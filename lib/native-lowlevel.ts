@@ -53,29 +53,6 @@ export interface NativeStep extends NativePlaces {
   step: number;
 }
 
-/** Candidates at one position, averaged: rate, rate per try, emitted as candidate or afterwards. */
-export interface NativeCandidateLaw {
-  rate: number;
-  steps: Float64Array;
-  accepted: Float64Array;
-  rejected: Float64Array;
-}
-
-/** Cascade drafting by models that are functions; model 0 is the target. */
-export interface NativeCascade extends Omit<NativePlaces, 'target' | 'drafter'> {
-  float: boolean;
-  /** Model numbers; -1, last: copies from `copy`, or by Max-Gram from `input` where that is null. */
-  drafts: Int32Array;
-  /** [drafts, drafts] */
-  lengths: Int32Array;
-  /** The rule of the reviews below the target; `rule` is the target's. */
-  leniency: NativeRule;
-  logits: (model: number, prefix: Int32Array) => NativeRows;
-  copy: ((prefix: Int32Array) => Int32Array) | null;
-  input: Int32Array;
-  start: number;
-}
-
 /** Of one operation: milliseconds; bytes of its operands; two flops per multiply-add. */
 export interface NativeTimes {
   msMedian: number;
@@ -84,26 +61,10 @@ export interface NativeTimes {
   flops: number;
 }
 
-/**
- * Single operations, on the CPU if nothing else is said; exact laws by enumeration, formulas.
- * Undefined numbers are NaN.
- */
+/** Single operations, on the CPU if nothing else is said, and formulas; undefined numbers are NaN. */
 export interface NativeLowlevel {
-  scale(args: { rows: NativeRows; vocabulary: number; scaling: NativeScaling }): NativeRows;
   target(args: NativePlaces): NativeRows;
   verify(args: NativeStep): { accepted: Int32Array; next: number; deferral: Float32Array };
-  /** One drafted token; unscaled rows where they are not the scaled ones at temperature 1. */
-  positionLaw(args: NativePlaces & { drafterUnscaled?: NativeRows; targetUnscaled?: NativeRows }): {
-    pi: Float64Array;
-    accept: Float64Array;
-    residual: Float64Array | null;
-    kept: Int32Array | null;
-    deferral: number;
-    rate: number;
-    variation: number;
-    largestDrafter: number;
-    largestTarget: number;
-  };
   /** One position by the kernels of a GPU, cuda:`device`; with unscaled rows none is scaled. */
   devicePosition(
     args: NativePlaces & {
@@ -120,52 +81,6 @@ export interface NativeLowlevel {
     next: number;
     deferral: Float32Array;
   };
-  candidateLaw(args: {
-    vocabulary: number;
-    wanted: NativeRows;
-    drafter: NativeRows;
-    siblings: NativeSiblings;
-    k: number;
-    candidates: Int32Array;
-  }): NativeCandidateLaw & { accept: Float64Array; residual: Float64Array; bound: number };
-  kseqLaw(args: {
-    vocabulary: number;
-    wanted: NativeRows;
-    drafter: NativeRows;
-    k: number;
-  }): NativeCandidateLaw & { rho: number; beta: number; residual: Float64Array | null };
-  /**
-   * A step over models given after every prefix of at most widths.length tokens: place 0 follows
-   * the empty one, and that of prefix n followed by token v is n x vocabulary + 1 + v. `length`:
-   * chance of n + 1 tokens; `emitted`: of exactly the tokens of a prefix.
-   */
-  stepLaw(
-    args: NativePlaces & Pick<NativeStep, 'siblings' | 'verifier'> & { widths: Int32Array },
-  ): { length: Float64Array; first: Float64Array; emitted: Float64Array };
-  blockScan(args: NativePlaces & { draft: Int32Array }): {
-    weights: Float64Array;
-    thresholds: Float64Array;
-    rows: (Float64Array | null)[];
-    masses: Float64Array;
-  };
-  cascadeLaw(args: NativeCascade): {
-    length: Float64Array;
-    calls: Float64Array;
-    emitted: { tokens: Int32Array; chance: number }[];
-  };
-  cascadeGreedy(args: NativeCascade & { count: number }): {
-    tokens: Int32Array;
-    steps: Int32Array;
-    calls: Float64Array;
-  };
-  /** `bigrams`: successor per token, negative for none. */
-  maxGram(args: {
-    input: Int32Array;
-    output: Int32Array;
-    ends: Int32Array;
-    bigrams: Int32Array;
-    length: number;
-  }): { match: number; start: number; tokens: Int32Array };
   expectation(args: { name: string; args: Float64Array }): number;
   /**
    * Sizes of `shape` are those that native/ops/bench_op.h names for `op`, and `threads`. `gpu`: its

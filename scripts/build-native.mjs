@@ -3,12 +3,13 @@
 // every time, because cmake-js never reconfigures an existing cache.
 //
 //   node scripts/build-native.mjs [--config Release|Debug] [--dest DIR] [--name NAME] [--tests]
-//                                 [--emulated-device]
+//                                 [--emulated-device] [--laws]
 //
 // --name gives the CMake directory (build-cmake/NAME) another name than the configuration's;
-// --emulated-device builds a second addon, for tests, into its folder emulated-device;
-// --tests builds that and the C++ tests. SPECCASCADE_CMAKE_ARGS holds further -DNAME=VALUE, space
-// separated.
+// --emulated-device builds a second addon, for tests, into its folder emulated-device; --laws builds
+// the exact laws that tests and `npm run vectors` load, speccascade_laws.node (where that is, every
+// build renews it); --tests builds both and the C++ tests. SPECCASCADE_CMAKE_ARGS holds further
+// -DNAME=VALUE, space separated.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     name: { type: 'string' },
     tests: { type: 'boolean', default: false },
     'emulated-device': { type: 'boolean', default: false },
+    laws: { type: 'boolean', default: false },
   },
 });
 
@@ -46,12 +48,14 @@ function cmake(verb, args) {
 }
 
 const emulated = options.tests || options['emulated-device'];
+const laws = options.laws || existsSync(path.join(out, 'speccascade_laws.node'));
 const definitions = [
   // Said every time, or the cache would keep what an earlier build was asked for.
   'SPECCASCADE_CUDA=AUTO',
   'SPECCASCADE_SANITIZE=OFF',
   'SPECCASCADE_WERROR=OFF',
   `SPECCASCADE_EMULATED_DEVICE=${emulated ? 'ON' : 'OFF'}`,
+  `SPECCASCADE_LAWS=${laws ? 'ON' : 'OFF'}`,
   // cmake-js would choose build-cmake/NAME/CONFIG for a NAME of our own.
   `CMAKE_LIBRARY_OUTPUT_DIRECTORY=${out}`,
 ];
@@ -59,15 +63,16 @@ if (options.tests) definitions.push('SPECCASCADE_TESTS=ON');
 const given = (process.env.SPECCASCADE_CMAKE_ARGS ?? '').split(' ').filter(Boolean);
 for (const argument of given) definitions.push(argument.replace(/^-D/, ''));
 
-const target = emulated ? 'speccascade_on_emulated_device' : 'speccascade';
+const targets = ['speccascade'];
+if (emulated) targets.push('speccascade_on_emulated_device');
+if (laws) targets.push('speccascade_laws');
 cmake(
   'configure',
   definitions.map((definition) => `--CD${definition}`),
 );
-cmake('build', [
-  ...['--parallel', String(availableParallelism())],
-  ...(options.tests ? [] : ['--target', target]),
-]);
+const parallel = ['--parallel', String(availableParallelism())];
+if (options.tests) cmake('build', parallel);
+else for (const target of targets) cmake('build', [...parallel, '--target', target]);
 
 // Renaming replaces the file in one step: a process that has the old addon mapped keeps it.
 const built = path.join(out, 'speccascade.node');

@@ -14,6 +14,8 @@ const outside = ['test', 'bench', 'fuzz', 'emulation'];
 /** In builds for the emulation the wrappers of CUDA's intrinsics lead there. */
 const mayKnowEmulation = /^base\/cuda_intrinsics(_sm90)?\.h$/;
 
+/** What tests load into Node, beside the addon. */
+const mayKnowNode = /^(addon|test\/laws)\//;
 const nodeHeaders = /^(napi|node_api|js_native_api|node|uv|v8)([-_]\w+)?\.h$/;
 const cudaHeaders =
   /^(cuda\w*|driver_types|vector_types|device_launch_parameters|math_constants|mma|cublas\w*|nv\w*)\.h$|^(cuda|cub|thrust|cooperative_groups|nvtx3|crt)(\/|\.h$)/;
@@ -51,7 +53,9 @@ function resolveInclude(native, from, name) {
 
 function checkInclude(native, file, include) {
   const room = file.split('/')[0];
-  if (nodeHeaders.test(include.name) && room !== 'addon') return 'only addon may include Node-API';
+  if (nodeHeaders.test(include.name) && !mayKnowNode.test(file)) {
+    return 'only addon and test/laws may include Node-API';
+  }
   if (cudaHeaders.test(include.name) && !mayKnowCuda.test(file)) {
     return 'only .cu, .cuh and base/cuda_* may include CUDA headers';
   }

@@ -3,13 +3,15 @@
  *
  *   npm run vectors -- FILE [--device cpu|cuda]
  *
- * A GPU makes distributions and pi; other kinds are skipped there, as are all without one.
+ * On the CPU it takes the exact laws: node scripts/build-native.mjs --laws. A GPU makes distributions
+ * and pi; other kinds are skipped there, as are all without one.
  * Per kind and arithmetic: cases passed, the worst absolute error, and what was skipped and why.
- * Exits with 1 if a case failed, with 2 if the file cannot be read.
+ * Exits with 1 if a case failed, with 2 if the file cannot be read or the laws are not built.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { devices } from '../lib/lowlevel.ts';
+import { laws } from '../test/support/laws.ts';
 import { parseVectors, type VectorCase } from '../test/support/vectors/format.ts';
 import { runVectors, type KindReport } from '../test/support/vectors/run.ts';
 
@@ -28,6 +30,16 @@ function readCases(): VectorCase[] {
     return parseVectors(readFileSync(file, 'utf8'));
   } catch (error) {
     console.error(`${file}: ${(error as Error).message}`);
+    process.exit(2);
+  }
+}
+
+/** Here, or each of their cases would say that they are not built. */
+function needLaws(): void {
+  try {
+    laws();
+  } catch (error) {
+    console.error(`vectors: ${(error as Error).message}`);
     process.exit(2);
   }
 }
@@ -60,6 +72,7 @@ const device = values.device === 'cuda' ? 0 : null;
 if (device !== null && !found.some(({ kind }) => kind === 'cuda')) {
   skipAll(cases, found[0]?.note ?? 'no CUDA device');
 } else {
+  if (device === null) needLaws();
   console.log(`${'kind'.padEnd(12)} ${'path'.padEnd(8)} ${'passed'.padStart(9)}  worst error`);
   const reports = runVectors(cases, device);
   for (const report of reports) console.log(lineOf(report));

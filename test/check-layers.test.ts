@@ -53,6 +53,8 @@ const clean = {
   'native/engine/engine.h': '#include "ops/gemm.h"\n/*\n#include "addon/addon.h"\n*/\n',
   'native/test/gemm_test.cpp': '#include "engine/engine.h"\n#include "test/check.h"\n',
   'native/test/check.h': '',
+  'native/test/laws/laws.cpp': '#include <napi.h>\n#include "addon/convert.h"\n',
+  'native/addon/convert.h': '',
   'lib/errors.ts': 'export const code = 1;\n',
   'lib/native.ts':
     "import { code } from './errors.ts';\nexport const native = [require('node-gyp-build'), code];\n",
@@ -88,6 +90,7 @@ describe('check-layers', () => {
     ['an include by a detour', 'native/base/a.h', '#include "../ops/gemm.h"', 'points upward'],
     ['an include of nothing', 'native/ops/a.cpp', '#include "ops/none.h"', 'no such file'],
     ['Node-API below addon', 'native/engine/a.cpp', '#include <node_api.h>', 'Node-API'],
+    ['Node-API in a C++ test', 'native/test/a_test.cpp', '#include <napi.h>', 'Node-API'],
     ['CUDA in host code', 'native/decode/a.cpp', '#  include <cuda_runtime.h>', 'CUDA headers'],
     ['CUB in a host header', 'native/ops/a.h', '#include <cub/cub.cuh>', 'CUDA headers'],
     ['device code in host code', 'native/model/a.cpp', '#include "ops/tile.cuh"', '.cuh'],

@@ -17,8 +17,9 @@ import {
   type Rule,
 } from '../lib/index.ts';
 import { targetDistribution } from '../lib/lowlevel.ts';
-import { native, type NativeCascade, type NativeStep } from '../lib/native.ts';
+import type { NativeStep } from '../lib/native.ts';
 import { nativeRule } from '../lib/rules.ts';
+import { laws, type Cascade } from './support/laws.ts';
 import { precisions, rowsOf, scaling, type Precision } from './support/vectors/format.ts';
 import { logitsOf, logitsOfAll, type Gen } from './support/vectors/generator.ts';
 
@@ -100,7 +101,7 @@ describe.each(rules)('the exact law of a step with %s', (_, rule) => {
     const gen: Gen = { seed: 4242, V, sp: 3, sn: [2] };
     const levels = widths.length;
     for (const precision of precisions) {
-      const { emitted, length } = native.lowlevel.stepLaw({
+      const { emitted, length } = laws().stepLaw({
         ...{ rule: nativeRule(rule), scaling: scaling(temperature), vocabulary: V, ...shape },
         widths: Int32Array.from(widths),
         target: rowsOf(precision, logitsOfAll(gen, 0, levels)),
@@ -158,7 +159,7 @@ describe.each(rules)('the exact law of a step with %s', (_, rule) => {
   it.each(cascades)('cascade drafting of %s', (_name, drafts, lengths, leniency) => {
     const gen: Gen = { seed: 777, V: 4, sp: 3, sn: [1.5, 2] };
     for (const precision of precisions) {
-      const law = native.lowlevel.cascadeLaw(cascade(gen, precision, drafts, lengths, leniency));
+      const law = laws().cascadeLaw(cascade(gen, precision, drafts, lengths, leniency));
       const chances = new Map(law.emitted.map(({ tokens, chance }) => [tokens.join(), chance]));
       const emitted = (prefix: number[]): number => chances.get(prefix.join()) ?? 0;
       const worst = largestError(gen, rule, law.length.length, emitted);
@@ -172,7 +173,7 @@ describe.each(rules)('the exact law of a step with %s', (_, rule) => {
     drafts: number[],
     lengths: number[][],
     leniency: Rule,
-  ): NativeCascade {
+  ): Cascade {
     return {
       ...{ float: precision === 'float', scaling: scaling(temperature), vocabulary: gen.V },
       ...{ rule: nativeRule(rule), leniency: nativeRule(leniency) },

@@ -12,11 +12,6 @@ namespace speccascade::addon {
 
 namespace {
 
-// setErrorClass(class): what failures of the core are thrown as.
-void set_error_class(const Napi::CallbackInfo& info) {
-  instance(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
-}
-
 Napi::Value devices(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return translate(env, [&]() -> Napi::Value {

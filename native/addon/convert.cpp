@@ -94,6 +94,10 @@ const char* end_name(Event::End end) {
 
 Instance& instance(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
 
+void set_error_class(const Napi::CallbackInfo& info) {
+  instance(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
+}
+
 Napi::Value error_value(Napi::Env env, ErrorCode code, const std::string& message) {
   const Napi::FunctionReference& error_class = instance(env).error_class;
   if (error_class.IsEmpty()) return Napi::Error::New(env, message).Value();

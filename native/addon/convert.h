@@ -23,6 +23,9 @@ struct Instance {
 
 Instance& instance(Napi::Env env);
 
+// setErrorClass(class): what failures of the core are thrown as.
+void set_error_class(const Napi::CallbackInfo& info);
+
 // The JavaScript error for a failure of the core.
 Napi::Value error_value(Napi::Env env, ErrorCode code, const std::string& message);
 

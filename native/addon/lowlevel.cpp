@@ -7,26 +7,6 @@ namespace speccascade::addon {
 
 namespace {
 
-// Whole rows in the array at `key`.
-int64_t row_count(const Napi::Object& object, const char* key, int vocabulary) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsTypedArray()) fail(ErrorCode::kInput, key, ": expected rows");
-  return static_cast<int64_t>(value.As<Napi::TypedArray>().ElementLength()) / vocabulary;
-}
-
-template <typename Real>
-Napi::Value scale_rows(Napi::Env env, const Napi::Object& args) {
-  const int vocabulary = vocabulary_of(args);
-  const RowScaling scaling = to_scaling(args);
-  const int64_t rows = row_count(args, "rows", vocabulary);
-  const Real* in = need_rows<Real>(args, "rows", rows * vocabulary);
-  auto out = new_rows<Real>(env, rows * vocabulary);
-  for (int64_t row = 0; row < rows; ++row) {
-    scale_row(in + row * vocabulary, vocabulary, scaling, out.Data() + row * vocabulary);
-  }
-  return out.template As<Napi::Value>();
-}
-
 template <typename Real>
 Napi::Value target_rows(Napi::Env env, const Napi::Object& args) {
   const int vocabulary = vocabulary_of(args);
@@ -57,10 +37,6 @@ Napi::Value verify(Napi::Env env, const Napi::Object& args) {
 }  // namespace
 
 void define_lowlevel_steps(Napi::Object& functions) {
-  define_function(functions, "scale", [](Napi::Env env, const Napi::Object& args) {
-    return with_real(args, "rows",
-                     [&](auto real) { return scale_rows<decltype(real)>(env, args); });
-  });
   define_function(functions, "target", [](Napi::Env env, const Napi::Object& args) {
     return with_real(args, "target",
                      [&](auto real) { return target_rows<decltype(real)>(env, args); });
@@ -73,8 +49,6 @@ void define_lowlevel_steps(Napi::Object& functions) {
 Napi::Object define_lowlevel(Napi::Env env) {
   Napi::Object functions = Napi::Object::New(env);
   define_lowlevel_steps(functions);
-  define_lowlevel_laws(functions);
-  define_lowlevel_cascades(functions);
   define_lowlevel_formulas(functions);
   define_lowlevel_device(functions);
   define_lowlevel_bench(functions);

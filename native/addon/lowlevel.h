@@ -1,4 +1,4 @@
-// NativeLowlevel of lib/native.ts: single operations, exact laws and formulas.
+// NativeLowlevel of lib/native.ts: single operations and formulas.
 #pragma once
 
 #include <napi.h>
@@ -8,13 +8,9 @@ namespace speccascade::addon {
 // The object of all functions.
 Napi::Object define_lowlevel(Napi::Env env);
 
-// scale(rows, vocabulary, scaling), target(position), verify(step)
+// target, verify: positions, one step
 void define_lowlevel_steps(Napi::Object& functions);
-// positionLaw, candidateLaw, kseqLaw, stepLaw, blockScan
-void define_lowlevel_laws(Napi::Object& functions);
-// cascadeLaw, cascadeGreedy
-void define_lowlevel_cascades(Napi::Object& functions);
-// maxGram, expectation
+// expectation
 void define_lowlevel_formulas(Napi::Object& functions);
 // devicePosition, deviceVerify: one position, one step on a GPU
 void define_lowlevel_device(Napi::Object& functions);

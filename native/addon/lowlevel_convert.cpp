@@ -12,11 +12,6 @@ int to_int(const Napi::Object& object, const char* key, int min, int max) {
   return static_cast<int>(number);
 }
 
-bool is_null(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  return value.IsNull() || value.IsUndefined();
-}
-
 RowScaling to_scaling(const Napi::Object& object) {
   const auto from = object.Get("scaling").As<Napi::Object>();
   RowScaling scaling;
@@ -59,8 +54,10 @@ Napi::Int32Array from_ints(Napi::Env env, const std::vector<int32_t>& values) {
   return array;
 }
 
-Napi::Value nullable(Napi::Env env, const std::vector<double>& values) {
-  return values.empty() ? env.Null() : Napi::Value(from_doubles(env, values));
+int64_t row_count(const Napi::Object& object, const char* key, int vocabulary) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsTypedArray()) fail(ErrorCode::kInput, key, ": expected rows");
+  return static_cast<int64_t>(value.As<Napi::TypedArray>().ElementLength()) / vocabulary;
 }
 
 }  // namespace speccascade::addon

@@ -14,7 +14,6 @@
 namespace speccascade::addon {
 
 int to_int(const Napi::Object& object, const char* key, int min, int max);
-bool is_null(const Napi::Object& object, const char* key);
 RowScaling to_scaling(const Napi::Object& object);
 StepVerifier to_verifier(const Napi::Object& object);
 Siblings to_siblings(const Napi::Object& object);
@@ -23,7 +22,6 @@ Rule rule_of(const Napi::Object& object);
 
 Napi::Float64Array from_doubles(Napi::Env env, const std::vector<double>& values);
 Napi::Int32Array from_ints(Napi::Env env, const std::vector<int32_t>& values);
-Napi::Value nullable(Napi::Env env, const std::vector<double>& values);  // empty: null
 
 constexpr int kMaxVocabulary = 1 << 24;
 inline int vocabulary_of(const Napi::Object& object) {
@@ -64,6 +62,9 @@ const Real* need_rows(const Napi::Object& object, const char* key, int64_t count
   if (rows == nullptr) fail(ErrorCode::kInput, key, ": expected rows");
   return rows;
 }
+
+// Whole rows in the array at `key`.
+int64_t row_count(const Napi::Object& object, const char* key, int vocabulary);
 
 template <typename Real>
 Napi::TypedArrayOf<Real> new_rows(Napi::Env env, int64_t count) {

@@ -1,33 +1,11 @@
-// Copying from text and expected gains among the low-level functions.
+// Expected gains among the low-level functions.
 #include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
 #include "decode/expectations.h"
-#include "decode/max_gram.h"
 
 namespace speccascade::addon {
 
 namespace {
-
-Napi::Value max_gram_of(Napi::Env env, const Napi::Object& args) {
-  const std::vector<int32_t> input = to_ints(args, "input");
-  const std::vector<int32_t> output = to_ints(args, "output");
-  const std::vector<int32_t> ends = to_ints(args, "ends");
-  const std::vector<int32_t> bigrams = to_ints(args, "bigrams");
-  const MaxGramText text = {input.data(), static_cast<int>(input.size()), output.data(),
-                            static_cast<int>(output.size())};
-  std::vector<int32_t> scratch(output.size());
-  std::vector<int32_t> tokens(static_cast<size_t>(to_int(args, "length", 0, 1 << 20)));
-  const MaxGramMatch match = max_gram_match(text, scratch.data());
-  const int proposed = max_gram_propose(
-      text, match, {bigrams.data(), static_cast<int>(bigrams.size())}, ends.data(),
-      static_cast<int>(ends.size()), static_cast<int>(tokens.size()), tokens.data());
-  tokens.resize(static_cast<size_t>(proposed));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("match", match.length);
-  object.Set("start", match.start);
-  object.Set("tokens", from_ints(env, tokens));
-  return object;
-}
 
 // Arguments of a formula, in order; stages of a horizontal cascade one after another.
 class Arguments {
@@ -75,7 +53,6 @@ double expectation(const std::string& name, const Arguments& a) {
 }  // namespace
 
 void define_lowlevel_formulas(Napi::Object& functions) {
-  define_function(functions, "maxGram", max_gram_of);
   define_function(functions, "expectation", [](Napi::Env env, const Napi::Object& args) {
     const std::string name = args.Get("name").ToString().Utf8Value();
     return Napi::Number::New(env, expectation(name, Arguments(args)));

@@ -7,9 +7,9 @@
 //              [--temperature X] [--outputs yes|no]
 //
 // `--widths`: candidates per node of a chain's or tree's levels. `--lengths`: of a cascade, row by
-// row (law/cs_draft_schedule.h); `--copies`: its last drafter is Max-Gram. Prints a line of JSON:
-// tokens a second by the wall clock, the median of the repeats after a first run that is left out,
-// and the seconds of the fastest and the slowest.
+// row (test/laws/cs_draft_schedule.h); `--copies`: its last drafter is Max-Gram. Prints a line of
+// JSON: tokens a second by the wall clock, the median of the repeats after a first run that is left
+// out, and the seconds of the fastest and the slowest.
 // Exit code 77: --device is cuda and there is no GPU, with the reason on standard error.
 #include <algorithm>
 #include <chrono>

@@ -1,6 +1,6 @@
 // Cascade Speculative Drafting (Chen et al. 2023) in the engine: models that review each
-// other's drafts, down to Max-Gram, by the schedule of law/cs_draft_schedule.h, which is the
-// same recursion for one sequence and without batches. Here every slot has a stack of
+// other's drafts, down to Max-Gram, by the schedule of test/laws/cs_draft_schedule.h, which is
+// the same recursion for one sequence and without batches. Here every slot has a stack of
 // reviewers and stands at its own place of the recursion (cascade_slot.h); each round runs
 // one model for all slots that wait for it.
 //

@@ -1,5 +1,5 @@
 // One slot's part of drafting by a cascade: it goes through the recursion of
-// law/cs_draft_schedule.h until a model's pass is needed, and takes up there when the pass was
+// test/laws/cs_draft_schedule.h until a model's pass is needed, and takes up there when it was
 // made. Over the arithmetic (Math) and over who searches for copies (Lanes, copy_search.h), so that
 // the CPU and a block of a GPU run the same code.
 #pragma once

@@ -1,6 +1,6 @@
-// Where each slot of a session stands in the recursion of a cascade (law/cs_draft_schedule.h), and
-// what its models computed: all that a slot's part of the drafting reads and writes
-// (cascade_slot.h), in the memory of the CPU or of a GPU.
+// Where each slot of a session stands in the recursion of a cascade
+// (test/laws/cs_draft_schedule.h), and what its models computed: all that a slot's part of the
+// drafting reads and writes (cascade_slot.h), in the memory of the CPU or of a GPU.
 #pragma once
 
 #include <cstdint>

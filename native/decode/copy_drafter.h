@@ -14,8 +14,9 @@ namespace speccascade {
 // Searches alone, in linear time: copy_search.h.
 class HostLanes {
  public:
-  explicit HostLanes(const SequenceState& state)
-      : scratch_(static_cast<size_t>(copy_text_size(state))) {}
+  explicit HostLanes(const SequenceState& state) : HostLanes(copy_text_size(state)) {}
+  // For texts of fewer tokens than this.
+  explicit HostLanes(int text_size) : scratch_(static_cast<size_t>(text_size)) {}
 
   void match_lengths(const MaxGramText& text, int32_t* lengths) {
     max_gram_lengths(text, scratch_.data(), lengths);

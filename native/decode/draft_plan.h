@@ -33,7 +33,7 @@ struct DraftPlan {
   bool replacement = false;          // kLevels: siblings drawn with replacement
   int nodes = 0;                     // kDynamicTree: budget of a step
   int depth = 0;                     // kDynamicTree: levels
-  std::vector<int32_t> lengths;      // kCascade: [drafters, drafters], see law/cs_draft_schedule.h
+  std::vector<int32_t> lengths;      // kCascade: [drafters, drafters], see cs_draft_schedule.h
   bool copies = false;               // kCascade: the last drafter is Max-Gram
   int copy_length = kMaxDraftNodes;  // kCascade: most tokens Max-Gram proposes at once
   double lenience = 1.0;             // kCascade: of reviews below the target, >= 1

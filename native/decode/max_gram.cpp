@@ -24,12 +24,12 @@ void z_scan(int begin, int count, const int32_t* prefix, const Extend& match_fro
   }
 }
 
-// Visits every occurrence of a suffix of the output, the longest that ends there, from the
-// end of the text to its beginning.
-template <typename Visit>
-void scan_matches(const MaxGramText& text, int32_t* scratch, const Visit& visit) {
+}  // namespace
+
+void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths) {
   const int suffix = text.outputs();
   const int count = text.length();
+  std::fill(lengths, lengths + count + 1, 0);
   if (suffix == 0) return;
   // Both read backwards: a suffix of the output becomes a prefix of the pattern.
   const auto pattern = [&](int i) { return text.output_at(suffix - 1 - i); };
@@ -50,41 +50,7 @@ void scan_matches(const MaxGramText& text, int32_t* scratch, const Visit& visit)
         }
         return length;
       },
-      [&](int i, int length) {
-        if (length > 0) visit(MaxGramMatch{length, count - i});
-      });
-}
-
-bool is_end(int32_t token, const int32_t* ends, int num_ends) {
-  return std::find(ends, ends + num_ends, token) != ends + num_ends;
-}
-
-}  // namespace
-
-MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch) {
-  MaxGramMatch best;
-  // Later in the scan is earlier in the text.
-  scan_matches(text, scratch, [&](const MaxGramMatch& match) {
-    if (match.length >= best.length) best = match;
-  });
-  return best;
-}
-
-void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths) {
-  std::fill(lengths, lengths + text.length() + 1, 0);
-  scan_matches(text, scratch,
-               [&](const MaxGramMatch& match) { lengths[match.start] = match.length; });
-}
-
-int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
-                     const int32_t* ends, int num_ends, int length, int32_t* proposal) {
-  int proposed = 0;
-  if (length == 0) return proposed;
-  max_gram_propose(text, match, bigrams, [&](int32_t token) {
-    proposal[proposed++] = token;
-    return proposed < length && !is_end(token, ends, num_ends);
-  });
-  return proposed;
+      [&](int i, int length) { lengths[count - i] = length; });
 }
 
 }  // namespace speccascade

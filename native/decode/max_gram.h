@@ -84,12 +84,4 @@ SC_COLLECTIVE void max_gram_propose(const MaxGramText& text, const MaxGramMatch&
 // scratch: [outputs]; lengths: [text's length + 1]
 void max_gram_lengths(const MaxGramText& text, int32_t* scratch, int32_t* lengths);
 
-// The longest, the earliest of equals. scratch: [outputs]
-MaxGramMatch max_gram_match(const MaxGramText& text, int32_t* scratch);
-
-// Writes at most `length` tokens to `proposal`, [length]; returns how many. Tokens of
-// `ends`, [num_ends], end a proposal.
-int max_gram_propose(const MaxGramText& text, const MaxGramMatch& match, const BigramTable& bigrams,
-                     const int32_t* ends, int num_ends, int length, int32_t* proposal);
-
 }  // namespace speccascade

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "decode/row_scaling.h"
@@ -101,21 +100,5 @@ class PositionRows {
   std::vector<Real> target_unscaled_;
   bool greedy_ = false;
 };
-
-// The k entries of the row that come first by value, equals by lowest index; entries
-// of minus infinity never. What deterministic children are, at any temperature.
-template <typename Real>
-std::vector<int32_t> best_tokens(const Real* logits, int vocabulary, int k) {
-  std::vector<int32_t> order;
-  for (int v = 0; v < vocabulary; ++v) {
-    if (logits[v] > -std::numeric_limits<Real>::infinity()) order.push_back(v);
-  }
-  const auto kept = std::min(static_cast<size_t>(k), order.size());
-  std::partial_sort(
-      order.begin(), order.begin() + static_cast<ptrdiff_t>(kept), order.end(),
-      [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-  order.resize(kept);
-  return order;
-}
 
 }  // namespace speccascade

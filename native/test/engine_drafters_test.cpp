@@ -1,11 +1,11 @@
 // Every drafter behind the engine: greedy output is the target's own, sampled output has the
 // rule's law, results do not depend on the batch, counters add up, and a cascade makes the calls
 // that its schedule says.
-#include "decode/law/cascade_law.h"
-#include "decode/max_gram.h"
 #include "model/teacher_forced.h"
 #include "ops/row_math.h"
 #include "test/check.h"
+#include "test/laws/copy_proposal.h"
+#include "test/laws/cs_draft_schedule.h"
 #include "test/support/engine_rig.h"
 #include "test/support/plain_decoding.h"
 #include "test/support/reference_ops.h"
@@ -15,6 +15,7 @@
 namespace {
 
 using namespace speccascade;
+using namespace speccascade::laws;
 using namespace speccascade::test;
 
 struct NamedPlan {
@@ -311,12 +312,10 @@ struct TeacherForced {
   }
 
   void copy(const std::vector<int32_t>& prefix, int length, std::vector<int32_t>* tokens) {
-    std::vector<int32_t> scratch(prefix.size()), proposal(static_cast<size_t>(length));
     const MaxGramText text = {request.input_ids.data(), static_cast<int>(request.input_ids.size()),
                               prefix.data(), static_cast<int>(prefix.size())};
-    const int count = max_gram_propose(text, max_gram_match(text, scratch.data()), {nullptr, 0},
-                                       nullptr, 0, length, proposal.data());
-    tokens->insert(tokens->end(), proposal.begin(), proposal.begin() + count);
+    const std::vector<int32_t> copied = copy_proposal(text, {nullptr, 0}, {}, length).tokens;
+    tokens->insert(tokens->end(), copied.begin(), copied.end());
   }
 };
 

@@ -1,6 +1,6 @@
 /** Cases of several candidates at one position: multi, kseq. */
-import { native } from '../../../lib/native.ts';
 import type { NativeRows, NativeSiblings } from '../../../lib/native.ts';
+import { laws } from '../laws.ts';
 import type { Check } from './check.ts';
 import { rowsOf, type Entry, type VectorCase } from './format.ts';
 
@@ -12,7 +12,7 @@ function share(check: Check, counts: unknown, den: unknown): NativeRows {
 }
 
 export function checkMulti({ in: given, out }: VectorCase, check: Check): void {
-  const law = native.lowlevel.candidateLaw({
+  const law = laws().candidateLaw({
     vocabulary: (given.q as number[]).length,
     wanted: share(check, given.p, given.den),
     drafter: share(check, given.q, given.den),
@@ -39,7 +39,7 @@ export function checkMulti({ in: given, out }: VectorCase, check: Check): void {
 }
 
 export function checkKseq({ in: given, out }: VectorCase, check: Check): void {
-  const law = native.lowlevel.kseqLaw({
+  const law = laws().kseqLaw({
     vocabulary: (given.q as number[]).length,
     wanted: share(check, given.p, given.den),
     drafter: share(check, given.q, given.den),

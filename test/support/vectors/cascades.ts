@@ -1,11 +1,10 @@
 /** Cases of cascade drafting: nested (one step's law), csd (greedy outputs). */
-import { native } from '../../../lib/native.ts';
-import type { NativeCascade } from '../../../lib/native.ts';
+import { laws, type Cascade } from '../laws.ts';
 import type { Check } from './check.ts';
 import { decodeRule, rowsOf, scaling, type Entry, type VectorCase } from './format.ts';
 import { logitsOf, type Gen } from './generator.ts';
 
-function cascade(given: VectorCase['in'], check: Check): NativeCascade {
+function cascade(given: VectorCase['in'], check: Check): Cascade {
   const gen = given.gen as Gen;
   const drafts = (given.drafts as (number | 'mag')[]).map((name) => (name === 'mag' ? -1 : name));
   return {
@@ -48,7 +47,7 @@ function sumCopy(vocab: number, { a, b }: { a: number; b: number }) {
 export function checkNested(one: VectorCase, check: Check): void {
   const { in: given, out } = one;
   const copy = sumCopy((given.gen as Gen).V, given.copy as { a: number; b: number });
-  const law = native.lowlevel.cascadeLaw({ ...cascade(given, check), copy });
+  const law = laws().cascadeLaw({ ...cascade(given, check), copy });
   const expected = out.len as Entry[];
   const longest = Math.max(expected.length, law.length.length);
   for (let n = 0; n < longest; n += 1) {
@@ -62,7 +61,7 @@ export function checkNested(one: VectorCase, check: Check): void {
 export function checkCascade(one: VectorCase, check: Check): void {
   const { in: given, out } = one;
   const count = given.tokens as number;
-  const { tokens, steps, calls } = native.lowlevel.cascadeGreedy({
+  const { tokens, steps, calls } = laws().cascadeGreedy({
     ...cascade({ ...given, T: 0 }, check),
     count,
   });

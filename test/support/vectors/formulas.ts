@@ -1,11 +1,12 @@
 /** Cases of plain functions: maxgram, expect, philox. */
 import { native } from '../../../lib/native.ts';
+import { laws } from '../laws.ts';
 import type { Check } from './check.ts';
 import type { VectorCase } from './format.ts';
 
 export function checkMaxGram({ in: given, out }: VectorCase, check: Check): void {
   const ints = (key: string): Int32Array => Int32Array.from((given[key] ?? []) as number[]);
-  const { match, start, tokens } = native.lowlevel.maxGram({
+  const { match, start, tokens } = laws().maxGram({
     input: ints('input'),
     output: ints('output'),
     ends: Int32Array.of(given.end as number),

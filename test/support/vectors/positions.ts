@@ -1,6 +1,7 @@
 /** Cases of single rows and positions: softmax, rows, target, target-big. */
 import { native } from '../../../lib/native.ts';
 import type { NativePlaces, NativeRows, NativeScaling } from '../../../lib/native.ts';
+import { laws } from '../laws.ts';
 import type { Check } from './check.ts';
 import {
   asProbabilities,
@@ -17,7 +18,7 @@ import { logitsOf, type Gen } from './generator.ts';
 function scaled(check: Check, logits: ArrayLike<number>, how: NativeScaling): NativeRows {
   const vocabulary = logits.length;
   if (check.device === null) {
-    return native.lowlevel.scale({
+    return laws().scale({
       rows: rowsOf(check.precision, logits),
       vocabulary,
       scaling: how,
@@ -94,7 +95,7 @@ export function checkTarget({ in: given, out }: VectorCase, check: Check): void 
     check.row('pi', checkOnDevice(check, places, unscaled, out), out.pi as Entry[]);
     return;
   }
-  const law = native.lowlevel.positionLaw({ ...places, ...unscaled });
+  const law = laws().positionLaw({ ...places, ...unscaled });
   if (out.delta !== null) check.same('delta', law.deferral, out.delta);
   if (out.keep !== null) check.same('keep', law.kept, out.keep);
   check.row('pi', law.pi, out.pi as Entry[]);
@@ -119,7 +120,7 @@ function checkAcceptance(
   at: number[] = Array.from(expected.keys()),
 ): void {
   const exact = { rows: Float64Array.from(drafter!), vocabulary, scaling: scaled };
-  const row = Float64Array.from(native.lowlevel.scale(exact));
+  const row = Float64Array.from(laws().scale(exact));
   const largest = row.reduce((a, b) => Math.max(a, b), 0);
   at.forEach((v, i) => {
     if (check.precision === 'float' && row[v]! > 0 && row[v]! < largest * neverDrawn) return;
@@ -149,7 +150,7 @@ export function checkBigTarget({ in: given, out }: VectorCase, check: Check): vo
     check.near('piMoment', moment(Float64Array.from(pi)), out.piMoment as Entry);
     return;
   }
-  const law = native.lowlevel.positionLaw(places);
+  const law = laws().positionLaw(places);
   if (out.delta !== null) check.same('delta', law.deferral, out.delta);
   if (out.keep !== null) {
     const kept = Array.from(law.kept ?? []).filter((token) => token < valid);

@@ -1,6 +1,7 @@
 /** Cases of whole steps: chain, block, tree. */
 import { native } from '../../../lib/native.ts';
 import type { NativePlaces, NativeSiblings, NativeStep } from '../../../lib/native.ts';
+import { laws } from '../laws.ts';
 import type { Check } from './check.ts';
 import { decodeRule, rowsOf, scaling, Unsupported, type Entry, type VectorCase } from './format.ts';
 import { concatenate, logitsOf, logitsOfAll, type Gen } from './generator.ts';
@@ -32,7 +33,7 @@ function checkLaw({ in: given, out }: VectorCase, check: Check, shape: Shape): v
   if (gen.V ** (levels + 1) > maxNumbers) {
     throw new Unsupported(`${gen.V}^${levels + 1} sequences are too many to enumerate`);
   }
-  const law = native.lowlevel.stepLaw({
+  const law = laws().stepLaw({
     ...places(given, check, (model) => logitsOfAll(gen, model, levels)),
     ...shape,
     widths: Int32Array.from(shape.widths),
@@ -135,7 +136,7 @@ export function checkBlock({ in: given, out }: VectorCase, check: Check): void {
   const gen = given.gen as Gen;
   const draft = given.draft as number[];
   const prefixes = [[], ...draft.map((_, n) => draft.slice(0, n + 1))];
-  const scan = native.lowlevel.blockScan({
+  const scan = laws().blockScan({
     ...places(given, check, (model) =>
       concatenate(prefixes.map((prefix) => logitsOf(gen, model, prefix))),
     ),

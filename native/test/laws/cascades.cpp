@@ -1,13 +1,15 @@
-// Cascade drafting among the low-level functions: models are JavaScript functions.
+// Cascade drafting laid open for JavaScript, whose functions are the models.
 #include <map>
 #include <utility>
 
-#include "addon/lowlevel.h"
 #include "addon/lowlevel_convert.h"
-#include "decode/law/cascade_law.h"
-#include "decode/max_gram.h"
+#include "test/laws/cascade_law.h"
+#include "test/laws/copy_proposal.h"
+#include "test/laws/laws_module.h"
 
-namespace speccascade::addon {
+namespace speccascade::laws {
+
+using namespace addon;
 
 namespace {
 
@@ -37,7 +39,7 @@ class CallbackModels {
   }
 
   void copy(const std::vector<int32_t>& prefix, int length, std::vector<int32_t>* tokens) {
-    if (is_null(args_, "copy")) {
+    if (!args_.Get("copy").IsFunction()) {
       copy_text(prefix, length, tokens);
     } else {
       const Napi::HandleScope scope(args_.Env());
@@ -71,12 +73,7 @@ class CallbackModels {
     output.insert(output.end(), prefix.begin(), prefix.end());
     const MaxGramText text = {input_.data(), static_cast<int>(input_.size()), output.data(),
                               static_cast<int>(output.size())};
-    std::vector<int32_t> scratch(output.size());
-    tokens->resize(static_cast<size_t>(length));
-    const MaxGramMatch match = max_gram_match(text, scratch.data());
-    const int proposed =
-        max_gram_propose(text, match, {nullptr, 0}, nullptr, 0, length, tokens->data());
-    tokens->resize(static_cast<size_t>(proposed));
+    *tokens = copy_proposal(text, {nullptr, 0}, {}, length).tokens;
   }
 
   Napi::Object args_;
@@ -151,7 +148,7 @@ void define_for_precision(Napi::Object& functions, const char* name, Function fu
 
 }  // namespace
 
-void define_lowlevel_cascades(Napi::Object& functions) {
+void define_cascades(Napi::Object& functions) {
   define_for_precision(functions, "cascadeLaw", [](auto real, Napi::Env env, auto& args) {
     return cascade_law_of<decltype(real)>(env, args);
   });
@@ -160,4 +157,4 @@ void define_lowlevel_cascades(Napi::Object& functions) {
   });
 }
 
-}  // namespace speccascade::addon
+}  // namespace speccascade::laws

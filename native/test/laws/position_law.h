@@ -12,7 +12,7 @@
 #include "decode/rules.h"
 #include "ops/row_math.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 struct PositionLaw {
   std::vector<double> pi;        // [vocabulary]
@@ -105,4 +105,4 @@ PositionLaw position_law(const Rule& rule, const PositionRows<Real>& position) {
   return law;
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

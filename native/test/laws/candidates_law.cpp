@@ -1,10 +1,10 @@
-#include "decode/law/candidates_law.h"
+#include "test/laws/candidates_law.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-namespace speccascade {
+namespace speccascade::laws {
 
 namespace {
 
@@ -52,19 +52,37 @@ std::vector<double> subset_sums(std::vector<double> values, size_t tokens) {
   return values;
 }
 
+// For each set, P(all candidates are in it).
+std::vector<double> chances_inside(const CandidateSource& source) {
+  const size_t tokens = source.wanted.size();
+  if (source.siblings == Siblings::kWithoutReplacement) {
+    return subset_sums(drawn_sets(source.drafter, source.k), tokens);
+  }
+  std::vector<double> inside = set_masses(source.drafter);
+  for (double& mass : inside) mass = std::pow(mass, source.k);
+  return inside;
+}
+
+// pi of the candidates, each token counted once.
+double mass_of(std::vector<int32_t> tokens, const std::vector<double>& wanted) {
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  double mass = 0.0;
+  for (const int32_t token : tokens) mass += wanted[static_cast<size_t>(token)];
+  return mass;
+}
+
 }  // namespace
 
-double candidate_bound(const std::vector<double>& wanted, const std::vector<double>& drafter,
-                       Siblings siblings, int k) {
-  if (wanted.size() > kMaxTokens) return std::numeric_limits<double>::quiet_NaN();
-  const std::vector<double> pi = set_masses(wanted);
-  std::vector<double> inside;
-  if (siblings == Siblings::kWithoutReplacement) {
-    inside = subset_sums(drawn_sets(drafter, k), wanted.size());
-  } else {
-    inside = set_masses(drafter);
-    for (double& mass : inside) mass = std::pow(mass, k);
+double candidate_bound(const CandidateSource& source) {
+  if (source.siblings == Siblings::kFixed) {
+    return std::min(1.0, mass_of(source.fixed, source.wanted));
   }
+  if (source.siblings == Siblings::kGiven || source.wanted.size() > kMaxTokens) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+  const std::vector<double> pi = set_masses(source.wanted);
+  const std::vector<double> inside = chances_inside(source);
   double bound = 1.0;
   for (size_t set = 0; set < pi.size(); ++set) {
     bound = std::min(bound, pi[set] + 1.0 - inside[set]);
@@ -72,4 +90,4 @@ double candidate_bound(const std::vector<double>& wanted, const std::vector<doub
   return bound;
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

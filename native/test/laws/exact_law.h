@@ -14,14 +14,16 @@
 // distribution is kept, as final_row().
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
 #include "decode/accept_tree.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 class ForkingChoices {
  public:
@@ -134,4 +136,20 @@ std::vector<int32_t> pick_candidates(ForkingChoices& choices, const Real* row, i
   return tokens;
 }
 
-}  // namespace speccascade
+// The k entries of the row that come first by value, equals by lowest index; entries
+// of minus infinity never. What deterministic children are, at any temperature.
+template <typename Real>
+std::vector<int32_t> best_tokens(const Real* logits, int vocabulary, int k) {
+  std::vector<int32_t> order;
+  for (int v = 0; v < vocabulary; ++v) {
+    if (logits[v] > -std::numeric_limits<Real>::infinity()) order.push_back(v);
+  }
+  const auto kept = std::min(static_cast<size_t>(k), order.size());
+  std::partial_sort(
+      order.begin(), order.begin() + static_cast<ptrdiff_t>(kept), order.end(),
+      [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
+  order.resize(kept);
+  return order;
+}
+
+}  // namespace speccascade::laws

@@ -8,11 +8,11 @@
 
 #include "decode/accept_tree.h"
 #include "decode/kseq.h"
-#include "decode/law/exact_law.h"
-#include "decode/law/position_law.h"
 #include "ops/row_math.h"
+#include "test/laws/exact_law.h"
+#include "test/laws/position_law.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 struct CandidateLaw {
   double rate = 0.0;             // chance that a candidate is accepted
@@ -153,10 +153,19 @@ KseqLaw kseq_law(const std::vector<Real>& wanted, const std::vector<Real>& draft
   return result;
 }
 
-// The best rate that any scheme has with these candidates: the least, over sets H of
-// tokens, of pi(H) + 1 - P(all candidates in H). In double, for at most 16 tokens
-// (there are 2^vocabulary sets): NaN beyond.
-double candidate_bound(const std::vector<double>& wanted, const std::vector<double>& drafter,
-                       Siblings siblings, int k);
+// How candidates come about, for their bound.
+struct CandidateSource {
+  std::vector<double> wanted;
+  std::vector<double> drafter;
+  Siblings siblings;
+  int k;
+  std::vector<int32_t> fixed;  // the candidates of kFixed
+};
 
-}  // namespace speccascade
+// The best rate that any scheme has with these candidates: the least, over sets H of
+// tokens, of pi(H) + 1 - P(all candidates in H). Fixed ones are inside every H that holds them
+// all, so the least is their own pi. Of drawn ones in double, for at most 16 tokens (there
+// are 2^vocabulary sets): NaN beyond, and for kGiven, whose law is the caller's.
+double candidate_bound(const CandidateSource& source);
+
+}  // namespace speccascade::laws

@@ -6,11 +6,11 @@
 #include <map>
 #include <vector>
 
-#include "decode/law/cs_draft_schedule.h"
-#include "decode/law/exact_law.h"
 #include "ops/row_math.h"
+#include "test/laws/cs_draft_schedule.h"
+#include "test/laws/exact_law.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 struct CascadeLaw {
   std::vector<double> length;                      // chance that n + 1 tokens are emitted
@@ -89,4 +89,4 @@ CascadeOutput cascade_greedy(const CascadeShape& shape, Models& models, size_t c
   return output;
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

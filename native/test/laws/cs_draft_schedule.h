@@ -41,7 +41,7 @@
 #include "decode/accept_chain.h"
 #include "decode/rules.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 struct CascadeShape {
   int vocabulary;
@@ -188,4 +188,4 @@ class CascadeSchedule {
   std::vector<int64_t> calls_;
 };
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

@@ -8,7 +8,7 @@
 #include "decode/accept_block.h"
 #include "ops/row_math.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 // What block verification makes of one draft.
 struct BlockScan {
@@ -69,4 +69,4 @@ BlockScan scan_block(const std::vector<int32_t>& draft, int vocabulary, const Re
   return scan;
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

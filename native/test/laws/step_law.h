@@ -1,6 +1,6 @@
 // The law of one step of speculation over two models given as rows after every
 // prefix: every draft, every outcome of every test, through accept_chain and
-// accept_block here and accept_tree in law/tree_law.h.
+// accept_block here and accept_tree in tree_law.h.
 //
 // Prefixes are numbered level by level, as the nodes of a complete tree: the empty
 // one is 0, and prefix n followed by token v is n * vocabulary + 1 + v.
@@ -12,11 +12,11 @@
 
 #include "decode/accept_block.h"
 #include "decode/accept_chain.h"
-#include "decode/law/exact_law.h"
 #include "decode/position_rows.h"
 #include "ops/row_math.h"
+#include "test/laws/exact_law.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 // Prefixes of at most `levels` tokens.
 inline int64_t prefix_count(int vocabulary, int levels) {
@@ -138,4 +138,4 @@ StepLaw chain_law(const ModelRows<Real>& rows, bool block) {
   return sum.law();
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws

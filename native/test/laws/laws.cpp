@@ -1,13 +1,15 @@
-// The exact laws among the low-level functions.
-#include "addon/lowlevel.h"
+// Laws of single positions and of steps, for JavaScript.
 #include "addon/lowlevel_convert.h"
-#include "decode/law/block_law.h"
-#include "decode/law/candidates_law.h"
-#include "decode/law/position_law.h"
-#include "decode/law/step_law.h"
-#include "decode/law/tree_law.h"
+#include "test/laws/block_law.h"
+#include "test/laws/candidates_law.h"
+#include "test/laws/laws_module.h"
+#include "test/laws/position_law.h"
+#include "test/laws/step_law.h"
+#include "test/laws/tree_law.h"
 
-namespace speccascade::addon {
+namespace speccascade::laws {
+
+using namespace addon;
 
 namespace {
 
@@ -26,9 +28,9 @@ Napi::Value position_law_of(Napi::Env env, const Napi::Object& args) {
   PositionRows<Real> position(vocabulary);
   position.set(need_rows<Real>(args, "drafter", vocabulary),
                need_rows<Real>(args, "target", vocabulary), to_scaling(args));
-  if (!is_null(args, "drafterUnscaled")) {
-    position.set_unscaled(need_rows<Real>(args, "drafterUnscaled", vocabulary),
-                          need_rows<Real>(args, "targetUnscaled", vocabulary));
+  const Real* drafter_unscaled = to_rows<Real>(args, "drafterUnscaled", vocabulary);
+  if (drafter_unscaled != nullptr) {
+    position.set_unscaled(drafter_unscaled, need_rows<Real>(args, "targetUnscaled", vocabulary));
   }
   const PositionLaw law = position_law(rule_of(args), position);
   Napi::Object object = Napi::Object::New(env);
@@ -77,8 +79,11 @@ Napi::Value candidate_law_of(Napi::Env env, const Napi::Object& args) {
   object.Set("accept", from_doubles(env, scan.accept));
   object.Set("residual", from_doubles(env, scan.residual));
   set_candidate_law(env, object, candidate_law(rows, k, tokens));
-  object.Set("bound", candidate_bound({wanted.begin(), wanted.end()},
-                                      {drafter.begin(), drafter.end()}, rows.siblings, k));
+  object.Set("bound", candidate_bound({{wanted.begin(), wanted.end()},
+                                       {drafter.begin(), drafter.end()},
+                                       rows.siblings,
+                                       k,
+                                       tokens}));
   return object;
 }
 
@@ -152,7 +157,7 @@ Napi::Value block_scan_of(Napi::Env env, const Napi::Object& args) {
 
 }  // namespace
 
-void define_lowlevel_laws(Napi::Object& functions) {
+void define_laws(Napi::Object& functions) {
   define_function(functions, "positionLaw", [](Napi::Env env, const Napi::Object& args) {
     return with_real(args, "target",
                      [&](auto real) { return position_law_of<decltype(real)>(env, args); });
@@ -175,4 +180,4 @@ void define_lowlevel_laws(Napi::Object& functions) {
   });
 }
 
-}  // namespace speccascade::addon
+}  // namespace speccascade::laws

@@ -11,13 +11,13 @@
 #include "base/error.h"
 #include "decode/accept_traversal.h"
 #include "decode/accept_tree.h"
-#include "decode/law/candidates_law.h"
-#include "decode/law/exact_law.h"
-#include "decode/law/step_law.h"
 #include "decode/position_rows.h"
 #include "ops/row_math.h"
+#include "test/laws/candidates_law.h"
+#include "test/laws/exact_law.h"
+#include "test/laws/step_law.h"
 
-namespace speccascade {
+namespace speccascade::laws {
 
 // A tree whose every node at depth d has widths[d] children; fewer where the drafter
 // has fewer tokens. Children are drawn when acceptance comes to their parent, so only
@@ -176,4 +176,4 @@ StepLaw tree_law(const ModelRows<Real>& rows, const std::vector<int>& widths, Si
   return sum.law();
 }
 
-}  // namespace speccascade
+}  // namespace speccascade::laws
