@@ -30,6 +30,19 @@ std::vector<Node> random_tree(TestRandom& random, const Model& model, int count)
   return nodes;
 }
 
+// Their paths have every node.
+std::vector<int> leaves_of(const std::vector<Node>& nodes) {
+  std::vector<bool> has_child(nodes.size());
+  for (const Node& node : nodes) {
+    if (node.parent >= 0) has_child[static_cast<size_t>(node.parent)] = true;
+  }
+  std::vector<int> leaves;
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    if (!has_child[n]) leaves.push_back(static_cast<int>(n));
+  }
+  return leaves;
+}
+
 template <typename Body>
 void for_each_model(const Body& body) {
   uint64_t seed = 1;
@@ -117,16 +130,21 @@ void trees_equal_their_paths() {
         const Tokens source = random_tokens(random, *model, 7);
         DecoderRig rig(model, 1, 120, 40, {source});
         Tokens committed;
-        // Every node is decoded alone, token by token: the sanitizers would take half a minute.
+        // Every path is decoded alone, token by token: the sanitizers would take long.
         const std::vector<int> all = {1, 17, 40, 9, 33, 2, 31}, few = {9, 17, 2};
         for (const int count : kSanitized ? few : all) {
           const std::vector<Node> nodes = random_tree(random, *model, count);
           const std::vector<Logits> got = rig.run({{0, nodes}})[0];
-          for (int n = 0; n < count; ++n) {
+          for (const int leaf : leaves_of(nodes)) {
             Tokens tokens = committed;
-            for (const int32_t token : path_tokens(nodes, n)) tokens.push_back(token);
-            CHECK(same_bits(got[static_cast<size_t>(n)], one_by_one(model, source, tokens).back()),
-                  name, " tree of ", count, " after ", committed.size(), " node ", n);
+            for (const int32_t token : path_tokens(nodes, leaf)) tokens.push_back(token);
+            const std::vector<Logits> alone = one_by_one(model, source, tokens);
+            size_t position = tokens.size();
+            for (int n = leaf; n >= 0; n = nodes[static_cast<size_t>(n)].parent) {
+              CHECK(same_bits(got[static_cast<size_t>(n)], alone[--position]), name, " tree of ",
+                    count, " after ", committed.size(), " node ", n);
+            }
+            CHECK(position == committed.size(), name, " path of ", leaf);
           }
           std::vector<int> path;
           for (int n = random.below(count); n >= 0; n = nodes[static_cast<size_t>(n)].parent) {
