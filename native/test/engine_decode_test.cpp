@@ -101,7 +101,7 @@ struct LawSetting {
 };
 
 void try_law(const LawSetting& setting) {
-  constexpr int kVocabulary = 7, kLength = 3, kDraws = 12000;
+  constexpr int kVocabulary = 7, kLength = 3, kDraws = kSanitized ? 2000 : 12000;
   const std::string& what = setting.what;
   const auto target = random_model(tiny_config(kVocabulary), 21);
   const auto drafter =
