@@ -4,41 +4,14 @@
  * own acceptance, in double and in float; for every rule.
  */
 import { describe, expect, it } from 'vitest';
-import {
-  bild,
-  chow,
-  diff,
-  lossless,
-  lossy,
-  opt,
-  tokenV1,
-  tokenV2,
-  tokenV3,
-  type Rule,
-} from '../lib/index.ts';
+import { lossless, lossy, type Rule } from '../lib/index.ts';
 import { targetDistribution } from '../lib/lowlevel.ts';
 import type { NativeStep } from '../lib/native.ts';
 import { nativeRule } from '../lib/rules.ts';
+import { everyRule } from './support/every-rule.ts';
 import { laws, type Cascade } from './support/laws.ts';
 import { precisions, rowsOf, scaling, type Precision } from './support/vectors/format.ts';
 import { logitsOf, logitsOfAll, type Gen } from './support/vectors/generator.ts';
-
-const rules: [string, Rule][] = [
-  ['lossless', lossless()],
-  ['lossy', lossy({ alpha: 0.3 })],
-  ['lossy, beta', lossy({ alpha: 0.4, beta: 0.8 })],
-  ['lossy, matched', lossy({ alpha: 0.3, beta: 'matched' })],
-  ['chow', chow({ alpha: 0.5 })],
-  ['chow, log', chow({ alpha: 1, loss: 'log' })],
-  ['diff', diff({ alpha: 0.1 })],
-  ['diff, log', diff({ alpha: 0.1, loss: 'log' })],
-  ['opt', opt({ alpha: 0.4 })],
-  ['opt, log', opt({ alpha: 0.4, loss: 'log' })],
-  ['tokenV1', tokenV1({ alpha: 0.1 })],
-  ['tokenV2', tokenV2({ alpha: 0.2 })],
-  ['tokenV3', tokenV3({ alpha: 0.5 })],
-  ['bild', bild({ rollback: 1.3 })],
-];
 
 const shapes: [string, number, number[], Pick<NativeStep, 'verifier' | 'siblings'>][] = [
   ['chain by token', 5, [1, 1, 1], { verifier: 'chain', siblings: 'with' }],
@@ -96,7 +69,7 @@ function largestError(
   return worst;
 }
 
-describe.each(rules)('the exact law of a step with %s', (_, rule) => {
+describe.each(everyRule)('the exact law of a step with %s', (_, rule) => {
   it.each(shapes)('%s', (_name, V, widths, shape) => {
     const gen: Gen = { seed: 4242, V, sp: 3, sn: [2] };
     const levels = widths.length;

@@ -1,38 +1,12 @@
 /** targetDistribution(): against plain twins of the rules, in both arithmetics, and at its edges. */
 import { describe, expect, it } from 'vitest';
-import {
-  bild,
-  chow,
-  diff,
-  lossless,
-  lossy,
-  opt,
-  tokenV1,
-  tokenV2,
-  tokenV3,
-  type Rule,
-} from '../lib/index.ts';
+import { chow, diff, lossless, opt, tokenV3, type Rule } from '../lib/index.ts';
 import { targetDistribution, type TargetOptions } from '../lib/lowlevel.ts';
+import { everyRule } from './support/every-rule.ts';
 import { distribution, twinTarget } from './support/rule-twin.ts';
 import { codeOf, messageOf } from './support/vectors/errors.ts';
 import { concatenate, logitsOf, type Gen } from './support/vectors/generator.ts';
 
-const rules: [string, Rule][] = [
-  ['lossless', lossless()],
-  ['lossy', lossy({ alpha: 0.3 })],
-  ['lossy, beta', lossy({ alpha: 0.4, beta: 0.8 })],
-  ['lossy, matched', lossy({ alpha: 0.3, beta: 'matched' })],
-  ['chow', chow({ alpha: 0.5 })],
-  ['chow, log', chow({ alpha: 1, loss: 'log' })],
-  ['diff', diff({ alpha: 0.1 })],
-  ['diff, log', diff({ alpha: 0.1, loss: 'log' })],
-  ['opt', opt({ alpha: 0.4 })],
-  ['opt, log', opt({ alpha: 0.4, loss: 'log' })],
-  ['tokenV1', tokenV1({ alpha: 0.2 })],
-  ['tokenV2', tokenV2({ alpha: 0.2 })],
-  ['tokenV3', tokenV3({ alpha: 0.6 })],
-  ['bild', bild({ rollback: 1.4 })],
-];
 const gen: Gen = { seed: 77, V: 24, sp: 3, sn: [2] };
 const rows = 12;
 const vocab = gen.V;
@@ -46,7 +20,7 @@ function largestError(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Array.from(a).reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0);
 }
 
-describe.each(rules)('targetDistribution of %s', (_, rule) => {
+describe.each(everyRule)('targetDistribution of %s', (_, rule) => {
   const settings = [
     { temperature: 1 },
     { temperature: 0.6 },
