@@ -25,7 +25,8 @@ namespace speccascade {
 
 constexpr int kMaxPriority = 10;  // and -10 the lowest
 constexpr int kPlacesPerPriority = 64;
-// So many samples are worth an encoder pass: requests that have fewer are encoded once.
+// So many samples are worth an encoder pass: among equals, requests that have no more are encoded
+// once.
 constexpr int kPlacesPerTurn = 16;
 
 // A sample that gets a slot; its job's input is encoded first where it is not yet.
