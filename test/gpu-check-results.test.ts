@@ -24,6 +24,8 @@ function stepBenches(build: string): void {
   const overlap = `'$([ $7 = yes ] && echo true || echo false)'`;
   const step =
     `{"shape": "'$1'", "dtype": "'$3'", "executor": "'$5'", "overlap": ${overlap}, "layers": 24, ` +
+    // Of a batch the same arguments say these.
+    `"sequences": "'$3'", "source": "'$7'", ` +
     `"phases": '$phases', "passes": [${pass(1, 1)}, ${pass(8, 1.05)}]}`;
   const decoding =
     `{"target": "'$1'", "drafter": "'$2'", "dtype": "bf16", "executor": "'$4'", "gamma": 7, ` +
@@ -51,7 +53,8 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
       gpu_verify: VERIFICATION,
     });
     stepBenches(build);
-    const parts = ['passes', 'verification', 'encoder', 'speculation', 'trained', 'transformers'];
+    const measured = ['passes', 'batch', 'verification', 'encoder', 'speculation'];
+    const parts = [...measured, 'trained', 'transformers'];
     const only = parts.flatMap((part) => ['--only', part]);
     const { status, stdout, results } = gpuCheck(folder, ...only, '--shape', 'xl');
     expect(stdout).toContain('speculation: ok');
@@ -71,6 +74,7 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
       '| xl | bf16 | one kernel | 8 | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |',
       '| xl | bf16 | kernels one by one |  | 2.000 | 1.000 | 50% | 75%, 85% | 1.05 |',
     ]);
+    expect(lines).toContain('| xl | 32 | 512 | 8 | 1.000 | 1.050 | 1.05 | 48% |');
     expect(lines.join('\n')).toContain('86.0 MB at 4300 GB/s');
     expect(lines).toContain('| chow | 40.0 | 2.00 |');
     expect(lines).toContain('| xl | 10.000 | 400 | 6.000 | 60% | 0.094 |');

@@ -17,14 +17,13 @@ namespace {
 // Steps between two encoder passes: about those of a sentence.
 constexpr int kStepsPerSource = 12;
 
+void check(const char* name, int value, int min) {
+  constexpr int kMost = 1 << 16;
+  if (value >= min && value <= kMost) return;
+  fail(ErrorCode::kInput, name, ": expected an integer from ", min, " to ", kMost, ", got ", value);
+}
+
 void check_sizes(const std::vector<int>& rows, int cached, int source, int repeats) {
-  const auto check = [](const char* name, int value, int min) {
-    constexpr int kMost = 1 << 16;
-    if (value < min || value > kMost) {
-      fail(ErrorCode::kInput, name, ": expected an integer from ", min, " to ", kMost, ", got ",
-           value);
-    }
-  };
   if (rows.empty()) fail(ErrorCode::kInput, "rows: expected at least one count");
   for (const int count : rows) check("rows", count, 1);
   check("cached", cached, 0);
@@ -104,46 +103,55 @@ void time_in_turns(size_t count, int repeats, const std::function<double(size_t)
   }
 }
 
-// `count` rows of slot 0, a chain after its committed positions.
-void set_chain(const DecoderRows& rows, int committed, const std::vector<int32_t>& ids, int count) {
-  for (int r = 0; r < count; ++r) {
+// `count` rows of each slot, chains after its committed positions.
+void set_chains(const DecoderRows& rows, int slots, int committed, const std::vector<int32_t>& ids,
+                int count) {
+  for (int r = 0; r < slots * count; ++r) {
+    const int slot = r / count, node = r % count;
     rows.tokens[r] = ids[static_cast<size_t>(r)];
-    rows.slot[r] = 0;
-    rows.position[r] = committed + r;
-    rows.node[r] = r;
-    rows.node_parent[r] = r - 1;
+    rows.slot[r] = slot;
+    rows.position[r] = committed + node;
+    rows.node[r] = node;
+    rows.node_parent[slot * rows.max_nodes + node] = node - 1;
     rows.logit_rows[r] = r;
   }
-  *rows.num_rows = count;
-  *rows.num_logits = count;
+  *rows.num_rows = slots * count;
+  *rows.num_logits = slots * count;
 }
 
-// One sequence in the caches of a model: `cached` positions decoded over a source of
-// `source` tokens. What run() adds is never committed.
+// Sequences in the caches of a model: `cached` positions of each decoded over a source of `source`
+// tokens. What run() adds is never committed.
 class TimedDecoder {
  public:
-  TimedDecoder(const Model& model, int most_rows, int cached, int source)
-      : memory_(model),
-        cross_(memory_, model, 1, 1, source),
-        self_(memory_, model, 1, cached + most_rows),
+  TimedDecoder(const Model& model, int most_rows, int cached, int source, int sequences = 1)
+      : sequences_(sequences),
+        memory_(model),
+        cross_(memory_, model, sequences, sequences, source),
+        self_(memory_, model, sequences, cached + most_rows),
         encoder_(model, memory_, source, 1, &cross_),
-        decoder_(model, memory_, {1, most_rows, most_rows, most_rows}, self_, cross_),
-        ids_(made_up_ids(model.config, std::max(most_rows, source))),
+        decoder_(model, memory_,
+                 {sequences, sequences * most_rows, sequences * most_rows, most_rows}, self_,
+                 cross_),
+        ids_(made_up_ids(model.config, std::max(sequences * most_rows, source))),
         input_(ids_.begin(), ids_.begin() + source) {
     memory_.allocate();
+    for (int s = 0; s < sequences; ++s) cross_.slot_source()[s] = s;
     encode();
     // As many at once as what is timed: kernels are chosen by the rows that a pass is planned for.
     while (cached_ < cached) {
       const int rows = std::min(most_rows, cached - cached_);
       run(rows);
-      self_.table().length[0] = cached_ += rows;
+      cached_ += rows;
+      for (int s = 0; s < sequences; ++s) self_.table().length[s] = cached_;
     }
   }
 
-  void encode() { encoder_.run({&input_}, {0}); }
+  void encode() {
+    for (int s = 0; s < sequences_; ++s) encoder_.run({&input_}, {s});
+  }
 
   void run(int rows) {
-    set_chain(decoder_.rows(), cached_, ids_, rows);
+    set_chains(decoder_.rows(), sequences_, cached_, ids_, rows);
     decoder_.run();
   }
 
@@ -167,6 +175,7 @@ class TimedDecoder {
   }
 
  private:
+  int sequences_;
   PassMemory memory_;
   CrossCache cross_;
   SelfCache self_;
@@ -180,14 +189,15 @@ class TimedDecoder {
 }  // namespace
 
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
-                       int repeats) {
+                       int repeats, int sequences) {
   check_sizes(rows, cached, source, repeats);
+  check("sequences", sequences, 1);
   const T5Config& config = model.config;
   // Each in a pass of its own: kernels are chosen by the rows that one is planned for.
   std::vector<std::unique_ptr<TimedDecoder>> decoders;
   decoders.reserve(rows.size());
   for (const int count : rows) {
-    decoders.push_back(std::make_unique<TimedDecoder>(model, count, cached, source));
+    decoders.push_back(std::make_unique<TimedDecoder>(model, count, cached, source, sequences));
   }
   PassTimes times;
   time_in_turns(
@@ -198,8 +208,8 @@ PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cac
   for (const int count : rows) {
     const double keys = cached + count + source;
     const auto entry = static_cast<double>(dtype_bytes(cache_dtype(model)));
-    times.bytes.push_back(work.bytes + keys * per_key * entry);
-    times.flops.push_back(2.0 * count * (work.terms + keys * per_key));
+    times.bytes.push_back(work.bytes + sequences * keys * per_key * entry);
+    times.flops.push_back(2.0 * sequences * count * (work.terms + keys * per_key));
   }
   return times;
 }

@@ -9,7 +9,7 @@
 namespace speccascade {
 
 struct PassTimes {
-  std::vector<double> median_ms;  // per number of rows
+  std::vector<double> median_ms;  // per number of rows of a sequence
   std::vector<double> min_ms;
   std::vector<double> bytes;  // of weights and caches that a pass reads
   std::vector<double> flops;  // two per multiply-add of the products and of attention
@@ -18,11 +18,11 @@ struct PassTimes {
 
 // On a device milliseconds are of its own clock, and of decoder passes alone: no copies.
 //
-// Decoder passes over each of `rows` new positions of one sequence, after `cached`
-// positions, over a source of `source` tokens. Row counts take turns.
-// ERR_INPUT for sizes out of range.
+// Decoder passes over each of `rows` new positions of every sequence, of which there are
+// `sequences`, after `cached` positions, over a source of `source` tokens each. Row counts take
+// turns. ERR_INPUT for sizes out of range.
 PassTimes time_decoder(const Model& model, const std::vector<int>& rows, int cached, int source,
-                       int repeats);
+                       int repeats, int sequences = 1);
 
 // Medians of the passes that steps of speculation are made of, milliseconds.
 struct StepTimes {

@@ -31,6 +31,44 @@ cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
   attend_encoded<kEntries, Entry>(args, leaves, row, head);
 }
 
+// Blocks that a GPU has room for at once, about; with no more of them, sharing what rows read would
+// make them wait for each other.
+constexpr int kOneWave = 512;
+
+// A block per row and head; where that is more than one wave, rows of a slot whose nodes have the
+// same place but for the last ones are one block's, that of the first of them.
+template <int kEntries, typename Entry>
+SC_KERNEL(kAttentionThreads, kAttentionBlocks<kEntries, kRowsTogether<kEntries>>)
+shared_cross_kernel(CrossAttentionArgs args, LeftRows leaves) {
+  constexpr int kRows = kRowsTogether<kEntries>;
+  const DecoderRows& rows = args.rows;
+  const int row = block_index() / args.heads, head = block_index() % args.heads;
+  wait_for_previous();
+  // All asked for together: of the row before, of this one and of those behind it.
+  int slot[kRows + 1], node[kRows + 1];
+  SC_UNROLL
+  for (int i = 0; i <= kRows; ++i) {
+    int at = row + i - 1;
+    at = at < 0 ? 0 : at < rows.max_rows ? at : rows.max_rows - 1;
+    slot[i] = read_now(rows.slot + at);
+    node[i] = read_now(rows.node + at);
+  }
+  const int num_rows = *rows.num_rows;
+  if (row >= num_rows) return;
+  const bool alone = num_rows * args.heads <= kOneWave;
+  const auto belongs = [&](int i) {
+    return !alone && slot[i] == slot[1] && node[i] / kRows == node[1] / kRows;
+  };
+  if (row > 0 && belongs(0)) return;
+  int count = 1;
+  SC_UNROLL
+  for (int i = 2; i <= kRows; ++i) {
+    if (count == i - 1 && row + count < num_rows && belongs(i)) count = i;
+  }
+  if (count == 1) return attend_encoded<kEntries, 1, Entry>(args, leaves, slot[1], row, 1, head);
+  attend_encoded<kEntries, kRows, Entry>(args, leaves, slot[1], row, count, head);
+}
+
 void check_heads(int head_dim) {
   if (head_dim <= kMaxHeadDim) return;
   fail(ErrorCode::kDevice, "attention heads of ", head_dim, " entries: CUDA takes at most ",
@@ -78,14 +116,24 @@ void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, 
                stream);
 }
 
-void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream) {
+namespace {
+
+template <typename Entry>
+void launch_cross(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream) {
   const int rows = args.rows.max_rows;
-  if (args.cache_dtype == DType::kBF16) {
-    return launch_heads(cross_kernel<kNarrowHead, uint16_t>, cross_kernel<kWideHead, uint16_t>,
-                        args, leaves, rows, stream);
+  if (args.rows.max_nodes > 1 && int64_t{rows} * args.heads > kOneWave) {
+    return launch_heads(shared_cross_kernel<kNarrowHead, Entry>,
+                        shared_cross_kernel<kWideHead, Entry>, args, leaves, rows, stream);
   }
-  launch_heads(cross_kernel<kNarrowHead, float>, cross_kernel<kWideHead, float>, args, leaves, rows,
+  launch_heads(cross_kernel<kNarrowHead, Entry>, cross_kernel<kWideHead, Entry>, args, leaves, rows,
                stream);
+}
+
+}  // namespace
+
+void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream) {
+  if (args.cache_dtype == DType::kBF16) return launch_cross<uint16_t>(args, leaves, stream);
+  launch_cross<float>(args, leaves, stream);
 }
 
 }  // namespace speccascade

@@ -31,6 +31,8 @@ SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& l
   const int sequence = args.row_sequence[row];
   const int first = args.offsets[sequence];
   const Head<float> head = {args.qkv + row * 3 * inner + at,
+                            0,
+                            1,
                             args.qkv + inner + at,
                             inner,
                             3 * inner,
@@ -38,8 +40,8 @@ SC_DEVICE void attend_source(const EncoderAttentionArgs& args, const LeftRows& l
                             args.head_dim,
                             args.bias + static_cast<int64_t>(h) * bias_columns(args.max_distance),
                             args.max_distance};
-  attend<kEntries, kThreads>(head, SourceKeys{first, row - first},
-                             [&] { return head_out(args, leaves, row, h); });
+  attend<kEntries, 1, kThreads>(head, SourceKeys{first, row - first},
+                                [&](int) { return head_out(args, leaves, row, h); });
 }
 
 // The places of a row's keys, backwards from its own.
@@ -70,7 +72,7 @@ struct OwnKeys {
   SC_DEVICE int distance(int e) const { return -e; }
 };
 
-// Head h of a row, if the row is there; so below. Entry: of the cache.
+// Head h of a row, if the row is there. Entry: of the cache.
 template <int kEntries, typename Entry, int kThreads = kAttentionThreads>
 SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves, int row, int h) {
   // All asked for together; a row that is not there has room, too.
@@ -82,6 +84,8 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int32_t base = slot * args.table.rows_per_slot;
   const Head<Entry> head = {args.query + row * inner + at,
+                            0,
+                            1,
                             static_cast<const Entry*>(args.cache) + at,
                             inner,
                             2 * inner,
@@ -95,19 +99,20 @@ SC_DEVICE void attend_own(const SelfAttentionArgs& args, const LeftRows& leaves,
                         args.table.length[slot],
                         position,
                         &node};
-  attend<kEntries, kThreads>(head, keys, [&] { return head_out(args, leaves, row, h); });
+  attend<kEntries, 1, kThreads>(head, keys, [&](int) { return head_out(args, leaves, row, h); });
 }
 
-template <int kEntries, typename Entry, int kThreads = kAttentionThreads>
-SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
-                              int h) {
-  const int slot = read_now(args.rows.slot + row);
-  if (row >= *args.rows.num_rows) return;
+// Head h of `count` rows from `row` on, all of one slot; kRows: at most so many.
+template <int kEntries, int kRows, typename Entry, int kThreads = kAttentionThreads>
+SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int slot,
+                              int row, int count, int h) {
   const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
   const int64_t at = static_cast<int64_t>(h) * args.head_dim;
   const int source = args.slot_source[slot];
   const int first = source * args.max_source;
   const Head<Entry> head = {args.query + row * inner + at,
+                            inner,
+                            count,
                             static_cast<const Entry*>(args.cache) + at,
                             inner,
                             2 * inner,
@@ -115,8 +120,18 @@ SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& le
                             args.head_dim,
                             nullptr,
                             0};
-  attend<kEntries, kThreads>(head, SourceKeys{first, 0},
-                             [&] { return head_out(args, leaves, row, h); });
+  attend<kEntries, kRows, kThreads>(head, SourceKeys{first, 0},
+                                    [&](int r) { return head_out(args, leaves, row + r, h); });
+}
+
+// Head h of a row, if the row is there.
+template <int kEntries, typename Entry, int kThreads = kAttentionThreads>
+SC_DEVICE void attend_encoded(const CrossAttentionArgs& args, const LeftRows& leaves, int row,
+                              int h) {
+  const int slot = read_now(args.rows.slot + row);
+  if (row < *args.rows.num_rows) {
+    attend_encoded<kEntries, 1, Entry, kThreads>(args, leaves, slot, row, 1, h);
+  }
 }
 
 // encoder_attention_cuda.cu

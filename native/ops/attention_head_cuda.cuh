@@ -1,7 +1,8 @@
-// Attention by one block per row and head, whatever the keys (attention_cuda.cuh). Lanes work in
-// groups of eight: a group takes every kGroups-th key, its lanes share the entries of a head in
-// fours, and it keeps a running maximum, sum and weighted value of its own (Milakov and Gimelshein
-// 2018), a few keys at a time. The groups of a warp are merged first, then the warps in order.
+// Attention by one block for a head of a row, or of a few rows that see the same keys, whatever the
+// keys (attention_cuda.cuh). Lanes work in groups of eight: a group takes every kGroups-th key, its
+// lanes share the entries of a head, and it keeps for each row a running maximum, sum and weighted
+// value of its own (Milakov and Gimelshein 2018), a few keys at a time. The groups of a warp are
+// merged first, then the warps in order. A row's bits do not depend on the rows beside it.
 #pragma once
 
 #include <cmath>
@@ -23,9 +24,13 @@ constexpr int kMaxHeadDim = 128;
 // Entries of a head that a lane of a group holds.
 constexpr int kNarrowHead = kMaxHeadDim / 2 / kGroupLanes, kWideHead = kMaxHeadDim / kGroupLanes;
 
-// Blocks that fit a multiprocessor by their registers.
+// Rows that share what a block reads of keys and values: as many as its registers hold.
 template <int kEntries>
-constexpr int kAttentionBlocks = kEntries <= kNarrowHead ? 4 : 3;
+constexpr int kRowsTogether = kEntries <= kNarrowHead ? 4 : 2;
+
+// Blocks that fit a multiprocessor by their registers.
+template <int kEntries, int kRows = 1>
+constexpr int kAttentionBlocks = kEntries <= kNarrowHead&& kRows == 1 ? 4 : 3;
 
 // Where a head of a row goes.
 struct HeadOut {
@@ -54,20 +59,26 @@ SC_DEVICE HeadOut head_out(const Args& args, const LeftRows& leaves, int row, in
 
 constexpr int kAttentionWarps = kAttentionThreads / kWarpLanes;
 
+template <int kRows>
 struct AttentionShared {
-  int32_t key_rows[kChunk];
-  float max[kAttentionWarps];
-  float sum[kAttentionWarps];
-  float out[kAttentionWarps][kMaxHeadDim];
+  float max[kRows][kAttentionWarps];
+  float sum[kRows][kAttentionWarps];
+  float out[kRows][kAttentionWarps][kMaxHeadDim];
 };
 
-// One head of one row over `keys` keys. Entry: what keys and values are kept in, float or, for
-// bf16, uint16_t.
+struct KeyPlaces {
+  int32_t row[kChunk];
+};
+
+// One head of some rows over `keys` keys, at the same distances from all of them. Entry: what keys
+// and values are kept in, float or, for bf16, uint16_t.
 template <typename Entry>
 struct Head {
-  const float* query;  // [head_dim]
-  const Entry* keys;   // key e starts at keys + row_of(e) * stride
-  int64_t to_values;   // and its value so many entries on
+  const float* query;  // [head_dim], of row r at query + r * to_query
+  int64_t to_query;
+  int num_rows;
+  const Entry* keys;  // key e starts at keys + row_of(e) * stride
+  int64_t to_values;  // and its value so many entries on
   int64_t stride;
   int num_keys;
   int head_dim;
@@ -83,49 +94,83 @@ struct Running {
   float sum;
 };
 
-// The first of a lane's four entries from entry `four` times 32 on.
-SC_DEVICE int entry_of_lane(int four) {
-  return (four * kGroupLanes + lane_index() % kGroupLanes) * 4;
-}
+// What one access reads, and entry i of it.
+template <typename Entry>
+struct Access;
+template <>
+struct Access<float> {
+  Values4 four;
+  SC_DEVICE void read(const float* from) { four = *reinterpret_cast<const Values4*>(from); }
+  SC_DEVICE void set(int i, float entry) { four.value[i] = entry; }
+  SC_DEVICE float entry(int i) const { return four.value[i]; }
+};
+template <>
+struct Access<uint16_t> {
+  uint32_t pairs[4];
+  SC_DEVICE void read(const uint16_t* from) { load_words(from, pairs); }
+  SC_DEVICE void set(int i, uint16_t entry) {
+    pairs[i / 2] |= static_cast<uint32_t>(entry) << (i % 2 * 16);
+  }
+  SC_DEVICE float entry(int i) const {
+    return bf16_to_float(static_cast<uint16_t>(pairs[i / 2] >> (i % 2 * 16)));
+  }
+};
 
-SC_DEVICE float widened(float entry) { return entry; }
-SC_DEVICE float widened(uint16_t entry) { return bf16_to_float(entry); }
+template <typename Entry>
+constexpr int kAccess = 16 / static_cast<int>(sizeof(Entry));
 
-SC_DEVICE Values4 load_four(const float* at) { return *reinterpret_cast<const Values4*>(at); }
-SC_DEVICE Values4 load_four(const uint16_t* at) {
-  uint32_t pairs[2];
-  load_words(at, pairs);
-  return {bf16_to_float(static_cast<uint16_t>(pairs[0])),
-          bf16_to_float(static_cast<uint16_t>(pairs[0] >> 16)),
-          bf16_to_float(static_cast<uint16_t>(pairs[1])),
-          bf16_to_float(static_cast<uint16_t>(pairs[1] >> 16))};
-}
-
-// A lane's entries of the head that begins at `head_at`, zeros beyond it.
+// A lane's entries of a head, as they are kept: accesses of the group's lanes are consecutive.
 template <int kEntries, typename Entry>
-SC_DEVICE void ask_for(const Entry* head_at, int head_dim, float (&entries)[kEntries]) {
+struct OwnEntries {
+  static constexpr int kAccesses = kEntries / kAccess<Entry>;
+  Access<Entry> at[kAccesses];
+
+  SC_DEVICE float entry(int i) const { return at[i / kAccess<Entry>].entry(i % kAccess<Entry>); }
+};
+
+// Where a lane's access number f begins in a head.
+template <typename Entry>
+SC_DEVICE int first_of_access(int f) {
+  return (f * kGroupLanes + lane_index() % kGroupLanes) * kAccess<Entry>;
+}
+
+// Entries of a head from its entry `first` on, zeros beyond it.
+template <typename Entry>
+SC_DEVICE Access<Entry> access_of(const Entry* head_at, int first, int head_dim) {
+  Access<Entry> access = {};
+  if (head_dim % kAccess<Entry> == 0) {
+    if (first < head_dim) access.read(head_at + first);
+    return access;
+  }
   SC_UNROLL
-  for (int f = 0; f < kEntries / 4; ++f) {
-    const int first = entry_of_lane(f);
-    Values4 four = {};
-    if (head_dim % 4 == 0) {
-      if (first < head_dim) four = load_four(head_at + first);
-    } else {
-      SC_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        four.value[i] = first + i < head_dim ? widened(head_at[first + i]) : 0.0f;
-      }
-    }
-    SC_UNROLL
-    for (int i = 0; i < 4; ++i) entries[4 * f + i] = four.value[i];
+  for (int i = 0; i < kAccess<Entry>; ++i) {
+    if (first + i < head_dim) access.set(i, head_at[first + i]);
+  }
+  return access;
+}
+
+template <int kEntries, typename Entry>
+SC_DEVICE void ask_for(const Entry* head_at, int head_dim, OwnEntries<kEntries, Entry>& entries) {
+  SC_UNROLL
+  for (int f = 0; f < kEntries / kAccess<Entry>; ++f) {
+    entries.at[f] = access_of(head_at, first_of_access<Entry>(f), head_dim);
   }
 }
 
+// The row's query beside the entries that a lane has of keys. Rows that are not there repeat the
+// last.
 template <int kEntries, typename Entry>
-SC_DEVICE void start(const Head<Entry>& head, Running<kEntries>& running) {
-  ask_for(head.query, head.head_dim, running.query);
+SC_DEVICE void start(const Head<Entry>& head, int row, Running<kEntries>& running) {
+  const float* query = head.query + (row < head.num_rows ? row : head.num_rows - 1) * head.to_query;
   SC_UNROLL
-  for (int i = 0; i < kEntries; ++i) running.out[i] = 0.0f;
+  for (int i = 0; i < kEntries; i += kAccess<float>) {
+    const int first = first_of_access<Entry>(i / kAccess<Entry>) + i % kAccess<Entry>;
+    const Access<float> access = access_of(query, first, head.head_dim);
+    SC_UNROLL
+    for (int j = 0; j < kAccess<float>; ++j) running.query[i + j] = access.entry(j);
+  }
+  SC_UNROLL
+  for (float& out : running.out) out = 0.0f;
   running.max = -INFINITY;
   running.sum = 0.0f;
 }
@@ -139,11 +184,11 @@ SC_DEVICE float bias_of(const Head<Entry>& head, int distance) {
 }
 
 // A lane's part of a key's score.
-template <int kEntries>
-SC_DEVICE float product_of(const float (&query)[kEntries], const float (&key)[kEntries]) {
+template <int kEntries, typename Entry>
+SC_DEVICE float product_of(const float (&query)[kEntries], const OwnEntries<kEntries, Entry>& key) {
   float score = 0.0f;
   SC_UNROLL
-  for (int i = 0; i < kEntries; ++i) score = fmaf(query[i], key[i], score);
+  for (int i = 0; i < kEntries; ++i) score = fmaf(query[i], key.entry(i), score);
   return score;
 }
 
@@ -152,8 +197,10 @@ constexpr int kKeysTogether = 4;
 
 // Of them, those whose entries are asked for before the first of them is used: one alone would make
 // a row wait for memory once a key.
-template <int kEntries>
-constexpr int kKeysInFlight = kEntries == kNarrowHead ? kKeysTogether : 2;
+template <int kEntries, int kRows, typename Entry>
+constexpr int kKeysInFlight = kEntries == kNarrowHead && (kRows == 1 || sizeof(Entry) == 2)
+                                  ? kKeysTogether
+                                  : 2;
 
 SC_DEVICE float exp_of(float x) { return exp2_flushed(x * kLog2E); }
 
@@ -215,58 +262,64 @@ SC_DEVICE void merge_groups(Running<kEntries>& running) {
   }
 }
 
-template <int kEntries, int kThreads, typename Entry>
-SC_DEVICE void merge(const Head<Entry>& head, const HeadOut& to, Running<kEntries>& running) {
-  AttentionShared& memory = shared<AttentionShared>();
+template <int kEntries, int kRows, int kThreads, typename Entry, typename To>
+SC_DEVICE void merge(const Head<Entry>& head, const To& to, Running<kEntries> (&running)[kRows]) {
+  AttentionShared<kRows>& memory = shared<AttentionShared<kRows>>();
   const int warp = warp_index();
-  if (takes_part<kThreads>()) {
-    merge_groups(running);
+  SC_UNROLL
+  for (int r = 0; r < kRows && takes_part<kThreads>(); ++r) {
+    merge_groups(running[r]);
     if (lane_index() == 0) {
-      memory.max[warp] = running.max;
-      memory.sum[warp] = running.sum;
+      memory.max[r][warp] = running[r].max;
+      memory.sum[r][warp] = running[r].sum;
     }
     if (lane_index() < kGroupLanes) {
       SC_UNROLL
-      for (int f = 0; f < kEntries / 4; ++f) {
-        const Values4 four = {running.out[4 * f], running.out[4 * f + 1], running.out[4 * f + 2],
-                              running.out[4 * f + 3]};
-        *reinterpret_cast<Values4*>(memory.out[warp] + entry_of_lane(f)) = four;
+      for (int i = 0; i < kEntries; i += 4) {
+        const int first = first_of_access<Entry>(i / kAccess<Entry>) + i % kAccess<Entry>;
+        const float* out = running[r].out + i;
+        *reinterpret_cast<Values4*>(memory.out[r][warp] + first) = {out[0], out[1], out[2], out[3]};
       }
     }
   }
   sync_block();
-  float max = -INFINITY, sum = 0.0f, keep[kAttentionWarps];
-  SC_UNROLL
-  for (const float own : memory.max) max = own > max ? own : max;
-  SC_UNROLL
-  for (int w = 0; w < kAttentionWarps; ++w) {
-    keep[w] = kept_of(memory.max[w], max);
-    sum = fmaf(memory.sum[w], keep[w], sum);
-  }
   SC_UNROLL_BY(1)
-  for (int d = thread_index(); d < head.head_dim; d += kAttentionThreads) {
-    float out = 0.0f;
+  for (int r = 0; r < kRows && r < head.num_rows; ++r) {
+    const HeadOut row = to(r);
+    float max = -INFINITY, sum = 0.0f, keep[kAttentionWarps];
     SC_UNROLL
-    for (int w = 0; w < kAttentionWarps; ++w) out = fmaf(memory.out[w][d], keep[w], out);
-    to.write(d, head.num_keys == 0 ? 0.0f : out / sum);
+    for (const float own : memory.max[r]) max = own > max ? own : max;
+    SC_UNROLL
+    for (int w = 0; w < kAttentionWarps; ++w) {
+      keep[w] = kept_of(memory.max[r][w], max);
+      sum = fmaf(memory.sum[r][w], keep[w], sum);
+    }
+    SC_UNROLL_BY(1)
+    for (int d = thread_index(); d < head.head_dim; d += kAttentionThreads) {
+      float out = 0.0f;
+      SC_UNROLL
+      for (int w = 0; w < kAttentionWarps; ++w) out = fmaf(memory.out[r][w][d], keep[w], out);
+      row.write(d, head.num_keys == 0 ? 0.0f : out / sum);
+    }
+    row.write_padding();
   }
-  to.write_padding();
 }
 
-// Rows: places of keys. Where they are listed, rows.list(begin, count, list) writes the rows of a
-// chunk of keys, called by the block's threads together; else rows.row(e) is that of key e.
-// rows.distance(e): from the query to key e. to(): where the result goes, asked in the end: it
-// would take registers meanwhile.
-template <int kEntries, int kThreads, typename Entry, typename Rows, typename To>
-SC_DEVICE void attend(const Head<Entry>& head, const Rows& rows, const To& to) {
-  AttentionShared& memory = shared<AttentionShared>();
-  Running<kEntries> running;
-  start(head, running);
-  constexpr int kKeys = kKeysInFlight<kEntries>;
+// Keys: their places. Where they are listed, keys.list(begin, count, list) writes the cache rows of
+// a chunk of keys, called by the block's threads together; else keys.row(e) is that of key e.
+// keys.distance(e): from the queries to key e. to(r): where row r's result goes, asked in the end:
+// it would take registers meanwhile.
+template <int kEntries, int kRows, int kThreads, typename Entry, typename Keys, typename To>
+SC_DEVICE void attend(const Head<Entry>& head, const Keys& keys, const To& to) {
+  Running<kEntries> running[kRows];
+  SC_UNROLL
+  for (int r = 0; r < kRows; ++r) start(head, r, running[r]);
+  constexpr int kInFlight = kKeysInFlight<kEntries, kRows, Entry>;
+  constexpr bool kAllInFlight = kInFlight == kKeysTogether;
   for (int begin = 0; begin < head.num_keys; begin += kChunk) {
     const int count = head.num_keys - begin < kChunk ? head.num_keys - begin : kChunk;
-    if constexpr (Rows::kListed) {
-      rows.list(begin, count, memory.key_rows);
+    if constexpr (Keys::kListed) {
+      keys.list(begin, count, shared<KeyPlaces>().row);
       sync_block();
     }
     SC_UNROLL_BY(1)
@@ -274,55 +327,64 @@ SC_DEVICE void attend(const Head<Entry>& head, const Rows& rows, const To& to) {
       // Groups without a key left ask for the chunk's first.
       const int own = base + thread_index() / kGroupLanes, left = count - own;
       const auto key_of = [&](int k) { return k * kGroups < left ? own + k * kGroups : 0; };
-      const auto at = [&](int e) {
-        if constexpr (Rows::kListed) {
-          return head.keys + head.stride * memory.key_rows[e];
+      const auto at = [&](int k) {
+        if constexpr (Keys::kListed) {
+          return head.keys + head.stride * shared<KeyPlaces>().row[key_of(k)];
         } else {
-          return head.keys + head.stride * rows.row(begin + e);
+          return head.keys + head.stride * keys.row(begin + key_of(k));
         }
       };
-      const auto bias_at = [&](int k) { return bias_of(head, rows.distance(begin + key_of(k))); };
-      float scores[kKeysTogether], values[kKeys][kEntries], bias[kKeys];
-      SC_UNROLL
-      for (int k = 0; k < kKeys; ++k) bias[k] = bias_at(k);
-      SC_UNROLL
-      for (int first = 0; first < kKeysTogether; first += kKeys) {
-        float keys[kKeys][kEntries];
+      const auto bias_at = [&](int k) { return bias_of(head, keys.distance(begin + key_of(k))); };
+      OwnEntries<kEntries, Entry> key[kInFlight], value[kInFlight];
+      const auto ask_for_values = [&](int first) {
         SC_UNROLL
-        for (int k = 0; k < kKeys; ++k) ask_for(at(key_of(first + k)), head.head_dim, keys[k]);
-        if (kKeys == kKeysTogether) {
+        for (int k = 0; k < kInFlight; ++k) {
+          ask_for(at(first + k) + head.to_values, head.head_dim, value[k]);
+        }
+      };
+      float scores[kRows][kKeysTogether], bias[kInFlight];
+      SC_UNROLL
+      for (int k = 0; k < kInFlight; ++k) bias[k] = bias_at(k);
+      SC_UNROLL
+      for (int first = 0; first < kKeysTogether; first += kInFlight) {
+        SC_UNROLL
+        for (int k = 0; k < kInFlight; ++k) ask_for(at(first + k), head.head_dim, key[k]);
+        if (kAllInFlight) ask_for_values(0);
+        SC_UNROLL
+        for (int r = 0; r < kRows; ++r) {
           SC_UNROLL
-          for (int k = 0; k < kKeys; ++k) {
-            ask_for(at(key_of(k)) + head.to_values, head.head_dim, values[k]);
+          for (int k = 0; k < kInFlight; ++k) {
+            scores[r][first + k] = product_of(running[r].query, key[k]);
           }
         }
-        SC_UNROLL
-        for (int k = 0; k < kKeys; ++k) scores[first + k] = product_of(running.query, keys[k]);
       }
-      sum_of_group(scores);
       SC_UNROLL
-      for (int k = 0; k < kKeysTogether; ++k) scores[k] += k < kKeys ? bias[k] : bias_at(k);
-      take_scores((left + kGroups - 1) / kGroups, scores, running);
-      SC_UNROLL
-      for (int first = 0; first < kKeysTogether; first += kKeys) {
-        if (kKeys < kKeysTogether) {
-          SC_UNROLL
-          for (int k = 0; k < kKeys; ++k) {
-            ask_for(at(key_of(first + k)) + head.to_values, head.head_dim, values[k]);
-          }
-        }
+      for (int r = 0; r < kRows; ++r) {
+        sum_of_group(scores[r]);
         SC_UNROLL
-        for (int k = 0; k < kKeys; ++k) {
+        for (int k = 0; k < kKeysTogether; ++k) {
+          scores[r][k] += k < kInFlight ? bias[k] : bias_at(k);
+        }
+        take_scores((left + kGroups - 1) / kGroups, scores[r], running[r]);
+      }
+      SC_UNROLL
+      for (int first = 0; first < kKeysTogether; first += kInFlight) {
+        if (!kAllInFlight) ask_for_values(first);
+        SC_UNROLL
+        for (int r = 0; r < kRows; ++r) {
           SC_UNROLL
-          for (int i = 0; i < kEntries; ++i) {
-            running.out[i] = fmaf(scores[first + k], values[k][i], running.out[i]);
+          for (int k = 0; k < kInFlight; ++k) {
+            SC_UNROLL
+            for (int i = 0; i < kEntries; ++i) {
+              running[r].out[i] = fmaf(scores[r][first + k], value[k].entry(i), running[r].out[i]);
+            }
           }
         }
       }
     }
-    if constexpr (Rows::kListed) sync_block();
+    if constexpr (Keys::kListed) sync_block();
   }
-  merge<kEntries, kThreads>(head, to(), running);
+  merge<kEntries, kRows, kThreads>(head, to, running);
 }
 
 }  // namespace speccascade

@@ -7,8 +7,8 @@
 
 namespace speccascade {
 
-// The new rows of one pass, packed. A slot's rows stand together; a row's parent
-// is in the same pass before it, or in an earlier pass since the last commit.
+// The new rows of one pass, packed. A slot's rows stand together, each a node of its own; a row's
+// parent is in the same pass before it, or in an earlier pass since the last commit.
 struct DecoderRows {
   int32_t* num_rows;     // actual rows
   int32_t* tokens;       // [max_rows]

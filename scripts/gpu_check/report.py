@@ -43,6 +43,24 @@ def table_of_passes(counts):
     return lines
 
 
+def table_of_batch(counts):
+    lines = [
+        "", "## Passes of a batch", "",
+        "In bf16, planned for all positions; ms of the target's pass alone. The share is that of "
+        f"copies ({counts['ceilings']['copyGBps']} GB/s) at which the pass over all positions reads "
+        "weights and each sequence's keys and values once."
+        + least_below([one for row in counts["rows"] for one in row["passes"]], "medianMs", "minMs"), "",
+        "| shape | sequences | input tokens | positions | ms, 1 position each | ms, all | all / 1 | share |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in counts["rows"]:
+        one, many = row["passes"]
+        lines.append(
+            f"| {row['shape']} | {row['sequences']} | {row['source']} | {many['rows']} | {one['medianMs']:.3f} "
+            f"| {many['medianMs']:.3f} | {row['manyOverOne']:.2f} | {row['shareOfCopyBandwidth']:.0%} |")
+    return lines
+
+
 def table_of_verification(counts):
     first = counts["rows"][0]
     lines = [
@@ -144,7 +162,7 @@ def table_of_trained(counts):
         f"| {row['bleu'] if row['bleu'] is not None else ''} |" for row in counts["rows"]]
 
 
-TABLES = {"passes": table_of_passes, "verification": table_of_verification,
+TABLES = {"passes": table_of_passes, "batch": table_of_batch, "verification": table_of_verification,
           "encoder": table_of_encoder, "speculation": table_of_speculation,
           "trained": table_of_trained, "transformers": table_of_transformers}
 

@@ -83,6 +83,30 @@ def passes(runner, counts):
         for row in rows)
 
 
+# Passes of a batch over long inputs, where rows of a sequence share what attention reads.
+BATCHES = (("large", 64, 5, 512), ("large", 64, 5, 64), ("xl", 32, 9, 512))
+
+
+def batch(runner, counts):
+    """Verification of a batch's drafts beside a step without drafts."""
+    limits = ceilings_beside(runner, counts)
+
+    def finish(row):
+        one, many = row["passes"]
+        row["manyOverOne"] = round(many["medianMs"] / one["medianMs"], 3)
+        least = many["bytes"] / limits["copyGBps"] / 1e6
+        row["shareOfCopyBandwidth"] = round(least / many["medianMs"], 3)
+
+    rows = take_rows(runner, counts, [
+        (f"batch-{shape}-{sequences}-{positions}-{source}", "gpu_passes", shape,
+         "--sequences", str(sequences), "--positions", str(positions), "--source", str(source))
+        for shape, sequences, positions, source in BATCHES
+        if shape in (runner.options.shape or [shape])], finish)
+    return ", ".join(
+        f"{row['shape']} {row['sequences']} x {row['passes'][1]['rows']} over {row['source']}: "
+        f"{row['manyOverOne']:.2f}" for row in rows)
+
+
 def verification(runner, counts):
     """Fused verification, beside reading its inputs at the measured read bandwidth."""
     limits = ceilings_beside(runner, counts, "readGBps")

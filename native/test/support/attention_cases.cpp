@@ -202,9 +202,12 @@ void self_rows_see_prefix_and_ancestors() {
   }
 }
 
-void try_cross(const Shape& shape, int max_source, int threads, DType cache_dtype, uint64_t seed) {
+const std::vector<SlotPlan> kFewRows = {{0, 3, 4}, {1, 0, 1}, {3, 5, 6}};
+
+void try_cross(const Shape& shape, int max_source, int threads, DType cache_dtype, uint64_t seed,
+               const std::vector<SlotPlan>& plans = kFewRows) {
   TestRandom random(seed);
-  RowLayout layout({{0, 3, 4}, {1, 0, 1}, {3, 5, 6}}, 12, random);
+  RowLayout layout(plans, 40, random);
   const std::vector<int32_t> slot_source = {2, 0, -1, 2};  // two slots share a source
   const std::vector<int32_t> source_length = {1, 0, max_source};
   const size_t inner = shape.inner();
@@ -244,6 +247,12 @@ void cross_rows_see_their_source() {
         try_cross({1 + static_cast<int>(seed % 4), dim, 1}, max_source,
                   static_cast<int>(seed % 3) + 1, type, seed);
       }
+    }
+  }
+  // More rows than a GPU has blocks at once (attention_cuda.cu): there those of a slot share keys.
+  for (const int dim : {5, 64, 100}) {
+    for (const DType type : kCacheTypes) {
+      try_cross({17, dim, 1}, 66, 2, type, ++seed, {{0, 3, 9}, {1, 0, 1}, {2, 4, 0}, {3, 5, 30}});
     }
   }
 }
