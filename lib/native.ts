@@ -194,13 +194,15 @@ export interface NativeRequest {
 }
 
 export interface NativeStats {
+  /** Emitted. */
+  tokens: number;
   targetCalls: number;
   /** Per drafter. */
   draftCalls: number[];
   proposed: number;
   tested: number;
   accepted: number;
-  /** Positions whose deferral was asked for. */
+  /** Positions whose deferral was asked for; 0 for rules that do not defer. */
   decided: number;
   /** Deferral summed over them. */
   deferred: number;
@@ -244,15 +246,17 @@ export interface NativeLatencies {
 export interface NativeSessionStats {
   queued: number;
   active: number;
-  /** Engine steps (target passes) so far. */
   steps: number;
   slotSteps: number;
+  /** Emitted, of running samples too. */
+  tokens: number;
   encodeMs: number;
   decodeMs: number;
   inQueue: NativeLatencies;
   firstToken: NativeLatencies;
   betweenTokens: NativeLatencies;
-  totals: NativeStats & { requests: number; tokens: number };
+  /** Of samples that have ended. */
+  totals: NativeStats & { requests: number };
   cacheBytes: number;
 }
 

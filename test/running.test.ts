@@ -17,7 +17,7 @@ const tokenizer = {
 } as Tokenizer;
 
 function output(onEvent?: (event: NativeEvent) => void): RunningOutput {
-  const options = { drafters: 0, logprobs: false, defers: false };
+  const options = { drafters: 0, logprobs: false };
   return new RunningOutput(new ResultBuilder(1n, tokenizer, options), (error) => error, onEvent);
 }
 

@@ -89,9 +89,10 @@ export interface SessionOptions {
    */
   maxQueue?: number | undefined;
   /**
-   * Most input tokens that are encoded between two steps while other requests decode, 1 to 2^20;
-   * default 256. It bounds how long new inputs hold up the tokens of running requests; a longer
-   * input waits for as many steps as its tokens are worth, and is encoded in one piece.
+   * Input tokens that are encoded between two steps while other requests decode, at most, on
+   * average; 1 to 2^20, default 256. What steps leave unused adds up, to at most the larger of this
+   * and `maxInputTokens`, which bounds how long new inputs hold up running requests. An input that
+   * does not fit waits until enough has added up, and is encoded in one piece.
    */
   encoderTokensPerStep?: number | undefined;
   /**

@@ -13,18 +13,16 @@ export class ResultBuilder {
   readonly #tokenizer: Tokenizer | null;
   readonly #drafters: number;
   readonly #wantsLogprobs: boolean;
-  readonly #defers: boolean;
 
   constructor(
     seed: bigint,
     tokenizer: Tokenizer | null,
-    options: { drafters: number; logprobs: boolean; defers: boolean },
+    options: { drafters: number; logprobs: boolean },
   ) {
     this.#seed = seed;
     this.#tokenizer = tokenizer;
     this.#drafters = options.drafters;
     this.#wantsLogprobs = options.logprobs;
-    this.#defers = options.defers;
   }
 
   add(event: NativeEvent): void {
@@ -39,26 +37,16 @@ export class ResultBuilder {
       tokens: [...this.tokens],
       finishReason,
       seed: this.#seed,
-      stats: resultStats(stats, this.tokens.length, this.#drafters, this.#defers),
+      stats: finishStats(stats ?? emptyStats(this.#drafters)),
     };
     if (this.#wantsLogprobs) result.logprobs = Float32Array.from(this.#logprobs);
     return result;
   }
 }
 
-export function resultStats(
-  counters: NativeStats | null,
-  tokens: number,
-  drafters: number,
-  defers: boolean,
-): ResultStats {
-  const stats = finishStats(counters ?? emptyStats(drafters), tokens);
-  if (!defers) stats.deferralRate = null;
-  return stats;
-}
-
 export function emptyStats(drafters: number): NativeStats {
   return {
+    tokens: 0,
     targetCalls: 0,
     draftCalls: new Array<number>(drafters).fill(0),
     proposed: 0,
@@ -72,7 +60,8 @@ export function emptyStats(drafters: number): NativeStats {
 }
 
 /** Adds the counters of an output about which one decision was made, or none yet. */
-export function addStats(totals: NativeStats, stats: ResultStats): void {
+export function addStats(totals: NativeStats, { tokens, stats }: Result): void {
+  totals.tokens += tokens.length;
   for (const key of ['targetCalls', 'proposed', 'tested', 'accepted'] as const) {
     totals[key] += stats[key];
   }
@@ -84,8 +73,8 @@ export function addStats(totals: NativeStats, stats: ResultStats): void {
 }
 
 /** Counters with the ratios made of them. */
-export function finishStats(counters: NativeStats, tokens: number): ResultStats {
-  const { targetCalls, draftCalls, proposed, tested, accepted, encodeMs, decodeMs } = counters;
+export function finishStats(counters: NativeStats): ResultStats {
+  const { tokens, targetCalls, draftCalls, proposed, tested, accepted, encodeMs, decodeMs } = counters;
   const { decided, deferred } = counters;
   // Field by field: objects made by spreading are slow, and there is one for every output.
   return {

@@ -1,6 +1,6 @@
 /** Checked requests in, results out: one engine. */
 import type { SpeccascadeError } from '../errors.ts';
-import { native, type NativeEvent, type NativeRule, type NativeSession } from '../native.ts';
+import { native, type NativeEvent, type NativeSession } from '../native.ts';
 import { AbortFanout } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
 import { toldTo, type Teller } from './failures.ts';
@@ -118,14 +118,12 @@ export class EngineRunner implements Runner {
   }
 
   stats(): SessionStats {
-    const { draft, defaults, maxBatch, maxQueue } = this.#settings;
+    const { maxBatch, maxQueue } = this.#settings;
     return sessionStats(this.#native.stats(), {
       pending: this.#admission.waiting,
       refused: this.#refused,
       queueLimit: maxQueue,
       slots: maxBatch,
-      drafters: draft.drafters,
-      defers: defers(defaults.rule),
     });
   }
 
@@ -162,7 +160,7 @@ export class EngineRunner implements Runner {
   ): Submission {
     const { target, draft, prefix, eosTokens, verifier } = this.#settings;
     const { signal, logprobs = false, called } = options;
-    const kind = { drafters: draft.drafters, logprobs, defers: defers(settings.rule) };
+    const kind = { drafters: draft.drafters, logprobs };
     const teller = { place: request.place, model: this.#model };
     const told = (error: SpeccascadeError): SpeccascadeError => toldTo(teller, error);
     const outputs = request.seeds.map(
@@ -213,8 +211,4 @@ function bySample(event: NativeEvent): NativeEvent | NativeEvent[] {
   if (event.samples === 1) return event;
   const each = { length: event.samples };
   return Array.from(each, (_, i) => ({ ...event, sample: event.sample + i, samples: 1 }));
-}
-
-function defers({ kind }: NativeRule): boolean {
-  return kind !== 'lossless' && kind !== 'lossy' && kind !== 'lossyMatched';
 }

@@ -50,7 +50,6 @@ export class SequenceCascade implements Runner {
   readonly #keptTimes: CountedTimes;
   readonly #running = new Set<Promise<unknown>>();
   #outputs = 0;
-  #tokens = 0;
 
   constructor(settings: SessionSettings, cascade: CascadeSettings) {
     this.#cascade = cascade;
@@ -112,9 +111,9 @@ export class SequenceCascade implements Runner {
     return {
       ...both,
       outputs: this.#outputs,
-      tokens: this.#tokens,
-      tokensPerSecond: perSecond(this.#tokens, both.encodeMs + both.decodeMs),
-      totals: finishStats(this.#totals, this.#tokens),
+      tokens: this.#totals.tokens,
+      tokensPerSecond: perSecond(this.#totals.tokens, both.encodeMs + both.decodeMs),
+      totals: finishStats(this.#totals),
     };
   }
 
@@ -210,9 +209,7 @@ export class SequenceCascade implements Runner {
   /** An output that has ended, with what there is of it. */
   #count(result: Result | undefined): void {
     this.#outputs++;
-    if (result === undefined) return;
-    this.#tokens += result.tokens.length;
-    addStats(this.#totals, result.stats);
+    if (result !== undefined) addStats(this.#totals, result);
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a session tells of itself: counters that only rise, gauges, and times by size. */
 import type { NativeSessionStats } from '../native.ts';
-import { resultStats, type ResultStats } from './result.ts';
+import { finishStats, type ResultStats } from './result.ts';
 
 /** Wall-clock times of one kind since the session began. All three only rise. */
 export interface Latencies {
@@ -23,7 +23,7 @@ export interface SessionStats {
   active: number;
   /** Sequences that can be decoded together: `maxBatch`; of a sequence cascade, twice that. */
   slots: number;
-  /** Target passes of the engine; each serves all active sequences. */
+  /** Steps of the engine, each for all active sequences; few have no pass of the target. */
   steps: number;
   /** Active sequences added up over the steps. */
   slotSteps: number;
@@ -31,7 +31,7 @@ export interface SessionStats {
   slotUse: number;
   /** Outputs that have ended, in whatever way. */
   outputs: number;
-  /** Tokens emitted. */
+  /** Tokens emitted, of running outputs too. */
   tokens: number;
   /** Milliseconds of encoder passes, wall-clock. */
   encodeMs: number;
@@ -59,15 +59,11 @@ interface StatsContext {
   refused: number;
   queueLimit: number;
   slots: number;
-  drafters: number;
-  /** Whether the session's rule defers. */
-  defers: boolean;
 }
 
 export function sessionStats(native: NativeSessionStats, context: StatsContext): SessionStats {
-  const { totals, steps, slotSteps, encodeMs, decodeMs } = native;
-  const { requests, tokens, ...counters } = totals;
-  const { slots, drafters, defers, queueLimit, pending, refused } = context;
+  const { totals, tokens, steps, slotSteps, encodeMs, decodeMs } = native;
+  const { slots, queueLimit, pending, refused } = context;
   return {
     queued: native.queued + pending,
     queueLimit,
@@ -76,7 +72,7 @@ export function sessionStats(native: NativeSessionStats, context: StatsContext):
     steps,
     slotSteps,
     slotUse: steps > 0 ? slotSteps / (steps * slots) : 0,
-    outputs: requests + refused,
+    outputs: totals.requests + refused,
     tokens,
     encodeMs,
     decodeMs,
@@ -84,7 +80,7 @@ export function sessionStats(native: NativeSessionStats, context: StatsContext):
     timeInQueue: native.inQueue,
     timeToFirstToken: native.firstToken,
     timeBetweenTokens: native.betweenTokens,
-    totals: resultStats(counters, tokens, drafters, defers),
+    totals: finishStats(totals),
     cacheBytes: native.cacheBytes,
   };
 }

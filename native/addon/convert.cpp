@@ -288,6 +288,7 @@ Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values) 
 
 Napi::Object from_stats(Napi::Env env, const DecodeStats& stats) {
   Napi::Object object = Napi::Object::New(env);
+  object.Set("tokens", static_cast<double>(stats.tokens));
   object.Set("targetCalls", static_cast<double>(stats.target_calls));
   Napi::Array calls = Napi::Array::New(env, stats.draft_calls.size());
   for (uint32_t i = 0; i < stats.draft_calls.size(); ++i) {
@@ -339,7 +340,7 @@ Napi::Object from_session_stats(Napi::Env env, const SessionStats& stats) {
   object.Set("cacheBytes", static_cast<double>(stats.cache_bytes));
   Napi::Object totals = from_stats(env, stats.totals);
   totals.Set("requests", static_cast<double>(stats.requests));
-  totals.Set("tokens", static_cast<double>(stats.tokens));
+  object.Set("tokens", static_cast<double>(stats.tokens));
   object.Set("totals", totals);
   return object;
 }

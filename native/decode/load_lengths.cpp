@@ -29,7 +29,7 @@ constexpr double kBegin = 1.03;
 constexpr double kEnd = 0.98;
 // Below it the next trial is far.
 constexpr double kHopeless = 0.8;
-// A trial: its first step brings the drafters up to date and is not timed.
+// A trial: steps that bring drafters up to date, often the first, are not timed.
 constexpr int kTrialSteps = 4;
 constexpr int64_t kShortestInterval = 128;
 constexpr int64_t kLongestInterval = 4096;
@@ -235,7 +235,7 @@ void LoadLengths::learn(const LoadSample& sample) {
   }
   target_.add(sample.target_rows, sample.target_ms);
   // A step that also caught up tells nothing of a level.
-  if (sample.draft_levels == 0 || sample.encoded > 0) return;
+  if (sample.draft_levels == 0 || sample.caught_up) return;
   draft_.add(sample.draft_slots, sample.draft_ms / sample.draft_levels);
 }
 

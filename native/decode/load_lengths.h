@@ -89,8 +89,9 @@ struct LoadSample {
   double draft_ms = 0.0;
   int encoded = 0;  // inputs that the drafters encoded for it
   double encode_ms = 0.0;
-  int tokens = 0;       // that the followers were given
-  bool typical = true;  // later ones may take as long: no first runs (base/graph_cache.h)
+  bool caught_up = false;  // a drafter made passes that later steps will not need
+  int tokens = 0;          // that the followers were given
+  bool typical = true;     // later ones may take as long: no first runs (base/graph_cache.h)
 };
 
 class LoadLengths {
@@ -107,6 +108,8 @@ class LoadLengths {
   void learn_levels(int tested, int accepted);
   // An output ended.
   void learn_end(int tokens);
+  // Of the target's pass for a draft of so many levels.
+  int rows_of(int levels) const;
 
  private:
   static constexpr int kLevels = 16;  // deeper ones count as the last
@@ -114,7 +117,6 @@ class LoadLengths {
   int best_levels(int followers, int others, double* gain) const;
   double rate(int levels, double tokens, int followers, int others) const;
   double chance(int level) const;
-  int rows_of(int levels) const;
   double draft_ms(int slots) const;
 
   std::vector<int> nodes_;  // [levels + 1] of a draft

@@ -101,7 +101,7 @@ struct SequenceState {
   int32_t* path;          // [slots, max_path] accepted nodes
   int32_t* accepted;      // [slots] length of the path
   int32_t* tested;        // [slots] positions that verification tested
-  int32_t* decided;       // [slots] positions whose deferral was asked for
+  int32_t* decided;       // [slots] positions whose deferral was asked for, of rules that defer
   float* deferred;        // [slots] deferral summed over them
   int32_t* emitted;       // [slots] tokens appended: accepted, then the target's own
   int32_t* finish;        // [slots] Finish

@@ -243,11 +243,12 @@ class SlotVerifier {
   SC_COLLECTIVE void write_deferral(const TreeOutcome& outcome) const {
     int decided = 0;
     float deferred = 0.0f;
-    if (trusted()) {
+    const bool defers = reads_confidence(rule().kind);
+    if (defers && trusted()) {
       const bool asked = outcome.next >= 0;
       decided = nodes_ + (asked ? 1 : 0);
       if (asked) deferred = args_.deferral[logit_row(nodes_ - 1)];
-    } else if (has_rule()) {
+    } else if (defers) {
       decided = outcome.tested;
       for (int i = 0; i < decided; ++i) {
         deferred += args_.deferral[logit_row(i == 0 ? -1 : path_[i - 1])];

@@ -243,9 +243,9 @@ void Engine::encode(const std::vector<std::shared_ptr<Job>>& jobs) {
 void Engine::start(int s) {
   Slot& slot = slots_[static_cast<size_t>(s)];
   slot = {};
+  slot.stats = no_stats();
   slot.job = starts_.front().job;
   slot.sample = starts_.front().sample;
-  slot.stats = no_stats();
   starts_.erase(starts_.begin());
   Job& job = *slot.job;
   slot.stats.encode_ms = std::exchange(job.encode_ms, 0.0);
@@ -259,16 +259,20 @@ void Engine::step(std::vector<Event>& events) {
   const auto active = std::count_if(slots_.begin(), slots_.end(),
                                     [](const Slot& slot) { return slot.job != nullptr; });
   const double begin = now_ms();
-  stepper_.step();
-  const double elapsed = now_ms() - begin;
+  const double encoded = stepper_.step();
+  const double elapsed = now_ms() - begin - encoded;
   for (size_t s = 0; s < slots_.size(); ++s) {
-    if (slots_[s].job == nullptr) continue;
-    tell(static_cast<int>(s), outcome_of(static_cast<int>(s), elapsed), events);
+    Slot& slot = slots_[s];
+    if (slot.job == nullptr) continue;
+    slot.stats.decode_ms += elapsed;
+    if (stepper_.encoded_now(static_cast<int>(s))) slot.stats.encode_ms += encoded;
+    tell(static_cast<int>(s), outcome_of(static_cast<int>(s)), events);
   }
   std::lock_guard<std::mutex> lock(mutex_);
   ++stats_.steps;
   stats_.slot_steps += active;
   stats_.decode_ms += elapsed;
+  stats_.encode_ms += encoded;
 }
 
 // Passes on what a step brought, or holds it back.
@@ -296,10 +300,9 @@ void Engine::record_tokens(Slot& slot, int tokens) {
   slot.last_token_ms = now;
 }
 
-Event Engine::outcome_of(int s, double step_ms) {
+Event Engine::outcome_of(int s) {
   const SequenceState& state = stepper_.sequences();
   Slot& slot = slots_[static_cast<size_t>(s)];
-  slot.stats.decode_ms += step_ms;
   for (int drafter = 0; drafter < stepper_.drafters(); ++drafter) {
     slot.stats.draft_calls[static_cast<size_t>(drafter)] += stepper_.draft_calls(s)[drafter];
   }
@@ -317,6 +320,7 @@ Event Engine::outcome_of(int s, double step_ms) {
   const int32_t* end = state.tokens + static_cast<int64_t>(s) * state.capacity + state.length[s];
   event.tokens.assign(end - emitted, end);
   event.accepted = state.accepted[s];
+  slot.stats.tokens += emitted;
   if (emitted > 0) record_tokens(slot, emitted);
   if (slot.job->request.logprobs) {
     const float* row = state.token_logprobs + static_cast<int64_t>(s) * (state.max_path + 1);

@@ -67,7 +67,7 @@ class Engine {
   void encode(const std::vector<std::shared_ptr<Job>>& jobs);
   void start(int slot);
   void step(std::vector<Event>& events);
-  Event outcome_of(int slot, double step_ms);
+  Event outcome_of(int slot);
   void record_tokens(Slot& slot, int tokens);
   void tell(int slot, Event event, std::vector<Event>& events);
   void finish(int slot, Event& event);

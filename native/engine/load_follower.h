@@ -14,7 +14,8 @@ namespace speccascade {
 class LoadFollower {
  public:
   // `draft_cost`: LoadLengths. The state, the host's, and the drafter outlive the follower, which
-  // has the drafter encode at most `encoder_rows` at once.
+  // has the drafter encode at most `encoder_rows` at once, and of inputs that wait for drafts as
+  // many in a step as the limits let the target encode.
   LoadFollower(const SessionLimits& limits, double draft_cost, const SequenceState& state,
                Drafter& drafter, int encoder_rows);
 
@@ -32,25 +33,32 @@ class LoadFollower {
   int target_rows() const;
   // The same: `sample` has all but what the state tells.
   void learn(LoadSample& sample);
+  // Whether the drafters' encoder passes of this step were for the slot's input, among others.
+  bool encoded_now(int slot) const;
 
  private:
   struct Source {
     std::vector<int32_t> input;
     bool encoded = false;  // by the drafters
+    bool now = false;      // in this step
   };
   struct Follower {
     bool follows = false;
     int source = -1;
     int drafted_to = 0;  // positions that the drafters have seen
+    int drafted = -1;    // nodes of the last step's draft; -1: there was no step
   };
 
   void cut_drafts();
+  int rows_of_others() const;
   bool may_draft(int slot, int followers) const;
   int lag(int slot) const;
   Source& source_of(int slot);
+  const Source& source_of(int slot) const;
   void encode_drafters(LoadSample& sample);
 
   bool reproducible_;
+  int rows_per_step_;
   const SequenceState& state_;
   Drafter& drafter_;
   int encoder_rows_;

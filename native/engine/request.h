@@ -55,17 +55,19 @@ struct Request {
 // Counters of one sample, or of a session. proposed = accepted + rejected + never
 // reached; tested = accepted + rejected.
 struct DecodeStats {
+  int64_t tokens = 0;  // emitted
   int64_t target_calls = 0;
   std::vector<int64_t> draft_calls;  // [drafters]
   int64_t proposed = 0;
   int64_t tested = 0;
   int64_t accepted = 0;
-  int64_t decided = 0;    // positions whose deferral was asked for
+  int64_t decided = 0;    // positions whose deferral was asked for, of rules that defer
   double deferred = 0.0;  // deferral summed over them
   double encode_ms = 0.0;
   double decode_ms = 0.0;
 
   void add(const DecodeStats& other) {
+    tokens += other.tokens;
     target_calls += other.target_calls;
     if (draft_calls.size() < other.draft_calls.size()) draft_calls.resize(other.draft_calls.size());
     for (size_t i = 0; i < other.draft_calls.size(); ++i) draft_calls[i] += other.draft_calls[i];
@@ -101,10 +103,10 @@ struct SessionStats {
   int64_t steps = 0;
   int64_t slot_steps = 0;        // active slots, summed over the steps
   int64_t requests = 0;          // samples finished
-  int64_t tokens = 0;            // emitted
+  int64_t tokens = 0;            // emitted, of running samples too
   DecodeStats totals;            // of finished samples
   double encode_ms = 0.0;        // wall-clock time of encoder passes
-  double decode_ms = 0.0;        // of steps
+  double decode_ms = 0.0;        // of steps, without encoder passes in them
   LatencyCounts in_queue;        // samples: submission to slot
   LatencyCounts first_token;     // samples: submission to first token
   LatencyCounts between_tokens;  // steps of a sample after its first: since the one before

@@ -78,7 +78,7 @@ void Stepper::stop(int slot) {
   tables_.clear(slot);
 }
 
-void Stepper::step() {
+double Stepper::step() {
   LoadSample sample;
   const int64_t first_runs = GraphCache::first_runs();
   empty_drafts(sequences());
@@ -87,6 +87,7 @@ void Stepper::step() {
   device_ ? step_on_device(sample) : step_on_host(sample);
   sample.typical = GraphCache::first_runs() == first_runs;
   if (follower_) follower_->learn(sample);
+  return sample.encode_ms;
 }
 
 void Stepper::step_on_host(LoadSample& sample) {

@@ -32,8 +32,10 @@ class Stepper {
   void stop(int slot);
 
   // One step: drafts, one target pass, verification, commit. Afterwards
-  // sequences() holds each active slot's outcome.
-  void step();
+  // sequences() holds each active slot's outcome. Returns the milliseconds in it that drafters
+  // took to encode inputs, those of slots of which encoded_now() is true.
+  double step();
+  bool encoded_now(int slot) const { return follower_ && follower_->encoded_now(slot); }
 
   const SequenceState& sequences() const { return tables_.sequences(); }
   // How many drafters there are, and the passes of each in the slot's last step.

@@ -44,6 +44,8 @@ double run(const Machine& machine, LoadLengths& lengths, int slots, int fixed, i
     int left = 0;
     bool encoded = false;
   };
+  // Drafters encode as many inputs in a step as may begin in it.
+  const int most_inputs = slots / 2 + 1;
   std::vector<Slot> all(static_cast<size_t>(slots), {machine.output, false});
   double total_ms = 0.0;
   int made = 0;
@@ -56,27 +58,32 @@ double run(const Machine& machine, LoadLengths& lengths, int slots, int fixed, i
     const LoadChoice choice =
         fixed >= 0 ? LoadChoice{fixed, fixed > 0 ? slots : 0} : lengths.choose(slots, 0);
     LoadSample sample;
+    // Those whose input is encoded draft first.
+    std::stable_partition(all.begin(), all.end(), [](const Slot& slot) { return slot.encoded; });
+    int drafting = 0;
     for (int i = 0; i < choice.slots; ++i) {
       Slot& slot = all[static_cast<size_t>(i)];
+      if (!slot.encoded && sample.encoded == most_inputs) continue;
       sample.encoded += slot.encoded ? 0 : 1;
       slot.encoded = true;
+      ++drafting;
     }
     sample.encode_ms = sample.encoded * machine.encode_ms;
-    sample.draft_slots = choice.slots;
-    sample.draft_levels = choice.slots > 0 ? choice.levels : 0;
-    sample.draft_ms = sample.draft_levels * noisy(machine.draft.ms(choice.slots));
-    sample.target_rows = slots + choice.slots * choice.levels;
-    const bool cold = drafted_last && choice.slots == 0;
-    drafted_last = choice.slots > 0;
+    sample.draft_slots = drafting;
+    sample.draft_levels = drafting > 0 ? choice.levels : 0;
+    sample.draft_ms = sample.draft_levels * noisy(machine.draft.ms(drafting));
+    sample.target_rows = slots + drafting * choice.levels;
+    const bool cold = drafted_last && drafting == 0;
+    drafted_last = drafting > 0;
     const double pass_ms =
         machine.target.ms(sample.target_rows) * (cold ? machine.after_draft : 1.0);
     sample.target_ms = noisy(pass_ms);
     // What the clock shows is noisy; what counts is not.
-    total_ms += sample.encode_ms + sample.draft_levels * machine.draft.ms(choice.slots) + pass_ms;
+    total_ms += sample.encode_ms + sample.draft_levels * machine.draft.ms(drafting) + pass_ms;
     for (int i = 0; i < slots; ++i) {
       Slot& slot = all[static_cast<size_t>(i)];
       int accepted = 0;
-      const int drafted = i < choice.slots ? choice.levels : 0;
+      const int drafted = i < drafting ? choice.levels : 0;
       while (accepted < drafted && random.uniform() < machine.chance) ++accepted;
       accepted = std::min(accepted, slot.left);
       const int emitted = std::min(1 + accepted, slot.left);
