@@ -36,8 +36,8 @@ export interface LoadOptions {
   /**
    * Type of the weights in memory. 'auto' (default): bf16 on CPUs with native bfloat16, else f32.
    * 'bf16' rounds the inputs of products as well where the CPU multiplies bfloat16 natively;
-   * 'int8' has a scale per output and quantises the inputs of products row by row. On CUDA 'auto'
-   * is bf16, and there is 'f16'.
+   * 'int8' has a scale per output and, on the CPU, quantises the inputs of products with a scale for
+   * every 32 entries. On CUDA 'auto' is bf16, and there is 'f16'.
    */
   dtype?: Dtype | undefined;
   /** Upper bound of threads that one operation uses; default: all cores. */

@@ -1,8 +1,8 @@
 /**
  * The law of sampled output at full length (npm run test:law): chi-square of 200,000 draws per case
- * through the engine against exact probabilities, every rule and every way to draft and verify.
- * Prints a Markdown table of normal deviates; exits with 1 if one is above 4.5 (a chance of 1 in
- * 300,000, for some 160 cases).
+ * through the engine against exact probabilities; docs/law-table.md says which rules with which ways
+ * to draft and verify. Prints its table of normal deviates; exits with 1 if one is above 4.5 (a
+ * chance of 1 in 300,000, for 178 cases).
  */
 import { parseArgs } from 'node:util';
 import { ruleCases, samplingCases } from '../test/support/law-cases.ts';

@@ -14,6 +14,7 @@ import {
   type BatchProgress,
   type DecodeSession,
 } from '../lib/index.ts';
+import { openInput } from '../lib/batch/input.ts';
 import { StreamOutput } from '../lib/batch/output.ts';
 import { readOutput } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
@@ -161,6 +162,14 @@ it('parameters of rules may be infinite', async () => {
   const input = rules.map((rule) => ({ text: [5, 1], options: { rule } }));
   const summary = await runBatch({ session: weighing, input, output: path.join(folder, 'out') });
   expect(summary).toMatchObject({ records: 2, failed: 0 });
+});
+
+it('an iterable keeps infinite parameters', async () => {
+  const value = { beta: Infinity, fallback: -Infinity };
+  const { records } = await openInput([value], new AbortController().signal);
+  let json = '';
+  for await (const source of records) json += String(source);
+  expect(json).toBe('{"beta":"Infinity","fallback":"-Infinity"}');
 });
 
 describe('shards to merge', () => {

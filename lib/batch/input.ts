@@ -114,8 +114,8 @@ async function* serialised(
   }
 }
 
-/** Parameters that may be infinite, which JSON's numbers are not. */
-const ofRules = new Set(['alpha', 'rollback']);
+/** Parameters of rules keep an infinity, which JSON's numbers are not, for the rules' own checks. */
+const ofRules = new Set(['alpha', 'beta', 'rollback', 'fallback']);
 
 function jsonOf(value: unknown): Source {
   try {

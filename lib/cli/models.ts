@@ -61,7 +61,7 @@ export const modelOptions = {
   }),
   draft: texts({
     value: 'MODEL',
-    help: 'the small model that drafts, named likewise; several with --lengths, the largest first',
+    help: 'the small model that drafts, named likewise',
     shownDefault:
       'the smaller bundled models with a bundled target, as many as it takes; else none',
   }),

@@ -10,9 +10,8 @@ import { impliedBy, modelName, sourceOf, targetSource } from './models.ts';
 import { Progress } from './progress.ts';
 import { readReferenced, type Referenced } from './references.ts';
 import { evaluationFiles, partsOf } from './sweep-options.ts';
-import { measureCandidates, ruleSpecs } from './tune-measure.ts';
 import { checkTune, tuneOptions, type TuneValues } from './tune-options.ts';
-import { gatherEvidence, predictions, shortlist } from './tune-plan.ts';
+import type { Prediction } from './tune-plan.ts';
 import { tuneReport, tuneText, type TuneReport } from './tune-report.ts';
 
 export const tune = defineCommand({
@@ -62,6 +61,9 @@ async function runTune(
   data: TuneSample,
   context: Context,
 ): Promise<TuneReport> {
+  // These load the addon, which --help does without.
+  const { measureCandidates } = await import('./tune-measure.ts');
+  const { gatherEvidence, predictions } = await import('./tune-plan.ts');
   const shelf = await ModelShelf.open(values, context, values.quiet);
   const progress = new Progress(context.terminal, values.quiet);
   try {
@@ -118,9 +120,11 @@ async function runTune(
 /** The target, the most promising lossless methods, and rules where the goal allows them. */
 async function chosenMethods(
   values: TuneValues,
-  predicted: ReturnType<typeof predictions>,
+  predicted: readonly Prediction[],
   models: MethodModels,
 ): Promise<Method[]> {
+  const { ruleSpecs } = await import('./tune-measure.ts');
+  const { shortlist } = await import('./tune-plan.ts');
   const rules =
     values['max-bleu-loss'] === undefined ? [] : ruleSpecs(predicted, values.temperature);
   const specs = [targetSpec, ...shortlist(predicted, values.candidates), ...rules];

@@ -74,7 +74,8 @@ export function addStats(totals: NativeStats, { tokens, stats }: Result): void {
 
 /** Counters with the ratios made of them. */
 export function finishStats(counters: NativeStats): ResultStats {
-  const { tokens, targetCalls, draftCalls, proposed, tested, accepted, encodeMs, decodeMs } = counters;
+  const { tokens, targetCalls, draftCalls, proposed, tested, accepted, encodeMs, decodeMs } =
+    counters;
   const { decided, deferred } = counters;
   // Field by field: objects made by spreading are slow, and there is one for every output.
   return {

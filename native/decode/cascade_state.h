@@ -110,7 +110,7 @@ SC_HOST_DEVICE inline void append_cascade_slot(const SequenceState& state, const
 SC_HOST_DEVICE inline bool lags(const SequenceState& state, const Cascade& cascade, int model,
                                 int slot) {
   const int pending = state.length[slot] - cascade.lanes[model].cache.length[slot];
-  return asks_drafter(state, slot) && pending > cascade.most_behind;
+  return asks_drafter(state, slot) && catch_up_passes(pending, cascade.most_behind) > 0;
 }
 
 // A step's outcome stands in the state: models keep what they consumed of what was kept.

@@ -94,24 +94,22 @@ SC_HOST_DEVICE inline void append_tree_slot(const SequenceState& state, const Dy
   }
 }
 
-// The drafter's cache keeps the accepted nodes that it has keys of; `draft_consumed` says how many.
+// The drafter's cache keeps the accepted nodes that it has keys of.
 SC_HOST_DEVICE inline void commit_tree_slot(const SequenceState& state, const DynamicTree& tree,
                                             const CacheTable& drafter, int slot) {
   if (!state.active[slot]) return;
-  state.draft_consumed[slot] = 0;
-  const int before = state.length[slot] - state.emitted[slot];
-  if (drafter.length[slot] != before) return;  // had nothing to draft in this step
-  const int32_t* path = slot_part(state.path, slot, state.max_path);
-  const int32_t* cache_node = slot_part(tree.cache_node, slot, state.max_nodes);
-  int32_t* kept = slot_part(tree.frontier, slot, tree.budget);
-  int count = 0;
-  while (count < state.accepted[slot] && cache_node[path[count]] >= 0) {
-    kept[count] = cache_node[path[count]];
-    ++count;
+  if (drafted(state, drafter, slot)) {
+    const int32_t* path = slot_part(state.path, slot, state.max_path);
+    const int32_t* cache_node = slot_part(tree.cache_node, slot, state.max_nodes);
+    int32_t* kept = slot_part(tree.frontier, slot, tree.budget);
+    int count = 0;
+    while (count < state.accepted[slot] && cache_node[path[count]] >= 0) {
+      kept[count] = cache_node[path[count]];
+      ++count;
+    }
+    keep_drafted(drafter, slot, kept, count);
   }
-  keep_path(drafter, slot, 0, kept, count);
-  drafter.length[slot] = before + count;
-  state.draft_consumed[slot] = count;
+  write_lag(state, drafter, slot);
 }
 
 }  // namespace speccascade

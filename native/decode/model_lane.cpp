@@ -45,7 +45,7 @@ void ModelLane::start(int slot, int source) {
 void ModelLane::catch_up(const SequenceState& state, int slot, int end, int most) {
   const CacheTable cache = self.table();
   int32_t& consumed = cache.length[slot];
-  while (end - consumed > most) {
+  for (int left = catch_up_passes(end - consumed, most); left > 0; --left) {
     *decoder.rows().num_rows = 0;
     *decoder.rows().num_logits = 0;
     append_positions(state, decoder.rows(), cache, slot, consumed, consumed + most);

@@ -94,8 +94,8 @@ struct SequenceState {
 
   // Of drafters.
   int32_t* draft_passes;  // [slots, drafters] that the slot took part in; of copies, proposals
-  int32_t* draft_lag;     // [slots] of cascades: most committed positions that one of the models
-                          // has not consumed
+  int32_t* draft_lag;     // [slots] most committed positions that one of the models has not
+                          // consumed; 0 before the first step
 
   // The outcome of this step.
   int32_t* path;          // [slots, max_path] accepted nodes
@@ -136,6 +136,12 @@ SC_HOST_DEVICE inline bool is_trusted(const SequenceState& state, int slot) {
 SC_HOST_DEVICE inline bool asks_drafter(const SequenceState& state, int slot) {
   return state.active[slot] != 0 &&
          (state.draft_limit[slot] > 0 || reads_drafter(state.rule[slot].kind));
+}
+
+// Passes of `most` committed positions that a model with such a lag makes ahead of its draft, which
+// takes the last ones itself.
+SC_HOST_DEVICE inline int catch_up_passes(int lag, int most) {
+  return lag > most ? (lag - 1) / most : 0;
 }
 
 // Whether a trusted draft is the rest of the output, as long as that may become.

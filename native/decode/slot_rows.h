@@ -107,7 +107,8 @@ SC_HOST_DEVICE inline void append_draft_slot(const SequenceState& state,
 SC_HOST_DEVICE inline SlotRows catch_up_slot_rows(const SequenceState& state,
                                                   const CacheTable& drafter, int most, int slot) {
   const bool open = phase_of(state, slot) != DraftPhase::kClosed;
-  return {open && state.length[slot] - drafter.length[slot] > most ? most : 0, 0};
+  const int passes = catch_up_passes(state.length[slot] - drafter.length[slot], most);
+  return {open && passes > 0 ? most : 0, 0};
 }
 
 SC_HOST_DEVICE inline void append_catch_up_slot(const SequenceState& state,
@@ -152,16 +153,34 @@ SC_HOST_DEVICE inline int accepted_and_consumed(const SequenceState& state, int 
   return consumed;
 }
 
+// Whether a drafter was asked in this step: its cache ended where the draft began. Else it stays
+// behind.
+SC_HOST_DEVICE inline bool drafted(const SequenceState& state, const CacheTable& drafter,
+                                   int slot) {
+  return drafter.length[slot] == state.length[slot] - state.emitted[slot];
+}
+
+// Of a path of its draft a drafter's cache keeps the first `kept` nodes.
+SC_HOST_DEVICE inline void keep_drafted(const CacheTable& drafter, int slot, const int32_t* path,
+                                        int kept) {
+  keep_path(drafter, slot, 0, path, kept);
+  drafter.length[slot] += kept;
+}
+
+SC_HOST_DEVICE inline void write_lag(const SequenceState& state, const CacheTable& drafter,
+                                     int slot) {
+  state.draft_lag[slot] = state.length[slot] - drafter.length[slot];
+}
+
 // keep_accepted() of one slot.
 SC_HOST_DEVICE inline void keep_accepted_slot(const SequenceState& state, const CacheTable& drafter,
                                               int slot) {
   if (!state.active[slot]) return;
-  const int before = state.length[slot] - state.emitted[slot];
-  // A drafter that had nothing to draft in this step stays behind.
-  if (drafter.length[slot] != before) return;
-  const int consumed = accepted_and_consumed(state, slot);
-  keep_path(drafter, slot, 0, slot_part(state.path, slot, state.max_path), consumed);
-  drafter.length[slot] = before + consumed;
+  if (drafted(state, drafter, slot)) {
+    keep_drafted(drafter, slot, slot_part(state.path, slot, state.max_path),
+                 accepted_and_consumed(state, slot));
+  }
+  write_lag(state, drafter, slot);
 }
 
 }  // namespace speccascade

@@ -101,7 +101,7 @@ int DeviceCascadeDrafter::catch_ups(const SequenceState& state) const {
   int most = 0;
   for (int slot = 0; slot < state.slots; ++slot) {
     if (!asks_drafter(state, slot)) continue;
-    most = std::max(most, (state.draft_lag[slot] - 1) / cascade_.most_behind);
+    most = std::max(most, catch_up_passes(state.draft_lag[slot], cascade_.most_behind));
   }
   return most;
 }

@@ -12,7 +12,7 @@ bool drafts_on_device(const DraftPlan& plan) {
 }
 
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
-                                                   const SequenceState& state, Drafter* drafter) {
+                                                   Drafter* drafter) {
   if (drafter == nullptr) return nullptr;
   if (limits.draft.kind == DraftKind::kCopy) {
     return std::make_unique<DeviceCopyDrafter>(limits, memory, static_cast<CopyDrafter&>(*drafter));
@@ -22,11 +22,10 @@ std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, 
                                                   static_cast<CascadeDrafter&>(*drafter));
   }
   if (limits.draft.kind == DraftKind::kDynamicTree) {
-    return std::make_unique<DeviceTreeDrafter>(limits, memory, state,
+    return std::make_unique<DeviceTreeDrafter>(limits, memory,
                                                static_cast<DynamicTreeDrafter&>(*drafter));
   }
-  return std::make_unique<DeviceLevelDrafter>(limits, memory, state,
-                                              static_cast<LevelDrafter&>(*drafter));
+  return std::make_unique<DeviceLevelDrafter>(limits, memory, static_cast<LevelDrafter&>(*drafter));
 }
 
 }  // namespace speccascade

@@ -41,8 +41,6 @@ class DeviceDrafter {
   virtual void queue_commit(DeviceStream& stream, const TableViews& tables) = 0;
   // Pointers to the device's memory.
   virtual DraftRows rows() const = 0;
-  // The step's outcome stands in the host's tables.
-  virtual void finish() {}
 };
 
 // Whether kernels draft for such sessions.
@@ -50,8 +48,7 @@ bool drafts_on_device(const DraftPlan& plan);
 
 // Null where the plan drafts nothing. `drafter` is the host's, whose lanes hold caches and passes;
 // it outlives this one, and so does `memory`, which is not allocated yet.
-// `state`: the host's.
 std::unique_ptr<DeviceDrafter> make_device_drafter(const SessionLimits& limits, PassMemory& memory,
-                                                   const SequenceState& state, Drafter* drafter);
+                                                   Drafter* drafter);
 
 }  // namespace speccascade

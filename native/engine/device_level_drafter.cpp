@@ -3,15 +3,14 @@
 #include <algorithm>
 
 #include "decode/decode_cuda.h"
-#include "decode/slot_rows.h"
 #include "ops/ops_cuda.h"
 
 namespace speccascade {
 
 DeviceLevelDrafter::DeviceLevelDrafter(const SessionLimits& limits, PassMemory& memory,
-                                       const SequenceState& state, LevelDrafter& drafter)
-    : DeviceModelDrafter(memory, state, drafter.lane(), drafter.lengths(), drafter.most_positions(),
-                         rows_of(limits)),
+                                       LevelDrafter& drafter)
+    : DeviceModelDrafter(memory, drafter.lane(), drafter.lengths(), limits.max_batch,
+                         drafter.most_positions(), rows_of(limits)),
       drafter_(drafter),
       scratch_(memory, area(limits.max_batch, lane_.model.config.vocab_size)),
       proposal_(memory, area(limits.max_batch, limits.draft.max_nodes())),
@@ -77,11 +76,6 @@ DraftRows DeviceLevelDrafter::rows() const {
   const DraftRows host = drafter_.rows();
   return {reference_.device(), reference_.device() + reference_.size() / 2, proposal_.data(),
           host.siblings, host.chain};
-}
-
-// What keep_accepted() came to on the device.
-int DeviceLevelDrafter::kept(const SequenceState& state, int slot) const {
-  return accepted_and_consumed(state, slot);
 }
 
 }  // namespace speccascade

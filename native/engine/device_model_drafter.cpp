@@ -6,28 +6,24 @@
 
 namespace speccascade {
 
-DeviceModelDrafter::DeviceModelDrafter(PassMemory& memory, const SequenceState& state,
-                                       ModelLane& lane, const AdaptiveLength& lengths,
-                                       int most_positions, int rows)
+DeviceModelDrafter::DeviceModelDrafter(PassMemory& memory, ModelLane& lane,
+                                       const AdaptiveLength& lengths, int slots, int most_positions,
+                                       int rows)
     : memory_(memory),
       lane_(lane),
       lengths_(lengths),
-      rows_(memory, lane, state.slots, rows),
-      host_(state),
-      most_positions_(most_positions),
-      consumed_(static_cast<size_t>(state.slots)) {}
+      rows_(memory, lane, slots, rows),
+      most_positions_(most_positions) {}
 
 void DeviceModelDrafter::start(DeviceStream& stream, int slot) {
   lane_.self.slot_to_device(stream, slot);
-  consumed_[static_cast<size_t>(slot)] = 0;
 }
 
 int DeviceModelDrafter::catch_ups(const SequenceState& state) const {
   int most = 0;
   for (int slot = 0; slot < state.slots; ++slot) {
     if (passes_to_draft(state, lengths_, slot) == 0) continue;
-    const int lag = state.length[slot] - consumed_[static_cast<size_t>(slot)];
-    most = std::max(most, (lag - 1) / most_positions_);
+    most = std::max(most, catch_up_passes(state.draft_lag[slot], most_positions_));
   }
   return most;
 }
@@ -49,14 +45,6 @@ int DeviceModelDrafter::rounds(const SequenceState& state) const {
     most = std::max(most, passes_to_draft(state, lengths_, slot));
   }
   return most;
-}
-
-void DeviceModelDrafter::finish() {
-  for (int slot = 0; slot < host_.slots; ++slot) {
-    if (!host_.active[slot] || host_.draft_passes[slot] == 0) continue;
-    const int before = host_.length[slot] - host_.emitted[slot];
-    consumed_[static_cast<size_t>(slot)] = before + kept(host_, slot);
-  }
 }
 
 }  // namespace speccascade

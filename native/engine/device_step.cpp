@@ -21,7 +21,7 @@ DeviceStep::DeviceStep(const SessionLimits& limits, const SlotTables& tables, Mo
       memory_(target.model),
       device_tables_(memory_, tables.bytes()),
       target_rows_(memory_, target, limits.max_batch, 0),
-      drafter_(make_device_drafter(limits, memory_, tables.sequences(), drafter)),
+      drafter_(make_device_drafter(limits, memory_, drafter)),
       verified_(memory_, area(rows_of(limits), 1)),
       scratch_rows_(verify_scratch_rows(limits.traversal, limits.draft.max_path())),
       deferral_(memory_, area(rows_of(limits), 1)),
@@ -55,7 +55,6 @@ void DeviceStep::run() {
     });
     stream.mark(2);
   });
-  if (drafter_) drafter_->finish();
 }
 
 // Tables that requests bring are copied when one began; those that steps change, before every step.

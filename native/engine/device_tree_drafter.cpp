@@ -6,9 +6,9 @@
 namespace speccascade {
 
 DeviceTreeDrafter::DeviceTreeDrafter(const SessionLimits& limits, PassMemory& memory,
-                                     const SequenceState& state, DynamicTreeDrafter& drafter)
+                                     DynamicTreeDrafter& drafter)
     : DeviceModelDrafter(
-          memory, state, drafter.lane(), drafter.lengths(), drafter.most_positions(),
+          memory, drafter.lane(), drafter.lengths(), limits.max_batch, drafter.most_positions(),
           limits.max_batch * (tree_computed_nodes(limits.draft.nodes, limits.draft.depth) + 1)),
       nodes_(limits.draft.nodes),
       depth_(limits.draft.depth),
@@ -64,11 +64,6 @@ void DeviceTreeDrafter::queue_commit(DeviceStream& stream, const TableViews& tab
 
 DraftRows DeviceTreeDrafter::rows() const {
   return {reference_.data(), reference_unscaled_.data(), nullptr, Siblings::kFixed, false};
-}
-
-// As commit_tree_slot() left it.
-int DeviceTreeDrafter::kept(const SequenceState& state, int slot) const {
-  return state.draft_consumed[slot];
 }
 
 }  // namespace speccascade

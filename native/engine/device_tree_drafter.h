@@ -8,17 +8,12 @@ namespace speccascade {
 
 class DeviceTreeDrafter : public DeviceModelDrafter {
  public:
-  // `state`: the host's.
-  DeviceTreeDrafter(const SessionLimits& limits, PassMemory& memory, const SequenceState& state,
-                    DynamicTreeDrafter& drafter);
+  DeviceTreeDrafter(const SessionLimits& limits, PassMemory& memory, DynamicTreeDrafter& drafter);
 
   void fill() override {}
   void queue_drafts(DeviceStream& stream, const TableViews& tables, int rounds) override;
   void queue_commit(DeviceStream& stream, const TableViews& tables) override;
   DraftRows rows() const override;
-
- protected:
-  int kept(const SequenceState& state, int slot) const override;
 
  private:
   DynamicTree tree() const;

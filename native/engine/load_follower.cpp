@@ -45,10 +45,6 @@ void LoadFollower::limit_drafts(LoadSample& sample) {
   encode_drafters(sample);
 }
 
-int LoadFollower::lag(int slot) const {
-  return state_.length[slot] - followers_[count(slot)].drafted_to;
-}
-
 LoadFollower::Source& LoadFollower::source_of(int slot) {
   return sources_[count(followers_[count(slot)].source)];
 }
@@ -62,7 +58,7 @@ bool LoadFollower::encoded_now(int slot) const { return source_of(slot).now; }
 // A drafter that has far to catch up costs more than it gives before the output ends,
 // unless few others wait for it.
 bool LoadFollower::may_draft(int slot, int followers) const {
-  return followers <= 4 || lag(slot) <= 2 * kLaggingPass;
+  return followers <= 4 || state_.draft_lag[slot] <= 2 * kLaggingPass;
 }
 
 // What they will be, if drafts are as long as they were.
@@ -86,7 +82,7 @@ void LoadFollower::cut_drafts() {
   if (choice.slots > 0) {
     std::stable_sort(slots.begin(), slots.end(), [&](int a, int b) {
       const bool encoded = source_of(a).encoded;
-      return encoded != source_of(b).encoded ? encoded : lag(a) < lag(b);
+      return encoded != source_of(b).encoded ? encoded : state_.draft_lag[a] < state_.draft_lag[b];
     });
   }
   int drafting = 0, rows = 0;
@@ -129,6 +125,7 @@ void LoadFollower::encode_drafters(LoadSample& sample) {
   for (Source& source : sources_) source.now = false;
   for (int slot = 0; slot < state_.slots; ++slot) {
     if (!asks_drafter(state_, slot)) continue;
+    if (state_.draft_lag[slot] > kLaggingPass) sample.caught_up = true;
     const Source& source = source_of(slot);
     const int place = followers_[count(slot)].source;
     const bool chosen = std::find(sources.begin(), sources.end(), place) != sources.end();
@@ -161,9 +158,6 @@ void LoadFollower::learn(LoadSample& sample) {
     if (own.follows) sample.tokens += state_.emitted[slot];
     own.drafted = state_.draft_count[slot];
     if (own.drafted == 0) continue;
-    const int before = state_.length[slot] - state_.emitted[slot];
-    if (before - own.drafted_to > kLaggingPass) sample.caught_up = true;
-    own.drafted_to = before;
     const int32_t* depths = slot_part(state_.draft_depth, slot, state_.max_nodes);
     const int levels = 1 + depths[own.drafted - 1];
     sample.draft_levels = std::max(sample.draft_levels, levels);

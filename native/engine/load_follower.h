@@ -45,14 +45,12 @@ class LoadFollower {
   struct Follower {
     bool follows = false;
     int source = -1;
-    int drafted_to = 0;  // positions that the drafters have seen
-    int drafted = -1;    // nodes of the last step's draft; -1: there was no step
+    int drafted = -1;  // nodes of the last step's draft; -1: there was no step
   };
 
   void cut_drafts();
   int rows_of_others() const;
   bool may_draft(int slot, int followers) const;
-  int lag(int slot) const;
   Source& source_of(int slot);
   const Source& source_of(int slot) const;
   void encode_drafters(LoadSample& sample);

@@ -113,7 +113,7 @@ void catches_up(const DraftPlan& plan, int passes, int rounds) {
       model.get()};
   const auto drafter = make_drafter(session.draft, {model.get(), model.get()}, context);
   PassMemory memory(*model);
-  const auto device = make_device_drafter(session, memory, tables.sequences(), drafter.get());
+  const auto device = make_device_drafter(session, memory, drafter.get());
   tables.assign(0, plain_request({3}, tokens), 1);
   drafter->start(0, 0);
   const SequenceState& state = tables.sequences();

@@ -22,8 +22,8 @@ constexpr int kMaxNodes = kCapacity + kNodes;  // of a pass
 struct Slots {
   int slots;
   std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      level, level_begin, consumed, phase, path, accepted, emitted, order, cached, wants_logprobs,
-      longest;
+      level, level_begin, consumed, phase, lag, path, accepted, emitted, order, cached,
+      wants_logprobs, longest;
   std::vector<uint32_t> step, eos;
   // The rows of a pass.
   std::vector<int32_t> counts, row_ints, node_parent, logit_ints;
@@ -47,7 +47,7 @@ Slots::Slots(int slots_, TestRandom& random)
       logit_ints(5 * max_rows(), -7) {
   const size_t n = static_cast<size_t>(slots);
   for (auto* per_slot :
-       {&active, &length, &prefix, &verifier, &count, &level, &level_begin, &consumed, &phase,
+       {&active, &length, &prefix, &verifier, &count, &level, &level_begin, &consumed, &phase, &lag,
         &accepted, &emitted, &cached, &wants_logprobs, &longest}) {
     per_slot->assign(n, 0);
   }
@@ -122,6 +122,7 @@ SequenceState Slots::state() {
   state.level_begin = level_begin.data();
   state.draft_consumed = consumed.data();
   state.draft_phase = phase.data();
+  state.draft_lag = lag.data();
   state.path = path.data();
   state.accepted = accepted.data();
   state.emitted = emitted.data();
@@ -157,7 +158,7 @@ void check_same(const Slots& got, const Slots& expected, const char* what) {
   CHECK(got.node_parent == expected.node_parent, what);
   CHECK(got.logit_ints == expected.logit_ints, what);
   CHECK(got.order == expected.order && got.cached == expected.cached, what);
-  CHECK(got.step == expected.step, what);
+  CHECK(got.step == expected.step && got.lag == expected.lag, what);
 }
 
 // Runs both on copies of the same slots; the CPU's must have done something.

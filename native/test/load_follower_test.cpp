@@ -76,6 +76,7 @@ struct Session {
       if (nodes > 0) slot_part(state.draft_depth, slot, state.max_nodes)[nodes - 1] = levels - 1;
       state.tested[slot] = state.accepted[slot] = levels;
       state.emitted[slot] = 1;
+      state.draft_lag[slot] = nodes > 0 ? 1 : state.draft_lag[slot] + 1;
       ++state.step[slot];
       ++state.length[slot];
     }
