@@ -8,11 +8,10 @@
  * Per kind and arithmetic: cases passed, the worst absolute error, and what was skipped and why.
  * Exits with 1 if a case failed, with 2 if the file cannot be read or the laws are not built.
  */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { devices } from '../lib/lowlevel.ts';
 import { laws } from '../test/support/laws.ts';
-import { parseVectors, type VectorCase } from '../test/support/vectors/format.ts';
+import { readVectors, type VectorCase } from '../test/support/vectors/format.ts';
 import { runVectors, type KindReport } from '../test/support/vectors/run.ts';
 
 const { values, positionals } = parseArgs({
@@ -27,7 +26,7 @@ function readCases(): VectorCase[] {
     process.exit(2);
   }
   try {
-    return parseVectors(readFileSync(file, 'utf8'));
+    return readVectors(file);
   } catch (error) {
     console.error(`${file}: ${(error as Error).message}`);
     process.exit(2);

@@ -1,6 +1,6 @@
 /**
  * Sampled output has exactly the distribution claimed: chi-square of 20,000 draws through the
- * engine, for every rule and every way to draft and verify. 200,000 draws: npm run test:law.
+ * engine; docs/law-table.md says which. 200,000 draws: npm run test:law.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lossless, type T5Model } from '../lib/index.ts';

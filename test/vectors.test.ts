@@ -1,19 +1,19 @@
 /**
- * All cases of test/vectors/rules.json through the native code, in double and in float; and that
+ * All cases of test/vectors/rules.json.gz through the native code, in double and in float; and that
  * the comparison bites, as does the command around it.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { devices } from '../lib/lowlevel.ts';
-import { parseVectors, type VectorCase } from './support/vectors/format.ts';
+import { readVectors, type VectorCase } from './support/vectors/format.ts';
 import { runVectors } from './support/vectors/run.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
-const file = path.join(root, 'test', 'vectors', 'rules.json');
-const cases = parseVectors(readFileSync(file, 'utf8'));
+const file = path.join(root, 'test', 'vectors', 'rules.json.gz');
+const cases = readVectors(file);
 
 describe('vectors of rules', () => {
   it.each(runVectors(cases))('$kind in $precision: all $total', (report) => {

@@ -150,7 +150,7 @@ def node(runner, counts):
     node, version, tsx = find_node(runner, "tsx")
     runner.must("vectors", [
         node, str(tsx / "dist" / "cli.mjs"), "scripts/vectors.ts",
-        "test/vectors/rules.json", "--device", "cuda",
+        "test/vectors/rules.json.gz", "--device", "cuda",
     ], 600)
     counts.update(passed=1, failed=0, skipped=0)
     return f"Node {version}: vectors on cuda"

@@ -1,15 +1,14 @@
-/** test/vectors/rules.json by the kernels of the device. */
+/** test/vectors/rules.json.gz by the kernels of the device. */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { device } from '../support/models.ts';
-import { parseVectors } from '../support/vectors/format.ts';
+import { readVectors } from '../support/vectors/format.ts';
 import { runVectors } from '../support/vectors/run.ts';
 
 const root = path.resolve(import.meta.dirname, '..', '..');
-const file = path.join(root, 'test', 'vectors', 'rules.json');
-const cases = parseVectors(readFileSync(file, 'utf8'));
+const file = path.join(root, 'test', 'vectors', 'rules.json.gz');
+const cases = readVectors(file);
 const kinds = ['softmax', 'rows', 'target', 'target-big'];
 
 describe(`vectors of rules on ${device}`, () => {

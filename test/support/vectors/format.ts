@@ -1,5 +1,6 @@
 /** The format of test/vectors/README.md: cases, rules, and numbers that JSON cannot write. */
 import type { NativeRule, NativeRows, NativeScaling } from '../../../lib/native.ts';
+import { readJson } from '../models.ts';
 
 export interface VectorCase {
   id: string;
@@ -20,12 +21,12 @@ export const precisions: readonly Precision[] = ['double', 'float'];
 /** A case, or a part of one, that cannot be run here. */
 export class Unsupported extends Error {}
 
-export function parseVectors(text: string): VectorCase[] {
-  const file = JSON.parse(text) as { format?: unknown; cases?: unknown };
-  if (file.format !== 'speccascade-rules/1' || !Array.isArray(file.cases)) {
-    throw new Error(`no file of format speccascade-rules/1: ${JSON.stringify(file.format)}`);
+export function readVectors(file: string): VectorCase[] {
+  const { format, cases } = readJson(file) as { format?: unknown; cases?: unknown };
+  if (format !== 'speccascade-rules/1' || !Array.isArray(cases)) {
+    throw new Error(`no file of format speccascade-rules/1: ${JSON.stringify(format)}`);
   }
-  return file.cases as VectorCase[];
+  return cases as VectorCase[];
 }
 
 /** Not a number where there is none. */
