@@ -6,6 +6,7 @@
 #include "decode/level_draft.h"
 #include "test/check.h"
 #include "test/support/emulated_runs.h"
+#include "test/support/slot_memory.h"
 
 namespace {
 
@@ -20,122 +21,77 @@ constexpr int kMaxNodes = kCapacity + kNodes;  // of a pass
 
 // Slots somewhere within a step, with a cache that has consumed some of their tokens.
 struct Slots {
-  int slots;
-  std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      level, level_begin, consumed, phase, lag, path, accepted, emitted, order, cached,
-      wants_logprobs, longest;
-  std::vector<uint32_t> step, eos;
+  SlotMemory memory;
+  std::vector<int32_t> order, cached;
   // The rows of a pass.
   std::vector<int32_t> counts, row_ints, node_parent, logit_ints;
 
-  Slots(int count, TestRandom& random);
+  Slots(int slots, TestRandom& random);
   void draft(int slot, TestRandom& random);
   void accept(int slot, TestRandom& random);
-  SequenceState state();
-  SlotSampling sampling();
+  const SequenceState& state() const { return memory.state(); }
+  const SlotSampling& sampling() const { return memory.sampling(); }
   CacheTable cache() { return {order.data(), cached.data(), kCacheRows}; }
-  size_t max_rows() const { return static_cast<size_t>(slots * kMaxNodes); }
+  size_t max_rows() const { return static_cast<size_t>(state().slots * kMaxNodes); }
   DecoderRows rows();
   LogitRows logits();
 };
 
-Slots::Slots(int slots_, TestRandom& random)
-    : slots(slots_),
+Slots::Slots(int slots, TestRandom& random)
+    : memory(limits_of_slots(slots, kCapacity, kNodes), kVocabulary),
+      cached(static_cast<size_t>(slots)),
       counts(2, -7),
       row_ints(6 * max_rows(), -7),
       node_parent(max_rows(), -7),
       logit_ints(5 * max_rows(), -7) {
-  const size_t n = static_cast<size_t>(slots);
-  for (auto* per_slot :
-       {&active, &length, &prefix, &verifier, &count, &level, &level_begin, &consumed, &phase, &lag,
-        &accepted, &emitted, &cached, &wants_logprobs, &longest}) {
-    per_slot->assign(n, 0);
-  }
-  for (auto* per_node : {&draft_tokens, &parent, &depth, &path}) per_node->assign(n * kNodes, 0);
-  step.assign(n, 3);
-  eos.assign(n * bit_words_for(kVocabulary), 0);
-  for (int i = 0; i < slots * kCapacity; ++i) tokens.push_back(random.below(kVocabulary));
+  const SequenceState& of = state();
+  for (int i = 0; i < slots * kCapacity; ++i) of.tokens[i] = random.below(kVocabulary);
   for (int slot = 0; slot < slots; ++slot) {
-    const size_t s = static_cast<size_t>(slot);
-    active[s] = random.below(5) > 0;
-    prefix[s] = 1 + random.below(3);
-    length[s] = prefix[s] + random.below(20);
-    cached[s] = random.below(length[s]);
-    verifier[s] = random.below(4);
-    wants_logprobs[s] = random.below(2);
+    of.active[slot] = random.below(5) > 0;
+    of.prefix_length[slot] = 1 + random.below(3);
+    of.length[slot] = of.prefix_length[slot] + random.below(20);
+    of.step[slot] = 3;
+    of.verifier[slot] = random.below(4);
+    cached[static_cast<size_t>(slot)] = random.below(of.length[slot]);
+    sampling().wants_logprobs[slot] = random.below(2);
+    for (int token = 7; token < 32; token += 8) {
+      memory.end_at(sampling().eos_bits, slot, token);
+    }
     const std::vector<int32_t> own = random.permutation(kCacheRows);
     order.insert(order.end(), own.begin(), own.end());
-    eos[s * bit_words_for(kVocabulary)] = 0x80808080u;
     draft(slot, random);
   }
 }
 
 // A tree of random form, parents before children.
 void Slots::draft(int slot, TestRandom& random) {
-  const size_t s = static_cast<size_t>(slot), first = s * kNodes;
-  count[s] = random.below(kNodes + 1);
-  for (int node = 0; node < count[s]; ++node) {
-    const size_t at = first + static_cast<size_t>(node);
-    parent[at] = random.below(node + 1) - 1;
-    depth[at] = parent[at] < 0 ? 0 : depth[first + static_cast<size_t>(parent[at])] + 1;
-    draft_tokens[at] = random.below(kVocabulary);
+  const SequenceState& of = state();
+  const int count = of.draft_count[slot] = random.below(kNodes + 1);
+  const int32_t* depths = slot_part(of.draft_depth, slot, kNodes);
+  for (int node = 0; node < count; ++node) {
+    const int parent = random.below(node + 1) - 1;
+    put_node(of, slot, node, random.below(kVocabulary), parent,
+             parent < 0 ? 0 : depths[parent] + 1);
   }
   // A draft may be the rest of the output.
-  longest[s] = length[s] + count[s] + random.below(2);
-  phase[s] = active[s] ? random.below(3) : 0;
-  level[s] = count[s] == 0 ? 0 : random.below(3);
-  level_begin[s] = random.below(count[s] + 1);
-  consumed[s] = random.below(count[s] + 1);
+  of.max_length[slot] = of.length[slot] + count + random.below(2);
+  of.draft_phase[slot] = of.active[slot] ? random.below(3) : 0;
+  of.draft_level[slot] = count == 0 ? 0 : random.below(3);
+  of.level_begin[slot] = random.below(count + 1);
+  of.draft_consumed[slot] = random.below(count + 1);
 }
 
 // As verification leaves a slot: a rising path, and tokens behind the committed ones.
 void Slots::accept(int slot, TestRandom& random) {
-  const size_t s = static_cast<size_t>(slot);
-  accepted[s] = 0;
-  for (int node = 0; node < count[s]; ++node) {
-    if (random.below(2)) path[s * kNodes + static_cast<size_t>(accepted[s]++)] = node;
+  const SequenceState& of = state();
+  int32_t& accepted = of.accepted[slot] = 0;
+  for (int node = 0; node < of.draft_count[slot]; ++node) {
+    if (random.below(2)) slot_part(of.path, slot, kNodes)[accepted++] = node;
   }
-  emitted[s] = accepted[s] + random.below(2);
+  of.emitted[slot] = accepted + random.below(2);
   // A cache may have all that was committed, or lag behind.
-  if (random.below(2)) cached[s] = length[s];
-  length[s] += emitted[s];
-}
-
-SequenceState Slots::state() {
-  SequenceState state = {};
-  state.slots = slots;
-  state.capacity = kCapacity;
-  state.max_nodes = kNodes;
-  state.max_path = kNodes;
-  state.active = active.data();
-  state.tokens = tokens.data();
-  state.length = length.data();
-  state.prefix_length = prefix.data();
-  state.max_length = longest.data();
-  state.step = step.data();
-  state.verifier = verifier.data();
-  state.draft_tokens = draft_tokens.data();
-  state.draft_parent = parent.data();
-  state.draft_depth = depth.data();
-  state.draft_count = count.data();
-  state.draft_level = level.data();
-  state.level_begin = level_begin.data();
-  state.draft_consumed = consumed.data();
-  state.draft_phase = phase.data();
-  state.draft_lag = lag.data();
-  state.path = path.data();
-  state.accepted = accepted.data();
-  state.emitted = emitted.data();
-  return state;
-}
-
-SlotSampling Slots::sampling() {
-  SlotSampling sampling = {};
-  sampling.wants_logprobs = wants_logprobs.data();
-  sampling.eos_bits = eos.data();
-  sampling.stop_bits = eos.data();
-  sampling.bit_words = bit_words_for(kVocabulary);
-  return sampling;
+  if (random.below(2)) cached[static_cast<size_t>(slot)] = of.length[slot];
+  of.length[slot] += of.emitted[slot];
 }
 
 DecoderRows Slots::rows() {
@@ -158,7 +114,7 @@ void check_same(const Slots& got, const Slots& expected, const char* what) {
   CHECK(got.node_parent == expected.node_parent, what);
   CHECK(got.logit_ints == expected.logit_ints, what);
   CHECK(got.order == expected.order && got.cached == expected.cached, what);
-  CHECK(got.step == expected.step && got.lag == expected.lag, what);
+  CHECK(got.memory == expected.memory, what);
 }
 
 // Runs both on copies of the same slots; the CPU's must have done something.
@@ -170,7 +126,7 @@ void compare(const char* what, const Slots& before, uint64_t seed, const Cpu& on
   with_schedule(seed, [&] { on_cuda(cuda); });
   check_same(cuda, cpu, what);
   const bool changed = cpu.counts != before.counts || cpu.cached != before.cached;
-  CHECK(changed || before.slots < 64, what);
+  CHECK(changed || before.state().slots < 64, what);
 }
 
 void try_slots(int slots, uint64_t seed) {

@@ -6,6 +6,7 @@
 #include "decode/decode_cuda.h"
 #include "test/check.h"
 #include "test/support/emulated_runs.h"
+#include "test/support/slot_memory.h"
 
 namespace {
 
@@ -15,96 +16,60 @@ using namespace speccascade::test;
 constexpr int kSlots = 4;
 constexpr int kInput = 40;
 constexpr int kCapacity = 70;
-constexpr int kNodes = 20;
 
 using Tokens = std::vector<int32_t>;
+
+SessionLimits limits_for(const Tokens& widths) {
+  SessionLimits limits = limits_of_slots(kSlots, kCapacity, 1);
+  limits.max_input_tokens = kInput;
+  limits.draft.kind = DraftKind::kCopy;
+  limits.draft.widths = widths;
+  return limits;
+}
 
 struct Drafts {
   int vocabulary;
   Tokens widths, bigrams;
-  Tokens active, input, input_length, tokens, length, draft_tokens, parent, depth, count, limit,
-      passes, lengths, path;
-  std::vector<uint32_t> eos;
+  SlotMemory memory;
+  Tokens lengths, path;
 
   Drafts(int vocabulary, const Tokens& widths, TestRandom& random);
-  SequenceState state();
-  SlotSampling sampling();
+  const SequenceState& state() const { return memory.state(); }
+  const SlotSampling& sampling() const { return memory.sampling(); }
   CopyShape shape() const {
     const bool chain = *std::max_element(widths.begin(), widths.end()) == 1;
     return {widths.data(), chain, {bigrams.data(), static_cast<int>(bigrams.size())}};
   }
-  bool ends(int slot, int32_t token) { return ends_sequence(sampling(), slot, token); }
+  bool ends(int slot, int32_t token) const { return ends_sequence(sampling(), slot, token); }
 };
 
 Drafts::Drafts(int vocabulary_, const Tokens& widths_, TestRandom& random)
     : vocabulary(vocabulary_),
       widths(widths_),
-      active(kSlots, 1),
-      input(kSlots * kInput),
-      input_length(kSlots),
-      tokens(kSlots * kCapacity),
-      length(kSlots),
-      draft_tokens(kSlots * kNodes, -7),
-      parent(draft_tokens),
-      depth(draft_tokens),
-      count(kSlots, 0),
-      limit(kSlots),
-      passes(kSlots, -7),
-      path(kSlots * widths.size(), -7),
-      eos(kSlots * static_cast<size_t>(bit_words_for(vocabulary)), 0) {
+      memory(limits_for(widths_), vocabulary_),
+      path(kSlots * widths.size(), -7) {
   const bool has_bigrams = random.below(2) == 0;
   for (int token = 0; token < vocabulary && has_bigrams; ++token) {
     bigrams.push_back(random.below(4) == 0 ? -1 : random.below(vocabulary));
   }
+  const SequenceState& of = state();
   for (int slot = 0; slot < kSlots; ++slot) {
-    const auto s = static_cast<size_t>(slot);
-    active[s] = random.below(8) > 0;
-    input_length[s] = random.below(kInput + 1);
-    length[s] = 1 + random.below(kCapacity);
-    limit[s] = random.below(static_cast<int>(widths.size()) + 1);
+    of.active[slot] = random.below(8) > 0;
+    of.input_length[slot] = random.below(kInput + 1);
+    of.length[slot] = 1 + random.below(kCapacity);
+    of.draft_limit[slot] = random.below(static_cast<int>(widths.size()) + 1);
     // Runs of one token make matches long and many.
     const bool runs = random.below(3) == 0;
-    for (auto* text : {&input, &tokens}) {
-      const size_t width = text->size() / kSlots;
-      for (size_t i = 0; i < width; ++i) {
-        int32_t& token = (*text)[s * width + i];
-        token = runs && i > 0 && random.below(5) > 0 ? (&token)[-1] : random.below(vocabulary);
+    const auto write = [&](int32_t* text, int width) {
+      for (int i = 0; i < width; ++i) {
+        text[i] = runs && i > 0 && random.below(5) > 0 ? text[i - 1] : random.below(vocabulary);
       }
-    }
-    const int end = random.below(vocabulary);
-    eos[s * static_cast<size_t>(bit_words_for(vocabulary)) + static_cast<size_t>(end / 32)] |=
-        1u << (end % 32);
+    };
+    write(slot_part(of.input_tokens, slot, kInput), kInput);
+    write(slot_part(of.tokens, slot, kCapacity), kCapacity);
+    memory.end_at(sampling().eos_bits, slot, random.below(vocabulary));
   }
   lengths.assign(kSlots * static_cast<size_t>(copy_text_size(state())), -7);
-}
-
-SequenceState Drafts::state() {
-  SequenceState state = {};
-  state.slots = kSlots;
-  state.capacity = kCapacity;
-  state.max_input = kInput;
-  state.max_nodes = kNodes;
-  state.max_path = static_cast<int>(widths.size());
-  state.active = active.data();
-  state.input_tokens = input.data();
-  state.input_length = input_length.data();
-  state.tokens = tokens.data();
-  state.length = length.data();
-  state.draft_tokens = draft_tokens.data();
-  state.draft_parent = parent.data();
-  state.draft_depth = depth.data();
-  state.draft_count = count.data();
-  state.draft_limit = limit.data();
-  state.draft_passes = passes.data();
-  return state;
-}
-
-SlotSampling Drafts::sampling() {
-  SlotSampling sampling = {};
-  sampling.eos_bits = eos.data();
-  sampling.stop_bits = eos.data();
-  sampling.bit_words = bit_words_for(vocabulary);
-  return sampling;
 }
 
 // An occurrence: how much of the output's end stands before `start`.
@@ -130,22 +95,22 @@ std::vector<Place> places_of(const Tokens& text, const Tokens& output) {
 }
 
 struct Plain {
-  Drafts& drafts;
+  const Drafts& drafts;
   int slot;
 
   Tokens output() const {
-    const auto begin = drafts.tokens.begin() + slot * kCapacity;
-    return {begin, begin + drafts.length[static_cast<size_t>(slot)]};
+    const SequenceState& state = drafts.state();
+    return entries(slot_part(state.tokens, slot, kCapacity), state.length[slot]);
   }
   Tokens text(const Tokens& output) const {
-    const auto begin = drafts.input.begin() + slot * kInput;
-    Tokens text(begin, begin + drafts.input_length[static_cast<size_t>(slot)]);
+    const SequenceState& state = drafts.state();
+    Tokens text = entries(slot_part(state.input_tokens, slot, kInput), state.input_length[slot]);
     text.insert(text.end(), output.begin(), output.end() - 1);
     return text;
   }
   // What follows place `start`, up to the seam behind the input or the end of the text.
   Tokens followers(const Tokens& text, int start) const {
-    const int seam = drafts.input_length[static_cast<size_t>(slot)];
+    const int seam = drafts.state().input_length[slot];
     const int end = start <= seam ? seam : static_cast<int>(text.size());
     return start < end ? Tokens(text.begin() + start, text.begin() + end) : Tokens();
   }
@@ -186,19 +151,20 @@ struct Plain {
   }
 };
 
-void check_slot(Drafts& drafts, int slot, uint64_t seed) {
-  const auto s = static_cast<size_t>(slot);
-  const auto count = static_cast<size_t>(drafts.count[s]);
-  const bool drafting = drafts.active[s] != 0 && drafts.limit[s] > 0;
-  CHECK(drafts.passes[s] == (drafting ? 1 : 0), "passes, seed ", seed);
+void check_slot(const Drafts& drafts, int slot, uint64_t seed) {
+  const SequenceState& state = drafts.state();
+  const auto count = static_cast<size_t>(state.draft_count[slot]);
+  const int limit = state.draft_limit[slot];
+  const bool drafting = state.active[slot] != 0 && limit > 0;
+  CHECK(state.draft_passes[slot] == (drafting ? 1 : 0), "passes, seed ", seed);
   if (!drafting) CHECK(count == 0, "no draft, seed ", seed);
   if (!drafting) return;
   const Plain plain = {drafts, slot};
-  const int32_t* tokens = drafts.draft_tokens.data() + slot * kNodes;
-  const int32_t* parents = drafts.parent.data() + slot * kNodes;
-  const int32_t* depths = drafts.depth.data() + slot * kNodes;
+  const int32_t* tokens = slot_part(state.draft_tokens, slot, state.max_nodes);
+  const int32_t* parents = slot_part(state.draft_parent, slot, state.max_nodes);
+  const int32_t* depths = slot_part(state.draft_depth, slot, state.max_nodes);
   if (drafts.shape().chain) {
-    const Tokens expected = plain.chain(static_cast<size_t>(drafts.limit[s]));
+    const Tokens expected = plain.chain(static_cast<size_t>(limit));
     CHECK(Tokens(tokens, tokens + count) == expected, "chain, seed ", seed);
     for (size_t i = 0; i < count; ++i) {
       CHECK(parents[i] == static_cast<int>(i) - 1 && depths[i] == static_cast<int>(i));
@@ -208,7 +174,7 @@ void check_slot(Drafts& drafts, int slot, uint64_t seed) {
   size_t next = 0;  // children stand together, in the order of their parents
   for (int node = -1; node < static_cast<int>(count); ++node) {
     const int depth = node < 0 ? 0 : depths[node] + 1;
-    if (depth == drafts.limit[s] || (node >= 0 && drafts.ends(slot, tokens[node]))) continue;
+    if (depth == limit || (node >= 0 && drafts.ends(slot, tokens[node]))) continue;
     Tokens path;
     for (int at = node; at >= 0; at = parents[at]) path.insert(path.begin(), tokens[at]);
     const auto width = static_cast<size_t>(drafts.widths[static_cast<size_t>(depth)]);
@@ -236,15 +202,13 @@ int try_drafts(int vocabulary, const Tokens& widths, uint64_t seed) {
                           lengths, slot)
         .draft();
     check_slot(cpu, slot, seed);
-    nodes += cpu.count[static_cast<size_t>(slot)];
+    nodes += state.draft_count[slot];
   }
   with_schedule(seed, [&] {
     copy_drafts_cuda(cuda.state(), cuda.sampling(), cuda.shape(),
                      {cuda.lengths.data(), cuda.path.data()}, lengths, nullptr);
   });
-  CHECK(cuda.count == cpu.count && cuda.passes == cpu.passes, "counts, seed ", seed);
-  CHECK(cuda.draft_tokens == cpu.draft_tokens, "tokens, seed ", seed);
-  CHECK(cuda.parent == cpu.parent && cuda.depth == cpu.depth, "tree, seed ", seed);
+  CHECK(cuda.memory == cpu.memory, "seed ", seed);
   return nodes;
 }
 

@@ -5,9 +5,11 @@
 
 #include "decode/decode_cuda.h"
 #include "decode/level_draft.h"
+#include "decode/slot_rows.h"
 #include "ops/row_math.h"
 #include "test/check.h"
 #include "test/support/emulated_runs.h"
+#include "test/support/slot_memory.h"
 
 namespace {
 
@@ -27,21 +29,17 @@ struct Drafts {
   std::vector<int32_t> widths;
   Siblings siblings;
   float confidence;  // the plan's
-  std::vector<int32_t> active, tokens, length, prefix, verifier, draft_tokens, parent, depth, count,
-      limit, longest, level, level_begin, consumed, phase, passes, failure, order, cached, best,
-      status, counts, row_ints, node_parent, logit_ints;
-  std::vector<uint64_t> seed;
-  std::vector<uint32_t> step, eos;
-  std::vector<Rule> rule;
-  std::vector<float> stop, temperature, logits, probs, unscaled, scratch;
+  SlotMemory memory;
+  std::vector<int32_t> order, cached, best, status, counts, row_ints, node_parent, logit_ints;
+  std::vector<float> logits, probs, unscaled, scratch;
   std::vector<const float*> proposal;
   std::vector<int64_t> proposal_at;  // the same as places in `probs`; -1: none
 
   Drafts(int columns, const std::vector<int32_t>& shape, TestRandom& random);
 
   size_t columns() const { return static_cast<size_t>(vocabulary); }
-  SequenceState state();
-  SlotSampling sampling();
+  const SequenceState& state() const { return memory.state(); }
+  const SlotSampling& sampling() const { return memory.sampling(); }
   CacheTable cache() { return {order.data(), cached.data(), kPassNodes}; }
   DraftShape shape() const { return {widths.data(), siblings}; }
   DecoderRows rows();
@@ -59,22 +57,7 @@ Drafts::Drafts(int columns_, const std::vector<int32_t>& shape_, TestRandom& ran
       widths(shape_),
       siblings(random.below(2) ? Siblings::kWithReplacement : Siblings::kWithoutReplacement),
       confidence(random.below(2) ? 0.0f : 0.05f),
-      active(kSlots, 1),
-      tokens(kSlots * kCapacity, 1),
-      length(kSlots, 4),
-      prefix(kSlots, 2),
-      verifier(kSlots, 0),
-      draft_tokens(kSlots * kNodes, -7),
-      parent(draft_tokens),
-      depth(draft_tokens),
-      count(kSlots, 0),
-      limit(kSlots),
-      level(kSlots, -7),
-      level_begin(kSlots, -7),
-      consumed(kSlots, -7),
-      phase(kSlots, -7),
-      passes(kSlots, -7),
-      failure(kSlots, 0),
+      memory(limits_of_slots(kSlots, kCapacity, kNodes), columns_),
       cached(kSlots, 3),
       best(kPassRows),
       status(kPassRows, 0),
@@ -82,69 +65,29 @@ Drafts::Drafts(int columns_, const std::vector<int32_t>& shape_, TestRandom& ran
       row_ints(6 * kPassRows, -7),
       node_parent(kPassRows, -7),
       logit_ints(5 * kPassRows, -7),
-      step(kSlots, 3),
-      eos(kSlots * static_cast<size_t>(bit_words_for(columns_)), 0),
-      stop(kSlots, 0.0f),
       logits(kPassRows * columns()),
       probs(kOutRows * columns(), -7.0f),
       unscaled(probs),
       scratch(kSlots * columns(), -7.0f),
       proposal(kSlots * kNodes, nullptr) {
+  const SequenceState& of = state();
+  std::fill_n(of.tokens, kSlots * kCapacity, 1);
   for (int slot = 0; slot < kSlots; ++slot) {
-    const size_t s = static_cast<size_t>(slot);
-    active[s] = random.below(6) > 0;
-    limit[s] = random.below(static_cast<int>(widths.size()) + 1);
-    longest.push_back(length[s] + limit[s] + random.below(2));
-    temperature.push_back(random.below(3) == 0 ? 0.0f : 1.0f);
-    seed.push_back(random.bits());
-    stop[s] = random.below(3) == 0 ? 0.1f : 0.0f;
+    of.active[slot] = random.below(6) > 0;
+    of.length[slot] = 4;
+    of.prefix_length[slot] = 2;
+    of.step[slot] = 3;
+    of.draft_limit[slot] = random.below(static_cast<int>(widths.size()) + 1);
+    of.max_length[slot] = of.length[slot] + of.draft_limit[slot] + random.below(2);
+    sampling().temperature[slot] = random.below(3) == 0 ? 0.0f : 1.0f;
+    of.seed[slot] = random.bits();
+    of.confidence_stop[slot] = random.below(3) == 0 ? 0.1f : 0.0f;
     const bool trusted = random.below(4) == 0;
-    verifier[s] = static_cast<int32_t>(trusted ? Verifier::kTrusted : Verifier::kToken);
-    rule.push_back({trusted || random.below(2) ? RuleKind::kChow : RuleKind::kLossless, 0.8, 1.0});
-    const int end = random.below(vocabulary);
-    eos[s * static_cast<size_t>(bit_words_for(vocabulary)) + static_cast<size_t>(end / 32)] |=
-        1u << (end % 32);
+    of.verifier[slot] = static_cast<int32_t>(trusted ? Verifier::kTrusted : Verifier::kToken);
+    of.rule[slot] = {trusted || random.below(2) ? RuleKind::kChow : RuleKind::kLossless, 0.8, 1.0};
+    memory.end_at(sampling().eos_bits, slot, random.below(vocabulary));
     for (int i = 0; i < kPassNodes; ++i) order.push_back(i);
   }
-}
-
-SequenceState Drafts::state() {
-  SequenceState state = {};
-  state.slots = kSlots;
-  state.capacity = kCapacity;
-  state.max_nodes = kNodes;
-  state.max_path = kNodes;
-  state.active = active.data();
-  state.tokens = tokens.data();
-  state.length = length.data();
-  state.prefix_length = prefix.data();
-  state.max_length = longest.data();
-  state.seed = seed.data();
-  state.step = step.data();
-  state.rule = rule.data();
-  state.verifier = verifier.data();
-  state.confidence_stop = stop.data();
-  state.draft_tokens = draft_tokens.data();
-  state.draft_parent = parent.data();
-  state.draft_depth = depth.data();
-  state.draft_count = count.data();
-  state.draft_limit = limit.data();
-  state.draft_level = level.data();
-  state.level_begin = level_begin.data();
-  state.draft_consumed = consumed.data();
-  state.draft_phase = phase.data();
-  state.draft_passes = passes.data();
-  state.failure = failure.data();
-  return state;
-}
-
-SlotSampling Drafts::sampling() {
-  SlotSampling sampling = {};
-  sampling.temperature = temperature.data();
-  sampling.eos_bits = eos.data();
-  sampling.stop_bits = eos.data();
-  sampling.bit_words = bit_words_for(vocabulary);
-  return sampling;
 }
 
 DecoderRows Drafts::rows() {
@@ -187,14 +130,14 @@ void Drafts::note_proposals() {
 }
 
 void check_same(Drafts& got, Drafts& expected, uint64_t seed) {
-  CHECK(got.phase == expected.phase, "phase, seed ", seed);
-  CHECK(got.passes == expected.passes, "passes, seed ", seed);
-  CHECK(got.count == expected.count, "count, seed ", seed);
-  CHECK(got.draft_tokens == expected.draft_tokens, "tokens, seed ", seed);
-  CHECK(got.parent == expected.parent && got.depth == expected.depth, "tree, seed ", seed);
-  CHECK(got.level == expected.level && got.level_begin == expected.level_begin, "level, ", seed);
-  CHECK(got.consumed == expected.consumed && got.cached == expected.cached, "cache, ", seed);
-  CHECK(got.failure == expected.failure, "failure, seed ", seed);
+  const SequenceState &own = got.state(), &other = expected.state();
+  const auto same = [](const int32_t* a, const int32_t* b, int count) {
+    return std::equal(a, a + count, b);
+  };
+  CHECK(same(own.draft_phase, other.draft_phase, kSlots), "phase, seed ", seed);
+  CHECK(same(own.draft_tokens, other.draft_tokens, kSlots * kNodes), "tokens, seed ", seed);
+  CHECK(got.memory == expected.memory, "another table, seed ", seed);
+  CHECK(got.cached == expected.cached, "cache, ", seed);
   CHECK(got.counts == expected.counts && got.logit_ints == expected.logit_ints, "rows, ", seed);
   got.note_proposals();
   expected.note_proposals();
@@ -230,13 +173,13 @@ void try_drafts(int vocabulary, const std::vector<int32_t>& widths, uint64_t see
     });
     check_same(cuda, cpu, seed);
     ++seen.rounds;
-    for (const int32_t phase : cpu.phase) {
-      seen.last_rows += phase == static_cast<int32_t>(DraftPhase::kLastRows);
+    for (int slot = 0; slot < kSlots; ++slot) {
+      seen.last_rows += phase_of(cpu.state(), slot) == DraftPhase::kLastRows;
     }
   }
-  for (size_t s = 0; s < kSlots; ++s) {
-    seen.nodes += cpu.count[s];
-    seen.failed += cpu.failure[s] != 0;
+  for (int slot = 0; slot < kSlots; ++slot) {
+    seen.nodes += cpu.state().draft_count[slot];
+    seen.failed += cpu.state().failure[slot] != 0;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "ops/row_math.h"
 #include "test/check.h"
 #include "test/support/emulated_runs.h"
+#include "test/support/slot_memory.h"
 #include "test/support/tolerances.h"
 
 namespace {
@@ -30,15 +31,11 @@ struct Step {
   bool chain;
   Siblings siblings;
   bool copies;  // every second token of a chain was chosen without chance
-  std::vector<int32_t> active, tokens, length, prefix, max_length, verifier, draft_tokens, parent,
-      depth, count, path, accepted, tested, decided, emitted, finish, failure, first, row_slot,
-      row_node, row_output, best, status, ones, none, top_k;
+  SlotMemory memory;
+  std::vector<int32_t> first, row_slot, row_node, row_output, best, status, none;
   int32_t num_rows = kRows;
-  std::vector<uint64_t> seed;
-  std::vector<uint32_t> step, eos, stop;
-  std::vector<Rule> rule;
-  std::vector<float> deferred, logprobs, temperature, logits, reference_logits, probs, unscaled,
-      log_sum, reference, reference_unscaled, pi, deferral, scratch, walk_weights, one_hot, top_p;
+  std::vector<float> logits, reference_logits, probs, unscaled, log_sum, reference,
+      reference_unscaled, pi, deferral, scratch, walk_weights, one_hot;
   std::vector<TargetRow> target_rows;
   std::vector<const float*> reference_at, reference_unscaled_at, proposal_at;
 
@@ -48,7 +45,8 @@ struct Step {
   void fill_row(std::vector<float>& drawn, std::vector<float>& confidences, size_t row,
                 TestRandom& random);
   void draft(int slot, TestRandom& random);
-  SequenceState sequences();
+  const SequenceState& state() const { return memory.state(); }
+  const SlotSampling& sampling() const { return memory.sampling(); }
   VerifyArgs args();
   DistributionArgs target(const VerifyArgs& verification);
   void verify_on_device();
@@ -58,6 +56,7 @@ struct Step {
 void Step::fill_row(std::vector<float>& drawn, std::vector<float>& confidences, size_t row,
                     TestRandom& random) {
   const size_t slot = row / (kNodes + 1);
+  const float temperature = sampling().temperature[slot];
   double total = 0.0;
   std::vector<float> weights(columns());
   const bool of_target = &drawn == &probs;
@@ -76,20 +75,22 @@ void Step::fill_row(std::vector<float>& drawn, std::vector<float>& confidences, 
   const int most = RowMath<float>::argmax(unscaled_row, vocabulary);
   for (size_t v = 0; v < columns(); ++v) {
     drawn_row[v] =
-        temperature[slot] == 0.0f ? (static_cast<int>(v) == most ? 1.0f : 0.0f) : unscaled_row[v];
+        temperature == 0.0f ? (static_cast<int>(v) == most ? 1.0f : 0.0f) : unscaled_row[v];
   }
-  if (temperature[slot] > 0.0f) filter_top(drawn_row, vocabulary, top_k[slot], top_p[slot]);
+  if (temperature > 0.0f) {
+    filter_top(drawn_row, vocabulary, sampling().top_k[slot], sampling().top_p[slot]);
+  }
 }
 
 // Tokens that the rows they are drawn from may give.
 void Step::draft(int slot, TestRandom& random) {
-  for (int node = 0; node < count[static_cast<size_t>(slot)]; ++node) {
-    const size_t at = static_cast<size_t>(slot * kNodes + node);
-    parent[at] = chain ? node - 1 : kTreeParents[node];
-    depth[at] = parent[at] < 0 ? 0 : depth[static_cast<size_t>(slot * kNodes + parent[at])] + 1;
-    const size_t row = static_cast<size_t>(slot * (kNodes + 1) + 1 + parent[at]);
-    draft_tokens[at] = RowMath<float>::draw(reference.data() + row * columns(), vocabulary, 1.0f,
-                                            static_cast<float>(random.uniform()));
+  const int32_t* depths = slot_part(state().draft_depth, slot, kNodes);
+  for (int node = 0; node < state().draft_count[slot]; ++node) {
+    const int parent = chain ? node - 1 : kTreeParents[node];
+    const auto row = static_cast<size_t>(row_after(state(), slot, parent));
+    const int token = RowMath<float>::draw(reference.data() + row * columns(), vocabulary, 1.0f,
+                                           static_cast<float>(random.uniform()));
+    put_node(state(), slot, node, token, parent, parent < 0 ? 0 : depths[parent] + 1);
   }
 }
 
@@ -98,40 +99,14 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
       chain(is_chain),
       siblings(random.below(2) ? Siblings::kWithReplacement : Siblings::kWithoutReplacement),
       copies(is_chain && random.below(3) == 0),
-      active(kSlots, 1),
-      tokens(kSlots * kCapacity, 1),
-      length(kSlots, kPrefix + 1),
-      prefix(kSlots, kPrefix),
-      max_length(kSlots, kPrefix + 9),
-      verifier(kSlots),
-      draft_tokens(kSlots * kNodes),
-      parent(kSlots * kNodes),
-      depth(kSlots * kNodes),
-      count(kSlots),
-      path(kSlots * kNodes, -7),
-      accepted(kSlots, -7),
-      tested(kSlots, -7),
-      decided(kSlots, -7),
-      emitted(kSlots, -7),
-      finish(kSlots, 0),
-      failure(kSlots, 0),
+      memory(limits_of_slots(kSlots, kCapacity, kNodes), columns_),
       first(kSlots),
       row_slot(kRows),
       row_node(kRows),
       row_output(kRows),
       best(kRows),
       status(kRows, 0),
-      ones(kSlots, 1),
       none(kSlots, 0),
-      top_k(kSlots),
-      seed(kSlots),
-      step(kSlots, 5),
-      eos(kSlots * static_cast<size_t>(bit_words_for(columns_))),
-      stop(eos.size()),
-      rule(kSlots),
-      deferred(kSlots, -7.0f),
-      logprobs(kSlots * (kNodes + 1), -7.0f),
-      temperature(kSlots),
       logits(kRows * columns()),
       reference_logits(kRows * columns()),
       probs(logits.size()),
@@ -144,30 +119,37 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
       scratch(static_cast<size_t>(kScratchRows) * kSlots * columns(), -7.0f),
       walk_weights(kSlots * kNodes, -7.0f),
       one_hot(kSlots * columns(), 0.0f),
-      top_p(kSlots),
       target_rows(kRows) {
-  active[static_cast<size_t>(random.below(8)) % kSlots] = random.below(2);
+  const SequenceState& of = state();
+  std::fill_n(of.tokens, kSlots * kCapacity, 1);
+  std::fill_n(of.active, kSlots, 1);
+  of.active[random.below(8) % kSlots] = random.below(2);
   for (int slot = 0; slot < kSlots; ++slot) {
     const size_t s = static_cast<size_t>(slot);
     const bool greedy = random.below(4) == 0;
-    temperature[s] = greedy ? 0.0f : 1.0f;
-    top_k[s] = random.below(3) == 0 ? vocabulary / 2 : 0;
-    top_p[s] = random.below(3) == 0 ? 0.8f : 1.0f;
-    seed[s] = random.bits();
+    sampling().temperature[slot] = greedy ? 0.0f : 1.0f;
+    sampling().top_k[slot] = random.below(3) == 0 ? vocabulary / 2 : 0;
+    sampling().top_p[slot] = random.below(3) == 0 ? 0.8f : 1.0f;
+    sampling().wants_logprobs[slot] = sampling().wants_rows[slot] = 1;
+    of.length[slot] = kPrefix + 1;
+    of.prefix_length[slot] = kPrefix;
+    of.max_length[slot] = kPrefix + 9;
+    of.step[slot] = 5;
+    of.seed[slot] = random.bits();
     first[s] = slot * (kNodes + 1);
-    count[s] = chain ? random.below(kNodes + 1) : kNodes;
-    rule[s] = {static_cast<RuleKind>(random.below(static_cast<int>(RuleKind::kBild) + 1)),
-               0.3 * random.uniform(), 0.8};
+    of.draft_count[slot] = chain ? random.below(kNodes + 1) : kNodes;
+    of.rule[slot] = {static_cast<RuleKind>(random.below(static_cast<int>(RuleKind::kBild) + 1)),
+                     0.3 * random.uniform(), 0.8};
     const int kind = random.below(3);
     const bool kseq = siblings == Siblings::kWithReplacement && kind == 1;
-    verifier[s] = static_cast<int32_t>(kind == 0   ? Verifier::kToken
-                                       : !chain    ? kseq ? Verifier::kKseq : Verifier::kTraversal
-                                       : kind == 1 ? Verifier::kBlock
-                                                   : Verifier::kTrusted);
-    if (static_cast<Verifier>(verifier[s]) == Verifier::kTrusted) rule[s].kind = RuleKind::kChow;
-    const int words = bit_words_for(vocabulary), end = random.below(vocabulary);
-    auto& bits = random.below(2) ? eos : stop;
-    bits[static_cast<size_t>(slot * words + end / 32)] |= 1u << (end % 32);
+    const Verifier verifier = kind == 0   ? Verifier::kToken
+                              : !chain    ? kseq ? Verifier::kKseq : Verifier::kTraversal
+                              : kind == 1 ? Verifier::kBlock
+                                          : Verifier::kTrusted;
+    of.verifier[slot] = static_cast<int32_t>(verifier);
+    if (verifier == Verifier::kTrusted) of.rule[slot].kind = RuleKind::kChow;
+    memory.end_at(random.below(2) ? sampling().eos_bits : sampling().stop_bits, slot,
+                  random.below(vocabulary));
     for (size_t row = s * (kNodes + 1); row < (s + 1) * (kNodes + 1); ++row) {
       row_slot[row] = slot;
       row_node[row] = static_cast<int32_t>(row - s * (kNodes + 1)) - 1;
@@ -192,37 +174,6 @@ Step::Step(int columns_, bool is_chain, TestRandom& random)
               finite ? -INFINITY : NAN);
 }
 
-SequenceState Step::sequences() {
-  SequenceState state = {};
-  state.slots = kSlots;
-  state.capacity = kCapacity;
-  state.max_nodes = kNodes;
-  state.max_path = kNodes;
-  state.active = active.data();
-  state.tokens = tokens.data();
-  state.length = length.data();
-  state.prefix_length = prefix.data();
-  state.max_length = max_length.data();
-  state.seed = seed.data();
-  state.step = step.data();
-  state.rule = rule.data();
-  state.verifier = verifier.data();
-  state.draft_tokens = draft_tokens.data();
-  state.draft_parent = parent.data();
-  state.draft_depth = depth.data();
-  state.draft_count = count.data();
-  state.path = path.data();
-  state.accepted = accepted.data();
-  state.tested = tested.data();
-  state.decided = decided.data();
-  state.deferred = deferred.data();
-  state.emitted = emitted.data();
-  state.finish = finish.data();
-  state.failure = failure.data();
-  state.token_logprobs = logprobs.data();
-  return state;
-}
-
 VerifyArgs Step::args() {
   reference_at.resize(kRows);
   reference_unscaled_at.resize(kRows);
@@ -235,22 +186,13 @@ VerifyArgs Step::args() {
     const size_t slot = at / kNodes, row = slot * (kNodes + 1) + 1;
     proposal_at[at] = copies && at % 2 ? nullptr : reference_at[row + at % kNodes - 1];
   }
-  SlotSampling sampling = {};
-  sampling.temperature = temperature.data();
-  sampling.top_k = top_k.data();
-  sampling.top_p = top_p.data();
-  sampling.wants_logprobs = sampling.wants_rows = ones.data();
-  sampling.suppresses = sampling.min_new = none.data();
-  sampling.eos_bits = eos.data();
-  sampling.stop_bits = stop.data();
-  sampling.bit_words = bit_words_for(vocabulary);
   LogitRows rows = {};
   rows.first = first.data();
   rows.node = row_node.data();
   const DraftRows drafts = {reference_at.data(), reference_unscaled_at.data(), proposal_at.data(),
                             siblings, chain};
-  return {sequences(),
-          sampling,
+  return {state(),
+          sampling(),
           drafts,
           vocabulary,
           rows,
@@ -302,27 +244,31 @@ void Step::verify_on_device() {
 }
 
 void check_same(const Step& got, const Step& expected, uint64_t seed) {
-  CHECK(got.tokens == expected.tokens, "tokens, seed ", seed);
-  CHECK(got.length == expected.length, "length, seed ", seed);
-  CHECK(got.accepted == expected.accepted, "accepted, seed ", seed);
-  CHECK(got.tested == expected.tested, "tested, seed ", seed);
-  CHECK(got.decided == expected.decided, "decided, seed ", seed);
-  CHECK(got.emitted == expected.emitted, "emitted, seed ", seed);
-  CHECK(got.finish == expected.finish, "finish, seed ", seed);
-  CHECK(got.failure == expected.failure, "failure, seed ", seed);
-  for (size_t s = 0; s < kSlots; ++s) {
-    CHECK_NEAR(got.deferred[s], expected.deferred[s], kVectorFloat, "seed ", seed);
-    for (int i = 0; i < expected.accepted[s]; ++i) {
-      const size_t at = s * kNodes + static_cast<size_t>(i);
-      CHECK(got.path[at] == expected.path[at], "path, seed ", seed);
-    }
+  const SequenceState &own = got.state(), &other = expected.state();
+  const auto same = [&](int32_t* SequenceState::*table, const char* name, int count = kSlots) {
+    CHECK(entries(own.*table, count) == entries(other.*table, count), name, ", seed ", seed);
+  };
+  same(&SequenceState::tokens, "tokens", kSlots * kCapacity);
+  same(&SequenceState::length, "length");
+  same(&SequenceState::accepted, "accepted");
+  same(&SequenceState::tested, "tested");
+  same(&SequenceState::decided, "decided");
+  same(&SequenceState::emitted, "emitted");
+  same(&SequenceState::finish, "finish");
+  same(&SequenceState::failure, "failure");
+  for (int slot = 0; slot < kSlots; ++slot) {
+    CHECK_NEAR(own.deferred[slot], other.deferred[slot], kVectorFloat, "seed ", seed);
+    const int32_t *path = slot_part(own.path, slot, kNodes),
+                  *expected_path = slot_part(other.path, slot, kNodes);
+    CHECK(std::equal(path, path + other.accepted[slot], expected_path), "path, seed ", seed);
   }
-  for (size_t i = 0; i < got.logprobs.size(); ++i) {
+  for (int i = 0; i < kSlots * (kNodes + 1); ++i) {
     // A trusted draft's rows but the last are not looked at: what they are is what they give.
-    if (std::isfinite(expected.logprobs[i])) {
-      CHECK_NEAR(got.logprobs[i], expected.logprobs[i], kLogSum, "logprobs, seed ", seed);
+    const float logprob = own.token_logprobs[i], expected_one = other.token_logprobs[i];
+    if (std::isfinite(expected_one)) {
+      CHECK_NEAR(logprob, expected_one, kLogSum, "logprobs, seed ", seed);
     } else {
-      CHECK(!std::isfinite(got.logprobs[i]), "logprobs, seed ", seed);
+      CHECK(!std::isfinite(logprob), "logprobs, seed ", seed);
     }
   }
   for (const float x : got.one_hot) CHECK(x == 0.0f, "one-hot rows are left as they were");
@@ -340,12 +286,13 @@ void try_step(int vocabulary, bool chain, uint64_t seed, Seen& seen) {
   verify(cpu.args(), 1);
   with_schedule(seed, [&] { device.verify_on_device(); });
   check_same(device, cpu, seed);
-  for (size_t s = 0; s < kSlots; ++s) {
-    seen.accepted += cpu.accepted[s] > 0;
-    seen.rejected += cpu.tested[s] > cpu.accepted[s];
-    seen.failed += cpu.failure[s] != 0;
-    seen.ended += cpu.finish[s] != 0;
-    seen.deferred += cpu.deferred[s] > 0.0f;
+  const SequenceState& of = cpu.state();
+  for (int slot = 0; slot < kSlots; ++slot) {
+    seen.accepted += of.accepted[slot] > 0;
+    seen.rejected += of.tested[slot] > of.accepted[slot];
+    seen.failed += of.failure[slot] != 0;
+    seen.ended += of.finish[slot] != 0;
+    seen.deferred += of.deferred[slot] > 0.0f;
   }
 }
 
@@ -386,9 +333,10 @@ void the_same_in_every_schedule() {
           all.push_back(x);
         }
       }
-      all.insert(all.end(), step.deferred.begin(), step.deferred.end());
-      all.insert(all.end(), step.logprobs.begin(), step.logprobs.end());
-      all.insert(all.end(), step.tokens.begin(), step.tokens.end());
+      const SequenceState& of = step.state();
+      all.insert(all.end(), of.deferred, of.deferred + kSlots);
+      all.insert(all.end(), of.token_logprobs, of.token_logprobs + kSlots * (kNodes + 1));
+      all.insert(all.end(), of.tokens, of.tokens + kSlots * kCapacity);
       return all;
     });
   }
