@@ -22,7 +22,7 @@ export interface NativeTensor {
   end: number;
 }
 
-/** Where the weights come from: mapped files, or a seed (random weights). */
+/** Where the weights come from: files, or a seed (random weights). */
 export type NativeWeights = { files: string[]; tensors: NativeTensor[] } | { seed: bigint };
 
 export type Activation = 'relu' | 'gelu' | 'gelu_tanh' | 'silu';

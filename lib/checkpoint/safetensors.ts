@@ -1,6 +1,6 @@
 /**
  * The header of a safetensors file: 8 bytes of little-endian length, that many bytes of JSON,
- * then the tensor data. Only the header is read here; the data are mapped by the native side.
+ * then the tensor data. Only the header is read here; the data are read by the native side.
  */
 import { duplicateKey } from './json-duplicates.ts';
 import { fileSize, parseJsonObject, readBytes } from './json-file.ts';

@@ -1,6 +1,8 @@
 #include "addon/convert.h"
 
 #include <cstring>
+#include <memory>
+#include <utility>
 
 namespace speccascade::addon {
 
@@ -278,6 +280,20 @@ Napi::Float32Array from_floats(Napi::Env env, const std::vector<float>& values) 
   Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
   return array;
+}
+
+Napi::Float32Array give_floats(Napi::Env env, std::vector<float>&& values) {
+  if (values.empty()) return from_floats(env, values);
+  auto kept = std::make_unique<std::vector<float>>(std::move(values));
+  const auto drop = [](napi_env, void*, void* hint) {
+    delete static_cast<std::vector<float>*>(hint);
+  };
+  napi_value buffer = nullptr;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, kept->data(), kept->size() * sizeof(float), drop, kept.get(), &buffer);
+  if (status != napi_ok) return from_floats(env, *kept);  // hosts that allow no such buffers
+  const size_t count = kept.release()->size();
+  return Napi::Float32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
 }
 
 Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values) {

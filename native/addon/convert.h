@@ -54,6 +54,8 @@ Request to_request(const Napi::Object& object);
 Sequences to_sequences(const Napi::Value& ids, const Napi::Value& lengths);
 
 Napi::Float32Array from_floats(Napi::Env env, const std::vector<float>& values);
+// Without a copy, for what may be large: where V8 finds no memory for one, the process ends.
+Napi::Float32Array give_floats(Napi::Env env, std::vector<float>&& values);
 Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values);
 Napi::Object from_stats(Napi::Env env, const DecodeStats& stats);
 Napi::Object from_session_stats(Napi::Env env, const SessionStats& stats);

@@ -48,17 +48,18 @@ inline DrawAddress to_address(const Napi::Object& args) {
           word("position"), word("step")};
 }
 
-inline const uint8_t* drafter_row_flags(const Napi::Object& args, size_t count) {
+inline std::vector<uint8_t> drafter_row_flags(const Napi::Object& args, size_t count) {
   const Napi::Value value = args.Get("drafterRows");
-  if (!value.IsTypedArray()) return nullptr;
+  if (!value.IsTypedArray()) return {};
   const auto array = value.As<Napi::Uint8Array>();
   if (array.ElementLength() < count) {
     fail(ErrorCode::kInput, "drafterRows: expected ", count, " flags, got ", array.ElementLength());
   }
-  return array.Data();
+  return {array.Data(), array.Data() + count};
 }
 
-// Rows stay JavaScript's.
+// Rows stay JavaScript's; what decides where the core reads is copied, as other threads may write
+// to shared memory.
 template <typename Real>
 class GivenStep {
  public:
@@ -76,7 +77,8 @@ class GivenStep {
     const int64_t rows = step_.nodes + 1;
     step_.target = need_rows<Real>(args, "target", rows * step_.vocabulary);
     step_.drafter = to_rows<Real>(args, "drafter", rows * step_.vocabulary);
-    step_.drafter_rows = drafter_row_flags(args, static_cast<size_t>(rows));
+    drafter_rows_ = drafter_row_flags(args, static_cast<size_t>(rows));
+    step_.drafter_rows = drafter_rows_.empty() ? nullptr : drafter_rows_.data();
     step_.proposals =
         to_rows<Real>(args, "proposals", static_cast<int64_t>(step_.nodes) * step_.vocabulary);
     step_.verifier = to_verifier(args);
@@ -97,6 +99,7 @@ class GivenStep {
 
  private:
   std::vector<int32_t> parents_, tokens_, stops_;
+  std::vector<uint8_t> drafter_rows_;
   StepArgs<Real> step_ = {};
 };
 

@@ -140,7 +140,7 @@ Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
 namespace {
 
 Napi::Value to_array(Napi::Env env, std::vector<float>&& values) {
-  return from_floats(env, values);
+  return give_floats(env, std::move(values));
 }
 
 }  // namespace

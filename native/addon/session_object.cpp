@@ -93,6 +93,8 @@ Napi::Value SessionObject::stats(const Napi::CallbackInfo&) {
 }
 
 Napi::Value SessionObject::close(const Napi::CallbackInfo& info) {
+  // Now: the threads of Node's that wait for its end may all be loading or scoring.
+  if (engine_) engine_->begin_close();
   // Waits off this thread for the step under way; the rest is quick.
   return AsyncWork<bool>::start(
       env_, info.This(),

@@ -298,10 +298,11 @@ int current_device() {
 
 }  // namespace
 
-// Asked of the driver once a kernel and GPU, as below.
+// Asked of the driver once a kernel and GPU, as below. These tables are never destroyed: threads that
+// launch may outlive every static object.
 void allow_shared(const void* kernel, size_t bytes) {
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, size_t> allowed;
+  static auto& allowed = *new std::map<std::pair<int, const void*>, size_t>;
   const int device = current_device();
   const std::lock_guard<std::mutex> lock(mutex);
   size_t& most = allowed[{device, kernel}];
@@ -314,7 +315,7 @@ void allow_shared(const void* kernel, size_t bytes) {
 
 bool takes_block(const void* kernel, int threads) {
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, int> known;
+  static auto& known = *new std::map<std::pair<int, const void*>, int>;
   const int device = current_device();
   const std::lock_guard<std::mutex> lock(mutex);
   const auto [found, is_new] = known.try_emplace({device, kernel});
@@ -337,7 +338,7 @@ int current_multiprocessors() {
 bool may_start_early(const void* kernel) {
   if (!launches_overlap || (recording != nullptr && !recording->overlaps)) return false;
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, bool> known;
+  static auto& known = *new std::map<std::pair<int, const void*>, bool>;
   int device = 0, driver = 0;
   if (cudaGetDevice(&device) != cudaSuccess) {
     cudaGetLastError();

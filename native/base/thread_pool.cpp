@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/turns.h"
 
 namespace speccascade {
 
@@ -38,6 +40,8 @@ class ThreadPool {
   // Until there are so many threads. Those that the system gave before it refused one stay, and the
   // next call goes on from there.
   void start(int workers) {
+    // Before any thread looks for its own.
+    while (sleepers_.size() < static_cast<size_t>(workers)) sleepers_.emplace_back();
     while (this->workers() < workers) {
       const int index = this->workers();
       try {
@@ -52,19 +56,16 @@ class ThreadPool {
   int workers() const { return static_cast<int>(threads_.size()); }
 
   void run(int64_t count, int helpers, const std::function<void(int64_t)>& task) {
-    std::lock_guard<std::mutex> turn(turn_);
+    const std::lock_guard<Turns> turn(turn_);
     task_ = &task;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    // Sequentially consistent with the sleeper count: either the sleeper sees
-    // the new round or we see the sleeper.
+    // Sequentially consistent with the sleepers' flags: either a sleeper sees the new round or we
+    // see the sleeper.
     const uint64_t round = gate_.load(std::memory_order_relaxed) / kRound + 1;
     gate_.store(round * kRound + static_cast<uint64_t>(helpers) * kLimit + kOpen,
                 std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-      std::lock_guard<std::mutex> lock(sleep_);
-      wake_.notify_all();
-    }
+    for (int index = 0; index < helpers; ++index) wake(sleepers_[static_cast<size_t>(index)]);
     take_tasks();
     gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
     wait_for_helpers();
@@ -92,10 +93,25 @@ class ThreadPool {
     inside_task = false;
   }
 
+  struct Sleeper {
+    std::atomic<bool> asleep{false};
+    std::condition_variable wake;
+  };
+
+  void wake(Sleeper& sleeper) {
+    if (!sleeper.asleep.load(std::memory_order_seq_cst)) return;
+    const std::lock_guard<std::mutex> lock(sleep_);
+    sleeper.wake.notify_one();
+  }
+
+  static bool may_help(uint64_t gate, int index) {
+    return static_cast<uint64_t>(index) < gate % kRound / kLimit;
+  }
+
   // True if this thread is inside the current round, whose fields then stay.
   bool enter(int index) {
     uint64_t gate = gate_.load(std::memory_order_acquire);
-    while ((gate & kOpen) != 0 && static_cast<uint64_t>(index) < gate % kRound / kLimit) {
+    while ((gate & kOpen) != 0 && may_help(gate, index)) {
       if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
     }
     return false;
@@ -104,7 +120,7 @@ class ThreadPool {
   [[noreturn]] void work(int index) {
     uint64_t seen = 0;
     for (;;) {
-      seen = wait_for_round(seen);
+      seen = wait_for_round(index, seen);
       if (!enter(index)) continue;
       take_tasks();
       gate_.fetch_sub(1, std::memory_order_release);
@@ -121,24 +137,31 @@ class ThreadPool {
     }
   }
 
-  // Returns the number of a round other than `seen`.
-  uint64_t wait_for_round(uint64_t seen) {
+  // Returns the number of a round other than `seen` in which this thread may help. Others do not
+  // keep it awake: a model's `threads` is how many cores its operations take.
+  uint64_t wait_for_round(int index, uint64_t seen) {
     const auto until = std::chrono::steady_clock::now() + kSpin;
+    const auto is_new = [index, seen](uint64_t gate) {
+      return gate / kRound != seen && may_help(gate, index);
+    };
     for (int turn = 0;; ++turn) {
-      const uint64_t now = gate_.load(std::memory_order_acquire) / kRound;
-      if (now != seen) return now;
+      const uint64_t gate = gate_.load(std::memory_order_acquire);
+      if (is_new(gate)) return gate / kRound;
       cpu_relax();
       if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) break;
     }
+    Sleeper& own = sleepers_[static_cast<size_t>(index)];
+    uint64_t gate = 0;
     std::unique_lock<std::mutex> lock(sleep_);
-    sleepers_.fetch_add(1, std::memory_order_seq_cst);
-    wake_.wait(lock, [&] { return gate_.load(std::memory_order_seq_cst) / kRound != seen; });
-    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    return gate_.load(std::memory_order_acquire) / kRound;
+    own.asleep.store(true, std::memory_order_seq_cst);
+    own.wake.wait(lock, [&] { return is_new(gate = gate_.load(std::memory_order_seq_cst)); });
+    own.asleep.store(false, std::memory_order_relaxed);
+    return gate / kRound;
   }
 
   std::vector<std::thread> threads_;
-  std::mutex turn_;
+  std::deque<Sleeper> sleepers_;  // one a thread; none moves
+  Turns turn_;
   const std::function<void(int64_t)>* task_ = nullptr;
   int64_t count_ = 0;
   std::atomic<int64_t> next_{0};
@@ -146,8 +169,6 @@ class ThreadPool {
   std::exception_ptr failure_;
   std::atomic<uint64_t> gate_{0};
   std::mutex sleep_;
-  std::condition_variable wake_;
-  std::atomic<int> sleepers_{0};
 };
 
 // Never destroyed: its threads may outlive every static object.

@@ -13,7 +13,8 @@ int available_cores();
 
 // Runs task(0) ... task(count - 1), each once, on at most `max_threads` threads
 // (the caller is one of them), and returns when all are done. Calls from
-// several threads take turns; a call from within a task runs in that thread.
+// several threads take turns, of which none is passed over for long (turns.h); a call from
+// within a task runs in that thread.
 // What a task throws reaches the caller once no task runs any more (of several, the
 // first); tasks that have not begun by then are left out.
 void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task);

@@ -1,6 +1,7 @@
 #include "base/cuda_launch.h"
 #include "decode/decode_cuda.h"
 #include "decode/made_chain_cuda.cuh"
+#include "ops/ops_cuda.h"
 #include "ops/sampling_cuda.cuh"
 
 namespace speccascade {
@@ -116,6 +117,7 @@ verify_kernel(VerifyArgs args) {
 }  // namespace
 
 void verify_cuda(const DistributionArgs& target, const VerifyArgs& args, void* stream) {
+  check_vocabulary_cuda(args.vocabulary);
   launch(waiting(target.max_rows, row_block_threads(args.vocabulary)), stream, row_kernel, target,
          args);
   launch(waiting(args.state.slots, row_threads(args.vocabulary)), stream,

@@ -82,13 +82,15 @@ SessionStats Engine::stats() const {
   return stats;
 }
 
+void Engine::begin_close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  closing_ = true;
+  wake_.notify_one();
+}
+
 void Engine::close() {
   std::lock_guard<std::mutex> only_one(close_mutex_);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    closing_ = true;
-    wake_.notify_one();
-  }
+  begin_close();
   if (thread_.joinable()) thread_.join();
 }
 

@@ -43,6 +43,8 @@ class Engine {
   SessionStats stats() const;
   // Aborts all requests and ends the thread; waits for it. Idempotent.
   void close();
+  // The first part of it, without waiting.
+  void begin_close();
 
  private:
   struct Slot {

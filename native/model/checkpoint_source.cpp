@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/error.h"
@@ -25,17 +26,8 @@ int64_t element_count(const std::vector<int64_t>& shape) {
   return count;
 }
 
-void convert(const uint8_t* source, DType dtype, int64_t count, float* out) {
-  if (dtype == DType::kF32) {
-    std::memcpy(out, source, static_cast<size_t>(count) * sizeof(float));
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, source + 2 * i, sizeof(bits));
-    out[i] = dtype == DType::kBF16 ? bf16_to_float(bits) : f16_to_float(bits);
-  }
-}
+// Elements that are read at once to be converted or compared.
+constexpr int64_t kBlock = 4096;
 
 }  // namespace
 
@@ -51,7 +43,7 @@ CheckpointSource::CheckpointSource(const std::vector<std::string>& paths,
       fail(ErrorCode::kCheckpoint, "tensor ", entry.name, ": file index ", entry.file, " of ",
            files_.size());
     }
-    const MappedFile& file = files_[static_cast<size_t>(entry.file)];
+    const FileReader& file = file_of(entry);
     if (entry.begin > entry.end || entry.end > file.bytes()) {
       fail(ErrorCode::kCheckpoint, file.path(), ": tensor ", entry.name, ": bytes ", entry.begin,
            " to ", entry.end, " lie outside the file of ", file.bytes());
@@ -98,8 +90,8 @@ void CheckpointSource::require(const std::string& name, int64_t rows, int64_t co
   std::vector<int64_t> expected = {rows};
   if (columns > 0) expected.push_back(columns);
   if (entry.shape != expected) {
-    fail(ErrorCode::kCheckpoint, files_[static_cast<size_t>(entry.file)].path(), ": tensor ", name,
-         ": expected shape ", shape_text(expected), ", got ", shape_text(entry.shape));
+    fail(ErrorCode::kCheckpoint, file_of(entry).path(), ": tensor ", name, ": expected shape ",
+         shape_text(expected), ", got ", shape_text(entry.shape));
   }
   mark_used(entry);
 }
@@ -108,46 +100,44 @@ void CheckpointSource::read(const std::string& name, int64_t begin, int64_t coun
                             float* out) const {
   const TensorEntry& entry = get(name);
   const int64_t width = std::max<int64_t>(columns, 1);
-  const uint8_t* data = files_[static_cast<size_t>(entry.file)].data() + entry.begin;
-  convert(data + static_cast<uint64_t>(begin * width) * dtype_bytes(entry.dtype), entry.dtype,
-          count * width, out);
+  if (read_stored(name, begin, count, width, DType::kF32, out)) return;
+  std::array<uint16_t, kBlock> bits;
+  for (int64_t at = begin * width, left = count * width; left > 0;) {
+    const int64_t n = std::min(left, kBlock);
+    read_stored(name, at, n, 1, entry.dtype, bits.data());
+    for (int64_t i = 0; i < n; ++i) {
+      const uint16_t own = bits[static_cast<size_t>(i)];
+      *out++ = entry.dtype == DType::kBF16 ? bf16_to_float(own) : f16_to_float(own);
+    }
+    at += n;
+    left -= n;
+  }
 }
 
-const void* CheckpointSource::stored(const std::string& name, int64_t begin, int64_t columns,
-                                     DType dtype) const {
+bool CheckpointSource::read_stored(const std::string& name, int64_t begin, int64_t count,
+                                   int64_t columns, DType dtype, void* out) const {
   const TensorEntry& entry = get(name);
-  if (entry.dtype != dtype) return nullptr;
-  const uint64_t first = static_cast<uint64_t>(begin * columns) * dtype_bytes(dtype);
-  return files_[static_cast<size_t>(entry.file)].data() + entry.begin + first;
-}
-
-void CheckpointSource::release(const std::string& name) const {
-  const TensorEntry& entry = get(name);
-  files_[static_cast<size_t>(entry.file)].release(entry.begin, entry.end);
+  if (entry.dtype != dtype) return false;
+  const uint64_t size = dtype_bytes(dtype);
+  file_of(entry).read(entry.begin + static_cast<uint64_t>(begin * columns) * size,
+                      static_cast<size_t>(count * columns) * size, out);
+  return true;
 }
 
 void CheckpointSource::require_equal(const std::string& copy, const std::string& original) {
   const TensorEntry& a = get(copy);
   const TensorEntry& b = get(original);
-  const MappedFile& file_a = files_[static_cast<size_t>(a.file)];
-  const MappedFile& file_b = files_[static_cast<size_t>(b.file)];
   bool equal = a.shape == b.shape;
-  if (equal && a.dtype == b.dtype) {
-    equal = std::memcmp(file_a.data() + a.begin, file_b.data() + b.begin,
-                        static_cast<size_t>(a.end - a.begin)) == 0;
-  } else if (equal) {
-    const int64_t count = element_count(a.shape);
-    constexpr int64_t kBlock = 4096;
-    std::vector<float> x(kBlock), y(kBlock);
-    for (int64_t i = 0; equal && i < count; i += kBlock) {
-      const int64_t n = std::min(kBlock, count - i);
-      read(copy, i, n, 1, x.data());
-      read(original, i, n, 1, y.data());
-      equal = std::equal(x.begin(), x.begin() + n, y.begin());
-    }
+  const int64_t count = equal ? element_count(a.shape) : 0;
+  std::vector<float> x(kBlock), y(kBlock);
+  for (int64_t i = 0; equal && i < count; i += kBlock) {
+    const int64_t n = std::min(kBlock, count - i);
+    read(copy, i, n, 1, x.data());
+    read(original, i, n, 1, y.data());
+    equal = std::memcmp(x.data(), y.data(), static_cast<size_t>(n) * sizeof(float)) == 0;
   }
   if (!equal) {
-    fail(ErrorCode::kCheckpoint, file_a.path(), ": tensor ", copy, " differs from ", original,
+    fail(ErrorCode::kCheckpoint, file_of(a).path(), ": tensor ", copy, " differs from ", original,
          ", of which it must be a copy");
   }
   mark_used(a);

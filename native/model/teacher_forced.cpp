@@ -1,6 +1,7 @@
 #include "model/teacher_forced.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -58,8 +59,9 @@ void for_each_logits(const Model& model, const Sequences& inputs, const Sequence
 
 void check_finite(const float* row, int count, size_t request) {
   bool finite = true;
-  cpu_kernels().argmax(row, count, &finite);
-  if (!finite)
+  const int best = cpu_kernels().argmax(row, count, &finite);
+  // Minus infinity stands for tokens that are left out; of nothing else there is no distribution.
+  if (!finite || !std::isfinite(row[best]))
     fail(ErrorCode::kNumeric, "the model gave logits that are not finite (request ", request, ")");
 }
 

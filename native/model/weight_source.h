@@ -1,4 +1,4 @@
-// Where weights come from: the mapped files of a checkpoint, or a seed.
+// Where weights come from: the files of a checkpoint, or a seed.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "base/mapped_file.h"
+#include "base/file_reader.h"
 #include "base/random_weight.h"
 
 namespace speccascade {
@@ -33,18 +33,16 @@ class WeightSource {
   // Rows [begin, begin + count) of a required tensor as float. Thread-safe.
   virtual void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
                     float* out) const = 0;
-  // The same rows as they are stored, if that is as `dtype`; else null.
-  virtual const void* stored(const std::string& name, int64_t begin, int64_t columns,
-                             DType dtype) const = 0;
+  // The same rows as they are stored, if that is as `dtype`; else false. Thread-safe.
+  virtual bool read_stored(const std::string& name, int64_t begin, int64_t count, int64_t columns,
+                           DType dtype, void* out) const = 0;
   // How the elements of a matrix are made, where they are made rather than read.
   virtual std::optional<RandomTensor> random(const std::string&) const { return std::nullopt; }
-  // Says that a tensor will not be read again.
-  virtual void release(const std::string& name) const = 0;
 };
 
 class CheckpointSource : public WeightSource {
  public:
-  // Maps the files and checks every entry against them; throws ERR_CHECKPOINT
+  // Opens the files and checks every entry against them; throws ERR_CHECKPOINT
   // naming the entry that does not fit.
   CheckpointSource(const std::vector<std::string>& paths, std::vector<TensorEntry> entries);
 
@@ -52,9 +50,8 @@ class CheckpointSource : public WeightSource {
   void require(const std::string& name, int64_t rows, int64_t columns) override;
   void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
             float* out) const override;
-  const void* stored(const std::string& name, int64_t begin, int64_t columns,
-                     DType dtype) const override;
-  void release(const std::string& name) const override;
+  bool read_stored(const std::string& name, int64_t begin, int64_t count, int64_t columns,
+                   DType dtype, void* out) const override;
 
   // Accepts `copy` as a second copy of `original`; throws ERR_CHECKPOINT if their
   // elements differ.
@@ -69,7 +66,11 @@ class CheckpointSource : public WeightSource {
   const TensorEntry& get(const std::string& name) const;
   void mark_used(const TensorEntry& entry);
 
-  std::vector<MappedFile> files_;
+  const FileReader& file_of(const TensorEntry& entry) const {
+    return files_[static_cast<size_t>(entry.file)];
+  }
+
+  std::vector<FileReader> files_;
   std::vector<TensorEntry> entries_;
   std::vector<std::pair<std::string, size_t>> by_name_;  // sorted
   std::vector<bool> used_;
@@ -84,9 +85,10 @@ class RandomSource : public WeightSource {
   void require(const std::string&, int64_t, int64_t) override {}
   void read(const std::string& name, int64_t begin, int64_t count, int64_t columns,
             float* out) const override;
-  const void* stored(const std::string&, int64_t, int64_t, DType) const override { return nullptr; }
+  bool read_stored(const std::string&, int64_t, int64_t, int64_t, DType, void*) const override {
+    return false;
+  }
   std::optional<RandomTensor> random(const std::string& name) const override;
-  void release(const std::string&) const override {}
 
  private:
   float deviation(const std::string& name) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
@@ -17,6 +18,9 @@ constexpr size_t kAlign = 64;
 // gives way to bf16, and a head in bf16 takes its inputs in two parts. (Both keep
 // the bundled models' near ties from tipping: test/bundled.test.ts.)
 constexpr int kNarrow = 128;
+
+// Rows that a thread packs at a time.
+constexpr int kBlock = 64;
 
 // The type of a matrix of depth k in a model of type `wish`.
 DType matrix_dtype(DType wish, int k) {
@@ -83,7 +87,9 @@ class Loader {
   DecoderLayerWeights decoder_layer(int i);
   void* reserve(size_t bytes);
   void require(const std::string& name, int64_t rows, int64_t columns);
-  void run(const Job& job, void* out, int threads) const;
+  void run(const Job& job, void* out, int threads, const std::function<void(int)>& packed) const;
+  void pack(const Job& job, int begin, int end, void* out,
+            std::vector<std::vector<float>>& read) const;
   bool is_made_there(const Job& job) const;
   void make_there(const Job& job, DeviceStream& stream) const;
 
@@ -225,56 +231,70 @@ T5Weights Loader::plan() {
   return weights;
 }
 
-void Loader::run(const Job& job, void* out, int threads) const {
+// Rows [begin, end) of a matrix, by as many threads as there is memory in `read`.
+void Loader::pack(const Job& job, int begin, int end, void* out,
+                  std::vector<std::vector<float>>& read) const {
+  const bool as_stored = &backend_ == &cpu_backend();
+  for_items((end - begin + kBlock - 1) / kBlock, static_cast<int>(read.size()),
+            [&](int64_t worker, int64_t task) {
+              const int first = begin + static_cast<int>(task) * kBlock;
+              const int count = std::min(kBlock, end - first);
+              const int row = job.row_begin + first;
+              std::vector<float>& rows = read[static_cast<size_t>(worker)];
+              rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
+              if (as_stored && source_.read_stored(job.name, first, count, job.columns, job.dtype,
+                                                   rows.data())) {
+                return pack_stored_rows(rows.data(), row, count, job.columns, job.dtype, job.which,
+                                        job.gated, out);
+              }
+              source_.read(job.name, first, count, job.columns, rows.data());
+              backend_.pack_rows(rows.data(), row, count, job.total_rows, job.columns, job.dtype,
+                                 job.which, job.gated, out);
+            });
+}
+
+// `packed`: told of every few rows, so that sessions have their turn of the threads in between and
+// loading can end there.
+void Loader::run(const Job& job, void* out, int threads,
+                 const std::function<void(int)>& packed) const {
   if (job.kind == Job::kVector) {
     source_.read(job.name, 0, job.rows, 0, static_cast<float*>(out));
+    packed(job.rows);
   } else if (job.kind == Job::kMatrix) {
-    constexpr int kBlock = 64;
+    constexpr int64_t kElements = 1 << 20;
     const int workers = std::max(threads, 1);
+    const int most = std::max(static_cast<int>(kElements / job.columns), kBlock * workers);
     std::vector<std::vector<float>> read(static_cast<size_t>(workers));
-    for_items((job.rows + kBlock - 1) / kBlock, workers, [&](int64_t worker, int64_t task) {
-      const int begin = static_cast<int>(task) * kBlock;
-      const int count = std::min(kBlock, job.rows - begin);
-      const int row = job.row_begin + begin;
-      const void* stored = &backend_ == &cpu_backend()
-                               ? source_.stored(job.name, begin, job.columns, job.dtype)
-                               : nullptr;
-      if (stored != nullptr) {
-        return pack_stored_rows(stored, row, count, job.columns, job.dtype, job.which, job.gated,
-                                out);
-      }
-      std::vector<float>& rows = read[static_cast<size_t>(worker)];
-      rows.resize(static_cast<size_t>(kBlock) * static_cast<size_t>(job.columns));
-      source_.read(job.name, begin, count, job.columns, rows.data());
-      backend_.pack_rows(rows.data(), row, count, job.total_rows, job.columns, job.dtype, job.which,
-                         job.gated, out);
-    });
+    for (int begin = 0; begin < job.rows; begin += most) {
+      const int end = std::min(job.rows, begin + most);
+      pack(job, begin, end, out, read);
+      packed(end - begin);
+    }
   } else {
     std::vector<float> learned(static_cast<size_t>(job.rows) * static_cast<size_t>(job.columns));
     source_.read(job.name, 0, job.rows, job.columns, learned.data());
     expand_relative_bias(learned.data(), job.columns, job.kind == Job::kEncoderBias, job.rows,
                          config_.max_distance, static_cast<float*>(out));
+    packed(job.rows);
   }
-  source_.release(job.name);
 }
 
 void Loader::fill(Device* device, int threads, const LoadProgress& progress) const {
   uint64_t total = 0, done = 0;
-  const auto size = [&](const Job& job) {
-    return static_cast<uint64_t>(job.rows) * static_cast<uint64_t>(std::max(job.columns, 1)) *
+  const auto size = [](const Job& job, int rows) {
+    return static_cast<uint64_t>(rows) * static_cast<uint64_t>(std::max(job.columns, 1)) *
            dtype_bytes(job.dtype);
   };
-  for (const Job& job : jobs_) total += size(job);
+  for (const Job& job : jobs_) total += size(job, job.rows);
   const auto tell = [&](LoadPhase phase) {
     if (progress) progress(phase, done, total);
   };
-  const auto count = [&](const Job& job) {
-    done += size(job);
+  const auto count = [&](const Job& job, int rows) {
+    done += size(job, rows);
     tell(LoadPhase::kRead);
   };
   const auto run_one = [&](const Job& job, void* out) {
-    run(job, out, threads);
-    count(job);
+    run(job, out, threads, [&](int rows) { count(job, rows); });
   };
   if (device == nullptr) {
     for (const Job& job : jobs_) run_one(job, job.out);
@@ -293,7 +313,7 @@ void Loader::fill(Device* device, int threads, const LoadProgress& progress) con
     const Job& first = jobs_[begin];
     if (is_made_there(first)) {
       make_there(first, *stream);
-      count(first);
+      count(first, first.rows);
       tell(LoadPhase::kUpload);
       end = begin + 1;
       continue;

@@ -75,7 +75,9 @@ void encoder_attention_cuda(const EncoderAttentionArgs& args, const LeftRows& le
 void self_attention_cuda(const SelfAttentionArgs& args, const LeftRows& leaves, void* stream);
 void cross_attention_cuda(const CrossAttentionArgs& args, const LeftRows& leaves, void* stream);
 
-// Masses are counted in units of 2^-44 for top-p.
+// Masses are counted in units of 2^-44 for top-p. Throws ERR_DEVICE for vocabularies of which the
+// sums would not hold all (row_filter_cuda.cuh).
+void check_vocabulary_cuda(int vocabulary);
 void distribution_cuda(const DistributionArgs& args, void* stream);
 
 // Weights of bf16, f16 or int8 that are made rather than read, in their device form: the bits of

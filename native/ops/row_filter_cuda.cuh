@@ -18,8 +18,9 @@ using Count = unsigned long long;  // entries, or mass in units
 
 constexpr int kUnitBits = 44;  // of a mass of 1
 constexpr double kUnit = 1.0 / (Count{1} << kUnitBits);
-// A bin's weight is kept in two words, neither of which overflows for 2^18 entries.
+// A bin's weight is kept in two words, neither of which overflows for so many entries.
 constexpr int kLowBits = 14;
+constexpr int kMostEntries = 1 << (32 - kLowBits);
 
 constexpr int kBinBits = 10;
 constexpr int kBins = 1 << kBinBits;

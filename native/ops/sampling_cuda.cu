@@ -16,7 +16,13 @@ SC_KERNEL(kRowBlockThreads, kRowBlocks) distribution_kernel(DistributionArgs arg
 
 }  // namespace
 
+void check_vocabulary_cuda(int vocabulary) {
+  if (vocabulary <= kMostEntries) return;
+  fail(ErrorCode::kDevice, "a vocabulary of ", vocabulary, ": CUDA takes at most ", kMostEntries);
+}
+
 void distribution_cuda(const DistributionArgs& args, void* stream) {
+  check_vocabulary_cuda(args.vocabulary);
   launch(waiting(args.max_rows, row_block_threads(args.vocabulary)), stream, distribution_kernel,
          args);
 }

@@ -132,7 +132,6 @@ void elements_are_read_as_they_stand() {
       source.require("t", 7, 5);
       std::vector<float> all(35), part(10);
       source.read("t", 0, 7, 5, all.data());
-      source.release("t");
       source.read("t", 3, 2, 5, part.data());
       CHECK(encode(all, dtype) == bytes, dtype_name(dtype), " offset ", offset);
       CHECK(same_bits(part.data(), all.data() + 15, 10), dtype_name(dtype), " offset ", offset);
@@ -141,6 +140,20 @@ void elements_are_read_as_they_stand() {
       }
     }
   }
+}
+
+// As when another process copies a file over it: an error, where a mapped file would end the
+// process.
+void a_file_that_is_cut_off_is_an_error() {
+  const TempFolder folder;
+  const std::string file = folder.write("weights.bin", std::vector<uint8_t>(1 << 16));
+  CheckpointSource source({file}, {entry("t", {1 << 14}, 0, 1 << 16)});
+  source.require("t", 1 << 14, 0);
+  std::vector<float> all(1 << 14);
+  source.read("t", 0, 1 << 14, 0, all.data());
+  folder.write("weights.bin", std::vector<uint8_t>(100));
+  CHECK_ERROR(ErrorCode::kIo, file + ": it ends at byte 100 of 65536",
+              source.read("t", 0, 1 << 14, 0, all.data()));
 }
 
 void what_nothing_asked_for_is_listed_in_order() {
@@ -197,6 +210,6 @@ int main(int argc, char** argv) {
                    {CASE(entries_outside_the_file), CASE(shapes_that_do_not_fill_their_bytes),
                     CASE(shapes_whose_product_overflows), CASE(names_listed_twice),
                     CASE(files_that_cannot_be_read), CASE(missing_and_misshapen_tensors),
-                    CASE(elements_are_read_as_they_stand),
+                    CASE(elements_are_read_as_they_stand), CASE(a_file_that_is_cut_off_is_an_error),
                     CASE(what_nothing_asked_for_is_listed_in_order), CASE(copies_must_be_equal)});
 }

@@ -318,6 +318,16 @@ void the_largest_vocabulary() {
   check_same(device, cpu, 9);
 }
 
+void vocabularies_that_sums_do_not_hold_are_an_error() {
+  DistributionArgs rows = {};
+  rows.vocabulary = (1 << 18) + 1;
+  rows.max_rows = 1;
+  CHECK_ERROR(ErrorCode::kDevice, "a vocabulary of 262145", distribution_cuda(rows, nullptr));
+  VerifyArgs args = {};
+  args.vocabulary = rows.vocabulary;
+  CHECK_ERROR(ErrorCode::kDevice, "a vocabulary of 262145", verify_cuda(rows, args, nullptr));
+}
+
 void the_same_in_every_schedule() {
   for (const bool chain : {true, false}) {
     TestRandom random(chain ? 21 : 22);
@@ -345,7 +355,8 @@ void the_same_in_every_schedule() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(tokens_and_counters_are_those_of_the_cpu), CASE(the_largest_vocabulary),
-                    CASE(the_same_in_every_schedule)});
+  return run_cases(
+      argc, argv,
+      {CASE(tokens_and_counters_are_those_of_the_cpu), CASE(the_largest_vocabulary),
+       CASE(vocabularies_that_sums_do_not_hold_are_an_error), CASE(the_same_in_every_schedule)});
 }

@@ -2,6 +2,8 @@
 // whoever calls, from however many threads, nested or not, after any pause.
 #include "base/thread_pool.h"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -167,6 +169,30 @@ void failures_reach_the_caller() {
   nested_rounds_run_in_their_thread();
 }
 
+// A caller whose long rounds follow each other at once does not keep the turn from another, who
+// would have to wake up in the moment between two of them.
+void long_rounds_pass_no_one_over() {
+  constexpr int kLong = 100;
+  std::atomic<int> done{0};
+  std::thread busy([&] {
+    for (; done < kLong; ++done) {
+      parallel_for(kPretendedCores, kPretendedCores, [](int64_t) {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(3);
+        while (std::chrono::steady_clock::now() < until) {
+        }
+      });
+    }
+  });
+  int most = 0;
+  while (done < kLong) {
+    const int before = done;
+    try_round(2, kPretendedCores);
+    most = std::max(most, done - before);
+  }
+  busy.join();
+  CHECK(most <= 8, "a round waited for ", most, " of ", kLong);
+}
+
 void the_pool_has_what_the_process_may_use() {
   CHECK(available_cores() >= kPretendedCores, available_cores());
 }
@@ -180,5 +206,5 @@ int main(int argc, char** argv) {
        CASE(rounds_after_pauses), CASE(rounds_from_several_threads),
        CASE(nested_rounds_run_in_their_thread), CASE(nested_rounds_stay_also_below_a_lone_task),
        CASE(no_more_threads_than_asked_for), CASE(uneven_tasks), CASE(failures_reach_the_caller),
-       CASE(the_pool_has_what_the_process_may_use)});
+       CASE(long_rounds_pass_no_one_over), CASE(the_pool_has_what_the_process_may_use)});
 }
