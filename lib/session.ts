@@ -1,7 +1,7 @@
 /** Decode sessions: requests in, results or streams out, many at once. */
 import { SpeccascadeError } from './errors.ts';
 import type { Input } from './session/inputs.ts';
-import { generateList } from './session/list-call.ts';
+import { allOrNothing, generateList } from './session/list-call.ts';
 import {
   checkGenerateOptions,
   checkSessionOptions,
@@ -86,9 +86,9 @@ export class DecodeSession {
       return generateList(input, { runner: this.#runner, preparation, settings, options: given });
     }
     const request = preparation.prepare('input', input, 0);
-    const { results } = this.#runner.begin([request], settings, given);
-    const all = await Promise.all(results);
-    return given.numSamples === undefined ? all[0]! : all;
+    const { results, cancel } = this.#runner.begin([request], settings, given);
+    if (given.numSamples === undefined) return results[0]!;
+    return allOrNothing(results, results.length, cancel);
   }
 
   /**
@@ -110,9 +110,26 @@ export class DecodeSession {
    * Decodes one input and yields each step's tokens as they come. Leaving the loop early aborts
    * the request. Errors as of generate(), thrown from the iteration.
    */
-  async *stream(
+  stream(
     input: Input,
     options: GenerateOptions = {},
+  ): AsyncGenerator<StreamChunk, void, undefined> {
+    const request = { left: false, cancel: (): void => undefined };
+    const chunks = this.#chunks(input, options, request);
+    // A generator that waits for a chunk would learn only then that nobody wants it any more.
+    const leave = chunks.return.bind(chunks);
+    chunks.return = (value) => {
+      request.left = true;
+      request.cancel();
+      return leave(value);
+    };
+    return chunks;
+  }
+
+  async *#chunks(
+    input: Input,
+    options: GenerateOptions,
+    own: { left: boolean; cancel: () => void },
   ): AsyncGenerator<StreamChunk, void, undefined> {
     this.checkOpen();
     if (isList(input)) throw inputError('input of stream()', 'one input', input);
@@ -126,8 +143,11 @@ export class DecodeSession {
     const { results, cancel } = this.#runner.begin([request], settings, given, (event) =>
       chunks.push(event),
     );
+    own.cancel = cancel;
     try {
       yield* chunks.read(results[0]!, given.signal);
+    } catch (error) {
+      if (!own.left) throw error;
     } finally {
       cancel();
     }

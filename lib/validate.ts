@@ -69,9 +69,19 @@ export function checkPath(name: string, value: unknown, expected = 'a path'): st
   throw inputError(name, expected, value);
 }
 
+/** Whether the memory of an array was given away, to another thread for instance. */
+export function isDetached({ buffer }: ArrayBufferView): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Token ids inside a vocabulary, as the native side takes them. */
 export function checkTokens(name: string, value: unknown, vocabSize: number): Int32Array {
-  const isList = Array.isArray(value) || value instanceof Int32Array;
+  const isList = Array.isArray(value) || (value instanceof Int32Array && !isDetached(value));
   if (!isList) throw inputError(name, 'a list of token ids', value);
   let i = 0;
   for (const id of value as ArrayLike<unknown> & Iterable<unknown>) {

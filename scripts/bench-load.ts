@@ -2,7 +2,7 @@
  * What loading costs (npm run bench:load): writes T5-base-shaped checkpoints to a temporary folder,
  * loads each in a fresh process, and prints, beside their ceilings,
  *
- * - the peak growth of resident memory through the load, mapped pages included, over the bytes of
+ * - the peak growth of resident memory through the load, over the bytes of
  *   the weights in their run-time dtype (1.15);
  * - the time of a load from a warm cache over that of a plain read of the file into a fresh buffer
  *   (3), medians of five pairs;

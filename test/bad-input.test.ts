@@ -298,4 +298,14 @@ describe('bad input', () => {
     expect(() => philox(0n, [0, 0] as never)).toThrow(/counter.*an array of 2/);
     expect(philox(0n, [0, 0, 0, 0]).words[0]).toBe(1713891541);
   });
+
+  it('names ids whose memory was given away', async () => {
+    const given = Int32Array.from([5, 6, 1]);
+    structuredClone(given, { transfer: [given.buffer] });
+    const expected = { code: 'ERR_INPUT', message: expect.stringContaining('token ids') as string };
+    await expect(session.generate(given)).rejects.toMatchObject(expected);
+    const [whole, bad] = await session.generate([[5, 6, 1], given], { onError: 'return' });
+    expect(whole).toHaveProperty('tokens');
+    expect(bad).toMatchObject(expected);
+  });
 });

@@ -1,7 +1,7 @@
-/** One listener per signal, however many requests share it. */
+/** One listener per signal, however many requests of however many sessions share it. */
 
 /** What to cancel when a signal fires. */
-export class AbortFanout {
+class AbortFanout {
   readonly #bySignal = new Map<AbortSignal, { cancels: Set<() => void>; listener: () => void }>();
 
   /** Calls `cancel` when `signal` fires, unless `until` has settled before. */
@@ -26,3 +26,5 @@ export class AbortFanout {
     return entry;
   }
 }
+
+export const aborts = new AbortFanout();

@@ -4,6 +4,12 @@
  */
 import { SpeccascadeError } from '../errors.ts';
 
+/** `size` requests wait; `what` they do. */
+export function queueFull(size: number, limit: number, what: string): SpeccascadeError {
+  const message = `the queue is full: ${size} requests ${what}, and maxQueue is ${limit}`;
+  return new SpeccascadeError('ERR_QUEUE_FULL', message, { size, limit });
+}
+
 /** What the engine has taken and not ended. */
 interface Load {
   /** Requests of which no output has begun. */
@@ -39,12 +45,10 @@ export class Admission {
   checkRoom(): void {
     if (this.#waiting.size === 0 && this.#hasRoom()) return;
     const size = this.#load.queued + this.#waiting.size;
-    const limit = this.#limit;
-    throw new SpeccascadeError(
-      'ERR_QUEUE_FULL',
-      `the queue is full: ${size} requests have not begun; free slots take ` +
-        `${this.#freeSlots()} of them, and maxQueue is ${limit}`,
-      { size, limit },
+    throw queueFull(
+      size,
+      this.#limit,
+      `have not begun; free slots take ${this.#freeSlots()} of them`,
     );
   }
 

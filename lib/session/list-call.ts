@@ -3,6 +3,7 @@
  * event loop free however long the list is.
  */
 import { SpeccascadeError } from '../errors.ts';
+import { isDetached } from '../validate.ts';
 import type { Input } from './inputs.ts';
 import type { GenerateOptions, RequestSettings } from './options.ts';
 import { Pace } from './pace.ts';
@@ -10,7 +11,7 @@ import type { Preparation } from './prepare.ts';
 import type { Result } from './result.ts';
 import type { Begun, CallOptions, Prepared, Runner } from './runner.ts';
 
-/** Requests that are started together. */
+/** Outputs that are started together, or those of one input. */
 const portion = 64;
 
 interface ListCall {
@@ -35,19 +36,21 @@ export async function generateList(inputs: readonly Input[], call: ListCall): Pr
     (request): request is Prepared => !(request instanceof SpeccascadeError),
   );
   const begun: Begun[] = [];
-  for (let at = 0; at < sound.length; at += portion) {
+  const { samples } = call.preparation;
+  const together = Math.max(1, Math.floor(portion / samples));
+  for (let at = 0; at < sound.length; at += together) {
     if (pace.isOver) await pace.rest();
     const { runner, settings, options } = call;
-    begun.push(runner.begin(sound.slice(at, at + portion), settings, options));
+    begun.push(runner.begin(sound.slice(at, at + together), settings, options));
   }
   const results = begun.flatMap((part) => part.results);
-  const { samples } = call.preparation;
   if (call.options.onError === 'return') return inPlaces(prepared, results, samples);
   return allOrNothing(results, samples, () => begun.forEach((part) => part.cancel()));
 }
 
 function copied(input: Input): Input {
-  return Array.isArray(input) || input instanceof Int32Array ? input.slice() : input;
+  if (input instanceof Int32Array) return isDetached(input) ? input : input.slice();
+  return Array.isArray(input) ? input.slice() : input;
 }
 
 /** A bad input throws, or stands in its place. */
@@ -89,7 +92,7 @@ async function inPlaces(
 }
 
 /** All results; or, at the first failure, cancels the rest and tells what there is so far. */
-async function allOrNothing(
+export async function allOrNothing(
   results: readonly Promise<Result>[],
   samples: number,
   cancel: () => void,

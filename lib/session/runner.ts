@@ -1,7 +1,7 @@
 /** Checked requests in, results out: one engine. */
 import type { SpeccascadeError } from '../errors.ts';
 import { native, type NativeEvent, type NativeSession } from '../native.ts';
-import { AbortFanout } from './abort.ts';
+import { aborts } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
 import { toldTo, type Teller } from './failures.ts';
 import type { GenerateOptions, RequestSettings, SessionSettings } from './options.ts';
@@ -59,7 +59,6 @@ export class EngineRunner implements Runner {
   readonly #model: Teller['model'];
   readonly #native: NativeSession;
   readonly #running = new RunningRequests((id) => this.#native.cancel(id));
-  readonly #aborts = new AbortFanout();
   readonly #admission: Admission;
   /** Ends of outputs, of which very many may come at once. */
   readonly #ends = new Backlog();
@@ -109,7 +108,7 @@ export class EngineRunner implements Runner {
       return { results, cancel };
     }
     for (const submission of submitted) this.#admission.add(submission);
-    if (signal !== undefined) this.#aborts.watch(signal, cancel, Promise.allSettled(results));
+    if (signal !== undefined) aborts.watch(signal, cancel, Promise.allSettled(results));
     return { results, cancel };
   }
 

@@ -146,7 +146,7 @@ export class RunningRequests {
   }
 }
 
-function abortCause(signal: AbortSignal | undefined): { message: string; cause: unknown } {
+export function abortCause(signal: AbortSignal | undefined): { message: string; cause: unknown } {
   return signal?.aborted
     ? { message: 'the request was aborted', cause: signal.reason }
     : { message: 'the session was closed or the call ended', cause: undefined };

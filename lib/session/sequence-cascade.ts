@@ -2,17 +2,19 @@
  * The sequence-level cascade: the small model answers, the large one is asked where the answer's
  * score is low. Without speculation, a baseline: the large model begins anew, its encoder included.
  */
-import type { SpeccascadeError } from '../errors.ts';
+import { SpeccascadeError } from '../errors.ts';
 import type { T5Model } from '../model.ts';
 import type { NativeEvent } from '../native.ts';
 import { quantile } from '../quantile.ts';
 import { lossless, nativeRule } from '../rules.ts';
+import { queueFull } from './admission.ts';
 import type { CascadeSettings } from './cascade-options.ts';
 import { noDraft } from './draft-plan.ts';
 import { notFinite } from './failures.ts';
+import { OneByOne } from './one-by-one.ts';
 import type { RequestSettings, SessionSettings } from './options.ts';
 import { addStats, emptyStats, finishStats, type Result, type ResultStats } from './result.ts';
-import { emptyEvent, type OnEvent } from './running.ts';
+import { abortCause, emptyEvent, type OnEvent } from './running.ts';
 import {
   EngineRunner,
   type Begun,
@@ -49,11 +51,16 @@ export class SequenceCascade implements Runner {
   readonly #totals = emptyStats(1);
   readonly #keptTimes: CountedTimes;
   readonly #running = new Set<Promise<unknown>>();
+  /** Not all at once: they take threads that the whole process shares. */
+  readonly #scores = new OneByOne();
+  readonly #maxQueue: number;
+  #closed = false;
   #outputs = 0;
 
   constructor(settings: SessionSettings, cascade: CascadeSettings) {
     this.#cascade = cascade;
     this.#prefix = settings.prefix;
+    this.#maxQueue = settings.maxQueue;
     const alone = { ...settings, draft: noDraft, verifier: 'token' as const };
     this.#small = new EngineRunner({ ...alone, target: cascade.draft.model }, 'drafter');
     try {
@@ -97,9 +104,13 @@ export class SequenceCascade implements Runner {
     return { results, cancel };
   }
 
-  /** The large engine's queue is fed by the small one alone. */
+  /** The small model's answers go on to the large one's queue, or to their scores. */
   checkRoom(): void {
     this.#small.checkRoom();
+    this.#large.checkRoom();
+    const { waiting } = this.#scores;
+    if (waiting > this.#maxQueue)
+      throw queueFull(waiting, this.#maxQueue, 'have no log-probabilities');
   }
 
   /**
@@ -110,6 +121,7 @@ export class SequenceCascade implements Runner {
     const both = addedStats(this.#small.stats(), this.#large.stats(), this.#keptTimes);
     return {
       ...both,
+      queued: both.queued + this.#scores.waiting,
       outputs: this.#outputs,
       tokens: this.#totals.tokens,
       tokensPerSecond: perSecond(this.#totals.tokens, both.encodeMs + both.decodeMs),
@@ -118,6 +130,7 @@ export class SequenceCascade implements Runner {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([this.#small.close(), this.#large.close()]);
     await Promise.allSettled(this.#running); // scores are computed outside the engines
     this.#target.release();
@@ -172,13 +185,25 @@ export class SequenceCascade implements Runner {
     const { options, onEvent } = call;
     const kept = keptResult(answer);
     if (options.logprobs === true) {
-      kept.logprobs = await this.#score(request, answer.tokens).catch((error: SpeccascadeError) => {
-        throw error.code === 'ERR_NUMERIC' ? notFinite('target', request.place) : error;
+      kept.logprobs = await this.#scores.run(async () => {
+        this.#checkWanted(kept, call);
+        return this.#score(request, answer.tokens).catch((error: SpeccascadeError) => {
+          throw error.code === 'ERR_NUMERIC' ? notFinite('target', request.place) : error;
+        });
       });
+      this.#checkWanted(kept, call);
     }
     this.#keptTimes.add(performance.now() - options.called);
     onEvent?.(wholeEvent(kept));
     return kept;
+  }
+
+  /** Throws unless the call still waits for its output. */
+  #checkWanted(kept: Result, { options: { signal }, cancelled }: Call): void {
+    if (!this.#closed && !cancelled && signal?.aborted !== true) return;
+    const partial: Result = { ...kept, finishReason: 'aborted' };
+    const { message, cause } = abortCause(signal);
+    throw new SpeccascadeError('ERR_ABORTED', message, { cause, partial });
   }
 
   /** The target's own log-probabilities of what the small model has said. */

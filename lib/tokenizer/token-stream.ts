@@ -1,5 +1,5 @@
 import { SpeccascadeError } from '../errors.ts';
-import { checkBoolean, checkOptions, inputError } from '../validate.ts';
+import { checkBoolean, checkOptions, inputError, show } from '../validate.ts';
 import type { Codec } from './codec.ts';
 import type { Stage } from './stages.ts';
 
@@ -61,7 +61,7 @@ export class TokenStream {
     const range = `0 to ${this.#rows - 1}`;
     throw new SpeccascadeError(
       'ERR_INPUT',
-      `token id ${String(id)} at position ${index} is not one of ${range}`,
+      `token id ${show(id)} at position ${index} is not one of ${range}`,
     );
   }
 }
