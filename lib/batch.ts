@@ -1,5 +1,6 @@
 /** Batch jobs: JSON lines in, JSON lines out, in order, whatever happens in between. */
 import { inOrder, inFlightPerSlot } from './batch/in-order.ts';
+import { InputHash } from './batch/input-hash.ts';
 import { openInput, type BatchInput } from './batch/input.ts';
 import { describeJob } from './batch/job.ts';
 import { checkBatchOptions, type BatchOptions, type BatchSettings } from './batch/options.ts';
@@ -83,6 +84,8 @@ class BatchRun {
   readonly #stop: AbortController;
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #summary: BatchSummary;
+  /** Of all records, whosever shard they are in. */
+  readonly #inputHash = new InputHash();
   /** Bytes of the text whose lines are written. */
   #textDone = 0;
   #tested = 0;
@@ -107,10 +110,10 @@ class BatchRun {
       this.#stop.abort();
       await Promise.allSettled(this.#underWay);
       // What ended the job is to be told; without this checkpoint the one before it stands.
-      await this.#output.close(false).catch(() => {});
+      await this.#output.close(null).catch(() => {});
       throw this.#reasonOf(error);
     }
-    await this.#output.close(true);
+    await this.#output.close(this.#inputHash.value);
     return this.#summary;
   }
 
@@ -168,6 +171,7 @@ class BatchRun {
     let own = 0;
     for await (const source of this.#input.records) {
       position += 1;
+      this.#inputHash.add(source);
       textBytes += source instanceof SpeccascadeError ? 0 : source.length + 1;
       if (position % shard.count !== shard.index - 1) continue;
       own += 1;

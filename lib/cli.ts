@@ -35,6 +35,9 @@ async function main(argv: string[], terminal: Terminal, signal: AbortSignal): Pr
   throw new UsageError(`unknown ${kind} ${JSON.stringify(name)}; the commands are ${known}`);
 }
 
+/** Far more than a process takes to end after its last word. */
+const staysMs = 500;
+
 const abort = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   // Once: a second Ctrl-C ends the process on the spot.
@@ -48,4 +51,13 @@ try {
   const known = commands.some(({ name }) => name === argv[0]);
   const command = known ? `speccascade ${argv[0]}` : 'speccascade';
   process.exitCode = reportFailure(error, { terminal, signal: abort.signal, command });
+  if (abort.signal.reason instanceof Interrupted) endWhatStays(abort.signal.reason);
+}
+
+/**
+ * A thread that reads a pipe waits for the pipe's writer, and both the event loop and process.exit()
+ * for the thread. The signal, which nobody handles any more, waits for nobody.
+ */
+function endWhatStays({ signal }: Interrupted): void {
+  setTimeout(() => process.kill(process.pid, signal), staysMs).unref();
 }

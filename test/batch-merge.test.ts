@@ -73,8 +73,31 @@ it('nor shards without their checkpoints, or that are not what these say', async
   await refused(shards, all, `${second}: expected its checkpoint (${second}.job.json) beside it`);
 });
 
+it('nor shards of different inputs, though their own records are alike', async () => {
+  const other = records.map((record, i) => (i === 0 ? { text: [99, 1] } : record));
+  const { shards, all } = await shardsOf({}, {}, { input: other });
+  const message = `${shards[2]}: expected the input of ${shards[0]}, found that of another`;
+  await refused(shards, all, message);
+});
+
+it('shards that were interrupted are merged, and so are those that were looked at again', async () => {
+  const output = path.join(await tempFolder(), 'half');
+  const shard = { index: 2, count: 3 };
+  const onProgress = ({ records: done }: { records: number }): void => {
+    if (done === 1) throw new Error('enough');
+  };
+  const job = { session, input: records, output, shard, checkpointSeconds: 0 };
+  await expect(runBatch({ ...job, onProgress })).rejects.toThrow('enough');
+  await runBatch({ ...job, resume: true });
+  await runBatch({ ...job, resume: true });
+  const { shards, all } = await shardsOf();
+  await mergeShards([shards[0]!, output, shards[2]!], all);
+  expect(readOutput(all).map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
 it('nor shards whose numbers of lines cannot be', async () => {
-  const more = [...records, ...records];
-  const { shards, all } = await shardsOf({}, {}, { input: more });
+  const { shards, all } = await shardsOf();
+  const third = await readFile(shards[2]!, 'utf8');
+  await writeFile(shards[2]!, third.replace(',', '\n')); // a line more, in as many bytes
   await refused(shards, all, `${shards[2]} has a line for which ${shards[0]} has no predecessor`);
 });

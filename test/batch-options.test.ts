@@ -165,11 +165,35 @@ it('parameters of rules may be infinite', async () => {
 });
 
 it('an iterable keeps infinite parameters', async () => {
-  const value = { beta: Infinity, fallback: -Infinity };
+  const value = { rule: { beta: Infinity, fallback: -Infinity } };
   const { records } = await openInput([value], new AbortController().signal);
   let json = '';
   for await (const source of records) json += String(source);
-  expect(json).toBe('{"beta":"Infinity","fallback":"-Infinity"}');
+  expect(json).toBe('{"rule":{"beta":"Infinity","fallback":"-Infinity"}}');
+});
+
+it('an iterable has no number passed over that is NaN or infinite', async () => {
+  const output = path.join(await tempFolder(), 'out');
+  const text = [5, 1];
+  const input = [
+    ...[{ topK: NaN }, { maxNewTokens: Infinity }, { seed: -Infinity }, { stopTokens: [NaN] }],
+    ...[{ rule: { rule: 'opt', alpha: NaN } }],
+  ].map((options) => ({ text, options }));
+  const own = [{ text, id: NaN }, { text, options: NaN }, { text: Infinity }, { text: [NaN] }];
+  const summary = await runBatch({ session, input: [...input, ...own], output });
+  expect(summary).toMatchObject({ records: 9, failed: 9 });
+  const messages = readOutput(output).map(({ error }) => (error as { message: string }).message);
+  const names = messages.map((message) => message.split(':')[0]);
+  expect(names).toEqual([
+    ...['topK', 'maxNewTokens', 'seed', 'stopTokens[0]', 'opt alpha'],
+    ...['id', 'options', 'text', 'text[0]'],
+  ]);
+});
+
+it('a target without tokenizer has lines with ids, whatever is asked for', async () => {
+  const output = path.join(await tempFolder(), 'out');
+  await runBatch({ session, input: [{ text: [5, 1] }], output, tokens: false });
+  expect(readOutput(output)[0]!['tokens']).toBeInstanceOf(Array);
 });
 
 describe('shards to merge', () => {

@@ -78,6 +78,7 @@ it.each([
   '--verifier k-seq --tree 2,2 --replacement',
   '--strategy token-cascade --rule chow --alpha 0.1 --max-run 3',
   '--strategy sequence-cascade --score quantile --quantile 0.2 --threshold=-1',
+  '--strategy sequence-cascade --threshold=-inf',
 ])('allowed: %s', (line) => {
   expect(() => check(line)).not.toThrow();
 });

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bleuCounts, bleuCountsLength, bleuOf } from '../lib/evaluate/bleu.ts';
 import { addVectors } from '../lib/evaluate/ngrams.ts';
+import { tokenize13a } from '../lib/evaluate/tokenize-13a.ts';
 import { countSentences, qualityOf } from '../lib/evaluate/quality.ts';
 import { readJson, translations } from './support/models.ts';
 
@@ -62,6 +63,11 @@ function sentenceBleu(hypothesis: string, lists: string[]): number {
   const mean = used.reduce((sum, one) => sum + Math.log(one), 0) / used.length;
   return brevityPenalty * Math.exp(mean);
 }
+
+it("the tokenizer trims Python's white space, not JavaScript's", () => {
+  expect(tokenize13a('a-\n\x85\x1c')).toEqual(['a-']);
+  expect(tokenize13a('a\uFEFF')).toEqual(['a\uFEFF']);
+});
 
 describe('figures of sacrebleu', () => {
   const lists = references.map((one) => [one]);

@@ -198,6 +198,24 @@ describe('a cache of several hosts', () => {
   });
 
   it.each([
+    ['process', `-${process.ppid}-0.part`],
+    ['thread of this process', `-${process.pid}-99.part`],
+  ])('takes over what a %s has not written to for long, though it lives', async (_, living) => {
+    const cacheDir = await tempFolder();
+    const folder = path.join(cacheDir, 'owner--name', 'main');
+    await mkdir(folder, { recursive: true });
+    const own = partialPath(folder, name, contentKey(sha256OfWeights));
+    const part = own.replace(/-\d+-\d+\.part$/, living);
+    await writeFile(part, weights.subarray(0, 70_000));
+    const before = new Date(Date.now() - 11 * 60_000);
+    await utimes(part, before, before);
+    const hub = await startHub();
+    await expectWeights(await download({ cacheDir }));
+    expect(hub.requests(name)[0]?.range).toBe('bytes=70000-');
+    expect(await parts(cacheDir)).toEqual([]);
+  });
+
+  it.each([
     ['begins anew', true, (part: string) => truncateSync(part), 'checksum'],
     ['adds to', false, (part: string) => appendFileSync(part, weights), 'bytes, received'],
   ])('refuses a file that another process %s all the same', async (_, stored, write, message) => {

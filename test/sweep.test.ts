@@ -1,6 +1,7 @@
 /** speccascade sweep: what methods and inputs may look like, resuming, and the files written. */
 import {
   appendFileSync,
+  existsSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -96,6 +97,12 @@ describe('the models of a method', () => {
   ])('%s: as many as needed, or none is loaded', async (spec, message) => {
     await expect(checkMethods(parseMethod(spec), 'base')).rejects.toThrow(message);
     expect(await named(spec)).toEqual([]);
+  });
+
+  it('are too many for a table to be read', async () => {
+    const checked = checkMethods(parseMethod('lengths=3 bigrams=x'), 'base');
+    const message = '--method "lengths=3 bigrams=x": --bigrams is of --lengths with one row more';
+    await expect(checked).rejects.toThrow(message);
   });
 });
 
@@ -253,6 +260,23 @@ describe('a sweep', () => {
     const aborted = run([...methods, '--out', out], { signal: AbortSignal.timeout(1) });
     await expect(aborted).rejects.toThrow();
     await report([...methods, '--out', out]);
+  });
+
+  it('runs a temperature once that is given twice', async () => {
+    const method = ['--method', 'length=2'];
+    const out = path.join(folder, 'twice');
+    const { points } = await report([...method, '--out', out, '--temperature', '0,0']);
+    expect(points).toHaveLength(2);
+  });
+
+  it('refuses what no session takes before the first run', async () => {
+    const table = path.join(folder, 'short.bigrams');
+    writeFileSync(table, new Uint8Array(40));
+    const out = path.join(folder, 'refused');
+    const method = `max-gram bigrams=${table}`;
+    const refused = run(['--method', method, '--out', out]);
+    await expect(refused).rejects.toThrow(`method ${JSON.stringify(method)}: bigrams: expected`);
+    expect(existsSync(path.join(out, 'runs.jsonl'))).toBe(false);
   });
 
   it('refuses more parts than texts, and files without references', async () => {

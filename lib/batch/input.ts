@@ -114,28 +114,38 @@ async function* serialised(
   }
 }
 
-/** Parameters of rules keep an infinity, which JSON's numbers are not, for the rules' own checks. */
-const ofRules = new Set(['alpha', 'beta', 'rollback', 'fallback']);
-
 function jsonOf(value: unknown): Source {
   try {
-    const text = JSON.stringify(value, (key, part: unknown) => {
+    const text = JSON.stringify(value, function (this: unknown, key, part: unknown) {
       if (key === 'seed' && typeof part === 'bigint') return String(part);
-      if (part === Infinity || part === -Infinity) return ofRules.has(key) ? String(part) : null;
+      if (typeof part === 'number' && !Number.isFinite(part)) {
+        return this === value ? ofRecord(key, part) : String(part);
+      }
       return part instanceof Int32Array ? [...part] : part;
     }) as string | undefined;
     if (text !== undefined) return Buffer.from(text);
-  } catch {
+  } catch (error) {
+    if (error instanceof SpeccascadeError) return error;
     // Said below: cycles, big integers.
   }
   return inputError('record', 'a value that JSON can hold', value);
 }
 
 /**
+ * NaN and the infinities, which JSON's numbers are not. Inside options they become texts: rules take
+ * 'Infinity', and the checks refuse every other by its name, which null would pass as not given. A
+ * record's own field would pass as a text; null is none.
+ */
+function ofRecord(key: string, part: number): null {
+  if (key !== 'id' && key !== 'options') return null;
+  throw inputError(key, 'a value that JSON can hold', part);
+}
+
+/**
  * Gives up waiting when the signal fires, however long the next item is in coming. Not by a race
  * with one promise for all items: that would remember every one of them.
  */
-function abortable<T>(
+export function abortable<T>(
   items: AsyncGenerator<T, void, undefined>,
   signal: AbortSignal,
 ): AsyncIterable<T> {

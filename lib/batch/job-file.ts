@@ -24,6 +24,8 @@ export interface JobFile {
   owner: string;
   /** Whether the input was at its end. */
   complete: boolean;
+  /** The hash of all its records, those of other shards included; null: it was not. */
+  wholeInput: string | null;
   done: Done;
   job: Job;
 }
@@ -50,6 +52,7 @@ export async function readJobFile(output: string): Promise<JobFile | null> {
     typeof value.job === 'object' &&
     value.job !== null &&
     typeof done?.inputSha256 === 'string' &&
+    (value.complete !== true || typeof value.wholeInput === 'string') &&
     numbers.every((number) => Number.isSafeInteger(number) && number! >= 0);
   if (sound) return value as JobFile;
   throw new SpeccascadeError(

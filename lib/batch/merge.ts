@@ -4,10 +4,10 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import { checkPath, inputError } from '../validate.ts';
-import { jobFile, readJobFile } from './job-file.ts';
+import { jobFile, readJobFile, type JobFile } from './job-file.ts';
 import { compressionOf } from './compression.ts';
 import { fileBytes, openInput, type Source } from './input.ts';
-import { checkShardsOfOne, type Job } from './job.ts';
+import { checkShardsOfOne } from './job.ts';
 
 const lineEnd = Buffer.from('\n');
 
@@ -25,12 +25,15 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
   }
-  let first: Job | undefined;
+  let first: JobFile | undefined;
   // One after the other: of several errors it is the first shard's.
   for (const [i, shard] of shards.entries()) {
-    const job = await checkShard(shard, `${i + 1}/${shards.length}`);
-    first ??= job;
-    checkShardsOfOne([shards[0]!, first], [shard, job]);
+    const checkpoint = await checkShard(shard, `${i + 1}/${shards.length}`);
+    first ??= checkpoint;
+    checkShardsOfOne([shards[0]!, first.job], [shard, checkpoint.job]);
+    if (checkpoint.wholeInput !== first.wholeInput) {
+      throw wrongShard(shard, `expected the input of ${shards[0]}, found that of another`);
+    }
   }
   const stop = new AbortController();
   setMaxListeners(shards.length, stop.signal); // one of each shard's is no leak
@@ -70,8 +73,8 @@ async function openNew(output: string): Promise<FileHandle> {
   }
 }
 
-/** The job that it is a shard of. */
-async function checkShard(file: string, expected: string): Promise<Job> {
+/** Its checkpoint. */
+async function checkShard(file: string, expected: string): Promise<JobFile> {
   const checkpoint = await readJobFile(file);
   if (checkpoint === null) {
     throw wrongShard(file, `expected its checkpoint (${jobFile(file)}) beside it, found none`);
@@ -82,7 +85,7 @@ async function checkShard(file: string, expected: string): Promise<Job> {
     throw wrongShard(file, `expected shard ${expected}, received ${found}`);
   }
   const bytes = await fileBytes(file);
-  if (bytes === done.bytes) return job;
+  if (bytes === done.bytes) return checkpoint;
   throw wrongShard(file, `expected the ${done.bytes} bytes of its checkpoint, received ${bytes}`);
 }
 

@@ -28,7 +28,7 @@ export interface BatchOptions {
   prefix?: string | undefined;
   /** Every record's own seed comes from this and its place in the input; default the session's, else 0. */
   seed?: number | bigint | undefined;
-  /** Whether lines hold the ids of the output; default false, true for a target without tokenizer. */
+  /** Whether lines hold the ids of the output; default false. Always for a target without tokenizer. */
   tokens?: boolean | undefined;
   /**
    * Whether lines hold the counters of the decoding; default false. Not with `lengths: 'load'`, where
@@ -128,6 +128,7 @@ export function checkBatchOptions(given: BatchOptions): BatchSettings {
   if (field === '' || reservedFields.includes(field)) {
     throw inputError('field', `a name other than ${reservedFields.join(' and ')}`, field);
   }
+  const tokens = checkBoolean('tokens', options.tokens ?? false);
   const output = checkPath('output', options.output, pathOrStream);
   const resume = checkBoolean('resume', options.resume ?? false);
   const overwrite = checkBoolean('overwrite', options.overwrite ?? false);
@@ -145,7 +146,7 @@ export function checkBatchOptions(given: BatchOptions): BatchSettings {
     field,
     prefix: checkText('prefix', options.prefix ?? ''),
     seed: options.seed === undefined ? (defaults.seed ?? 0n) : checkSeed(options.seed),
-    tokens: checkBoolean('tokens', options.tokens ?? target.tokenizer === null),
+    tokens: tokens || target.tokenizer === null,
     counters,
     temperature: defaults.temperature,
     resume,

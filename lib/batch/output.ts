@@ -1,8 +1,9 @@
 /** Where the lines of a job go, and how it knows what is there when it is resumed. */
-import { createHash, randomUUID, type Hash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { ioError, SpeccascadeError } from '../errors.ts';
+import { InputHash } from './input-hash.ts';
 import {
   jobFile,
   jobFormat,
@@ -30,19 +31,6 @@ export interface Entry {
 
 const nothingDone: Done = { records: 0, bytes: 0, inputSha256: '', failed: 0, tokens: 0 };
 
-/** Of records as they count for the identity of an input. */
-class InputHash {
-  readonly #hash: Hash = createHash('sha256');
-
-  add(source: Source): void {
-    this.#hash.update(source instanceof SpeccascadeError ? source.message : source).update('\n');
-  }
-
-  get value(): string {
-    return this.#hash.copy().digest('hex');
-  }
-}
-
 export interface JobOutput {
   /** What earlier runs have written. */
   readonly before: Done;
@@ -54,8 +42,11 @@ export interface JobOutput {
   readonly inputSha256: string;
   /** Throws ERR_IO. */
   write(entry: Entry): Promise<void>;
-  /** Ends the output: with all lines, or (`complete` false) so that it can be resumed. */
-  close(complete: boolean): Promise<void>;
+  /**
+   * Ends the output: with all lines, `wholeInput` being the hash of the whole input, or (null) so
+   * that it can be resumed.
+   */
+  close(wholeInput: string | null): Promise<void>;
 }
 
 const ignore = (): void => {};
@@ -145,7 +136,9 @@ export class FileOutput implements JobOutput {
     await removeTemporaries(output);
     try {
       // First: a file without its checkpoint could not be told from someone else's.
-      await writeJobFile(output, { format: jobFormat, owner, complete, done: before, job });
+      const wholeInput = found?.wholeInput ?? null;
+      const format = jobFormat;
+      await writeJobFile(output, { format, owner, complete, wholeInput, done: before, job });
       const handle = await open(output, overwrite ? 'w' : keeping);
       return new FileOutput(settings, { handle, job, owner, before, complete });
     } catch (cause) {
@@ -166,13 +159,14 @@ export class FileOutput implements JobOutput {
     this.#hash.add(entry.source);
     if (this.#compression !== null && this.#pending.length < memberLines) return;
     await this.#flush();
-    if (performance.now() - this.#saidAt >= this.#checkpointMs) await this.#checkpoint(false);
+    if (performance.now() - this.#saidAt >= this.#checkpointMs) await this.#checkpoint(null);
   }
 
-  async close(complete: boolean): Promise<void> {
+  async close(wholeInput: string | null): Promise<void> {
     try {
+      const complete = wholeInput !== null;
       if (complete) await this.#end();
-      if (complete || this.#done !== this.#said) await this.#checkpoint(complete);
+      if (complete || this.#done !== this.#said) await this.#checkpoint(wholeInput);
     } finally {
       await this.#handle.close();
     }
@@ -207,7 +201,7 @@ export class FileOutput implements JobOutput {
   }
 
   /** Says what is done, once it is on the disk. */
-  async #checkpoint(complete: boolean): Promise<void> {
+  async #checkpoint(wholeInput: string | null): Promise<void> {
     const done = this.#done;
     try {
       await this.#handle.datasync();
@@ -221,9 +215,9 @@ export class FileOutput implements JobOutput {
       const problem = 'another run has taken this job over, or its checkpoint was removed';
       throw new SpeccascadeError('ERR_IO', `${file}: ${problem}`);
     }
-    const owner = this.#owner;
-    const job = this.#job;
-    await writeJobFile(this.#file, { format: jobFormat, owner, complete, done, job });
+    const complete = wholeInput !== null;
+    const own = { format: jobFormat, owner: this.#owner, job: this.#job } as const;
+    await writeJobFile(this.#file, { ...own, complete, wholeInput, done });
     this.#said = done;
     this.#saidAt = performance.now();
   }

@@ -40,10 +40,15 @@ async function checkPlace({ input, output }: Places): Promise<void> {
   const there = await statOf(output);
   if (there === null) return checkFolder(output);
   if (!there.isFile()) throw inputError('output', "a regular file or '-'", output);
-  const from = typeof input === 'string' && input !== '-' ? await statOf(input) : null;
-  if (from !== null && from.dev === there.dev && from.ino === there.ino) {
-    throw inputError('output', 'another file than the input', output);
-  }
+  if (typeof input === 'string' && input !== '-') await checkOther('output', output, input);
+}
+
+/** Throws ERR_INPUT, naming the option of the output, for a regular file that is the input too. */
+export async function checkOther(name: string, output: string, input: string): Promise<void> {
+  const [there, from] = [await statOf(output), await statOf(input)];
+  if (there?.isFile() !== true || from === null) return;
+  if (from.dev !== there.dev || from.ino !== there.ino) return;
+  throw inputError(name, 'another file than the input', output);
 }
 
 /** Names the missing folder the caller gave, not the checkpoint file inside it. */

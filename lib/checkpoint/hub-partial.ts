@@ -23,7 +23,7 @@ export const owner = `${host}-${process.pid}-${threadId}`;
 
 const partName = /^(.+)\.([0-9a-f]{16}|unknown)\.(([\w-]*)-(\d+)-\d+)\.part$/;
 
-/** After so long without a byte another host writes no more: twice what fetch waits for one. */
+/** After so long without a byte nobody writes any more: twice what fetch waits for one. */
 const abandonedMs = 10 * 60_000;
 
 /** Identifies a file's content by the hub's etag; null where there is none to go by. */
@@ -67,16 +67,19 @@ export async function claimPartial(folder: string, name: string): Promise<Partia
   return best;
 }
 
-/** So that no other host takes it for abandoned before the first byte. */
+/** So that nobody else takes it for abandoned before the first byte. */
 function touch(file: string): Promise<void> {
   const now = new Date();
   return utimes(file, now, now);
 }
 
-/** Whether another process or thread may still be writing a part. */
+/**
+ * Whether another process or thread may still be writing a part. That there is a process of its id
+ * says little of an old one: ids begin anew, in a container with every start.
+ */
 function mayBeWritten(partHost: string, pid: number, lastMs: number): boolean {
-  if (partHost !== host) return Date.now() - lastMs < abandonedMs;
-  if (pid === process.pid) return true;
+  if (Date.now() - lastMs >= abandonedMs) return false;
+  if (partHost !== host || pid === process.pid) return true;
   try {
     process.kill(pid, 0); // sends nothing: asks whether the process exists
     return true;

@@ -43,7 +43,7 @@ const jobOptions = {
   'checkpoint-seconds': number({
     value: 'S',
     help: 'time between two checkpoints; 0: after every line',
-    default: 2,
+    shownDefault: '2',
     min: 0,
     max: 3600,
   }),
@@ -65,6 +65,17 @@ export const batchOptions = {
 };
 
 export type BatchValues = Values<typeof batchOptions>;
+
+/** Throws UsageError for what is of files, where the output is none, and what excludes each other. */
+export function checkOutputOptions(values: BatchValues): void {
+  if (values.resume && values.overwrite) {
+    throw new UsageError('--resume and --overwrite exclude each other');
+  }
+  if (values.output !== undefined && values.output !== '-') return;
+  const ofFiles = ['resume', 'overwrite', 'checkpoint-seconds'] as const;
+  const name = ofFiles.find((one) => values[one] !== undefined && values[one] !== false);
+  if (name !== undefined) throw new UsageError(`--${name} needs --output FILE`);
+}
 
 /** Throws UsageError for an index above the count. */
 export function shardOf({ shard = '1/1' }: BatchValues): { index: number; count: number } {

@@ -4,12 +4,11 @@ import { readJobFile } from '../batch/job-file.ts';
 import type { BatchOptions, BatchProgress } from '../batch/options.ts';
 import { checkPlaces } from '../batch/places.ts';
 import { SpeccascadeError, type ErrorCode } from '../errors.ts';
-import { batchOptions, shardOf, type BatchValues } from './batch-options.ts';
+import { batchOptions, checkOutputOptions, shardOf, type BatchValues } from './batch-options.ts';
 import { BatchView } from './batch-progress.ts';
 import { defineCommand, type Context } from './command.ts';
 import { checkBigrams, wantedModels } from './draft-options.ts';
 import { loadModels, type Models } from './models.ts';
-import { UsageError } from './options.ts';
 import { checkMethod, openSession } from './session.ts';
 import { dim } from './terminal.ts';
 
@@ -37,12 +36,7 @@ export const batch = defineCommand({
   async run(values, [input = '-'], context) {
     checkMethod(values);
     const shard = shardOf(values);
-    if (values.resume && values.overwrite) {
-      throw new UsageError('--resume and --overwrite exclude each other');
-    }
-    if (values.resume && (values.output ?? '-') === '-') {
-      throw new UsageError('--resume needs --output FILE');
-    }
+    checkOutputOptions(values);
     const { resume, overwrite, output = '-' } = values;
     await checkPlaces({ input, output, resume, overwrite });
     await checkBigrams(values);

@@ -1,5 +1,6 @@
 /** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
 import { writeFile } from 'node:fs/promises';
+import { checkOther } from '../batch/places.ts';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Located } from '../model-source.ts';
 import { defineCommand, type Context } from './command.ts';
@@ -31,8 +32,9 @@ export const bigrams = defineCommand({
   },
   examples: ['speccascade bigrams --input german.txt --output german.bigrams'],
   async run(values, _, context) {
-    const { output } = values;
+    const { input = '-', output } = values;
     if (output === undefined) throw new UsageError('--output: expected a file to write');
+    if (input !== '-') await checkOther('--output', output, input);
     const source = await openLines({ texts: [], file: values.input, limit: undefined }, context);
     try {
       const { tokenizer, config } = await locateModel(values, context);
@@ -41,7 +43,7 @@ export const bigrams = defineCommand({
       }
       const sequences: number[][] = [];
       for await (const line of source.lines) {
-        const text = wholeText(line, values.input ?? '-');
+        const text = wholeText(line, input);
         if (text.trim() === '') continue;
         sequences.push([config.decoderStartTokenId, ...tokenizer.encode(text)]);
       }

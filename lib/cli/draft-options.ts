@@ -9,12 +9,12 @@ import type { SessionOptions } from '../session/options.ts';
 import { checkInteger } from '../validate.ts';
 import { bundled } from './models.ts';
 import { flag, integer, number, text, UsageError, type Values } from './options.ts';
+import { numberOf, realNumber } from './real-number.ts';
 
 const wholeNumbers = {
   pattern: /^\d+(,\d+)*$/,
   expected: 'whole numbers with commas between them',
 };
-const real = { min: -Infinity, max: Infinity };
 
 /** Longest draft where the length is chosen step by step. */
 const adaptiveLength = 8;
@@ -93,11 +93,11 @@ export const draftOptions = {
     shownDefault: 'probability',
     choices: ['probability', 'mean-logprob', 'quantile', 'chow-sum'],
   }),
-  threshold: number({
+  threshold: text({
     value: 'S',
     help: 'of a sequence cascade: the target answers where the score is lower',
     shownDefault: '0.5; -0.2 of mean-logprob, -1 of quantile, log 0.5 of chow-sum',
-    ...real,
+    ...realNumber,
   }),
   quantile: number({
     value: 'Q',
@@ -172,6 +172,12 @@ export function wantedModels(values: DraftValues): { min: number; max: number } 
     throw new UsageError('--nodes needs a model, --max-gram has none');
   }
   return { min: 0, max: 0 };
+}
+
+/** Throws UsageError for a table that nothing reads where so many models draft. */
+export function checkBigramsRead({ bigrams, lengths }: DraftValues, models: number): void {
+  if (bigrams === undefined || lengths === undefined || rowsOf(lengths).length > models) return;
+  throw new UsageError('--bigrams is of --lengths with one row more than drafters');
 }
 
 /** What the drafters' constructors would find once the models are there. */
@@ -264,7 +270,8 @@ export async function draftSession(
   values: DraftValues,
   defaultBigrams: string | null,
 ): Promise<DraftSession> {
-  const { score, threshold, quantile, 'max-run': maxRun } = values;
+  const { score, quantile, 'max-run': maxRun } = values;
+  const threshold = values.threshold === undefined ? undefined : numberOf(values.threshold);
   const cascade = defined({ score, threshold, quantile, maxRun }) as CascadeOptions;
   return {
     draft: await drafterOf(models, values, defaultBigrams),

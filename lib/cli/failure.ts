@@ -1,15 +1,17 @@
 /** How a command line ends that did not succeed: what is said, and the exit code. */
 import { SpeccascadeError } from '../errors.ts';
 import { UsageError } from './options.ts';
-import { OutputClosed, type Terminal } from './terminal.ts';
+import { OutputClosed, printable, type Terminal } from './terminal.ts';
 
 /** Why the work was aborted: a signal of the system. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
+  readonly signal: 'SIGINT' | 'SIGTERM';
   readonly exitCode: number;
 
   constructor(signal: 'SIGINT' | 'SIGTERM') {
     super(`interrupted by ${signal}`);
+    this.signal = signal;
     this.exitCode = signal === 'SIGINT' ? 130 : 143;
   }
 }
@@ -30,7 +32,7 @@ export function reportFailure(
     return 2;
   }
   if (error instanceof SpeccascadeError) {
-    terminal.note(`${error.code}: ${error.message}`);
+    terminal.note(printable(`${error.code}: ${error.message}`)); // of a file's own words, perhaps
     return 1;
   }
   terminal.note(`internal error: ${error instanceof Error ? error.stack : String(error)}`);

@@ -6,6 +6,7 @@ import { defineCommand } from './command.ts';
 import { bundled, deviceOptions, loadModel, modelName, sourceOf } from './models.ts';
 import { flag } from './options.ts';
 import { bytes } from './progress.ts';
+import { printable } from './terminal.ts';
 import { json } from './views.ts';
 
 export const info = defineCommand({
@@ -39,7 +40,7 @@ export const info = defineCommand({
   },
 });
 
-interface ModelInfo {
+export interface ModelInfo {
   model: string;
   config: T5Config;
   device: string;
@@ -63,7 +64,7 @@ function describe(name: string, model: T5Model): ModelInfo {
   return { model: name, config, ...sizes, tokenizer: about, warnings, ignoredTensors };
 }
 
-function modelText({ model, config, tokenizer, ...rest }: ModelInfo): string {
+export function modelText({ model, config, tokenizer, ...rest }: ModelInfo): string {
   const { numLayers, numDecoderLayers, dModel, dFf, numHeads, dKv, vocabSize } = config;
   const head = config.tieWordEmbeddings ? 'tied' : 'separate';
   const rows: [string, string][] = [
@@ -94,6 +95,8 @@ function deviceText({ name, kind, memoryBytes, features, ...rest }: DeviceInfo):
   return block(`device ${kind}`, rows);
 }
 
+/** Of models too: their warnings and names of tensors are as their files have them. */
 function block(title: string, rows: [string, string][]): string {
-  return `${title}\n${rows.map(([label, value]) => `  ${label.padEnd(12)}${value}\n`).join('')}`;
+  const lines = rows.map(([label, value]) => `  ${label.padEnd(12)}${value}\n`);
+  return printable(`${title}\n${lines.join('')}`);
 }

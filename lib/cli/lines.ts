@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { fileBytes } from '../batch/input.ts';
+import { abortable, fileBytes } from '../batch/input.ts';
 import { splitLines } from '../batch/split-lines.ts';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import { inputError } from '../validate.ts';
@@ -50,7 +50,9 @@ export async function openLines(
   const typed = !fromFile && process.stdin.isTTY === true;
   const lines = readLines(stream, fromFile ? file : standardInput);
   const asked = typed ? prompted(lines, terminal) : lines;
-  return { onScreen: typed, lines: limited(asked, limit), close: () => stream.destroy() };
+  // A pipe that waits for its writer hears of no signal.
+  const own = abortable(limited(asked, limit), signal);
+  return { onScreen: typed, lines: own, close: () => stream.destroy() };
 }
 
 /** The first `limit` lines of a file ('-': standard input) that are not empty. Throws ERR_INPUT, ERR_IO. */
@@ -88,7 +90,10 @@ async function* argumentsOf(texts: readonly string[]): AsyncGenerator<Line> {
   }
 }
 
-async function* limited(lines: AsyncIterable<Line>, limit = Infinity): AsyncGenerator<Line> {
+async function* limited(
+  lines: AsyncIterable<Line>,
+  limit = Infinity,
+): AsyncGenerator<Line, void, undefined> {
   if (limit === 0) return;
   for await (const line of lines) {
     yield line;

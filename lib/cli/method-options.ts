@@ -14,6 +14,7 @@ import {
 } from '../rules.ts';
 import { draftOptions } from './draft-options.ts';
 import { number, text, UsageError, type Values } from './options.ts';
+import { numberOf, realNumber } from './real-number.ts';
 
 const ruleNames = [
   'lossless',
@@ -26,9 +27,6 @@ const ruleNames = [
   'tokenV3',
   'bild',
 ] as const;
-
-const realNumber = /^([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?)$/i;
-const expected = 'a number, inf or -inf';
 
 export const methodOptions = {
   ...draftOptions,
@@ -43,8 +41,7 @@ export const methodOptions = {
   alpha: text({
     value: 'A',
     help: 'how far the drafter is trusted; needed by every rule but lossless and bild',
-    pattern: realNumber,
-    expected,
+    ...realNumber,
   }),
   beta: text({
     value: 'B',
@@ -61,8 +58,7 @@ export const methodOptions = {
   rollback: text({
     value: 'D',
     help: 'of bild: largest distance at which the drafter is kept, in nats',
-    pattern: realNumber,
-    expected,
+    ...realNumber,
   }),
   fallback: number({
     value: 'P',
@@ -115,13 +111,6 @@ function needed(values: MethodValues, name: 'alpha' | 'rollback'): number {
   const given = values[name];
   if (given === undefined) throw new UsageError(`--rule ${values.rule} needs --${name}`);
   return numberOf(given);
-}
-
-/** Of a text that `realNumber` allows. */
-export function numberOf(given: string): number {
-  const infinite = /^([+-]?)inf/i.exec(given);
-  if (infinite) return infinite[1] === '-' ? -Infinity : Infinity;
-  return Number(given);
 }
 
 function messageOf(error: unknown): string {

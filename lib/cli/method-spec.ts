@@ -5,10 +5,11 @@
  */
 import type { Method, MethodSession } from '../evaluate/method.ts';
 import type { T5Model } from '../model.ts';
-import { checkBigrams, draftSession, wantedModels } from './draft-options.ts';
+import { checkBigrams, checkBigramsRead, draftSession, wantedModels } from './draft-options.ts';
 import { checkMethodOptions } from './method-checks.ts';
-import { methodOptions, numberOf, ruleOf } from './method-options.ts';
+import { methodOptions, ruleOf } from './method-options.ts';
 import { readOptions, text, UsageError, type OptionTable, type Values } from './options.ts';
+import { numberOf } from './real-number.ts';
 
 const modelOption = (help: string) => text({ value: 'MODEL', help });
 
@@ -79,7 +80,7 @@ export function parseMethod(spec: string): MethodSpec[] {
 function specOf(words: string[], curve: string, parameter: number | null): MethodSpec {
   const id = words.join(' ');
   const argv = id === targetSpec ? [] : words.map(asOption);
-  try {
+  return named(id, () => {
     checkAlone(words);
     const { values, positionals } = readOptions(specOptions as OptionTable, argv);
     if (positionals.length > 0) throw new UsageError(`unknown word ${positionals[0]}`);
@@ -87,6 +88,13 @@ function specOf(words: string[], curve: string, parameter: number | null): Metho
     // A rule without its alpha should not wait for the models to be loaded.
     checkMethodOptions(known, id !== targetSpec && known.alone === undefined);
     return { id, curve, parameter, values: known };
+  });
+}
+
+/** With the method's name in what a UsageError says. */
+function named<T>(id: string, check: () => T): T {
+  try {
+    return check();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`--method ${JSON.stringify(id)}: ${error.message}`);
@@ -107,7 +115,8 @@ export async function checkMethods(
   defaultDraft: string | undefined,
 ): Promise<void> {
   for (const spec of specs) {
-    draftersOf(spec, defaultDraft);
+    const models = draftersOf(spec, defaultDraft).length;
+    named(spec.id, () => checkBigramsRead(spec.values, models));
     await checkBigrams(spec.values);
   }
 }

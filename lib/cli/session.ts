@@ -1,6 +1,6 @@
 /** The session of a command that decodes for its output, from its options. */
 import type { DecodeSession } from '../session.ts';
-import { draftSession, wantedModels } from './draft-options.ts';
+import { checkBigramsRead, draftSession, wantedModels } from './draft-options.ts';
 import type { decodingOptions } from './generate-options.ts';
 import { checkMethodOptions } from './method-checks.ts';
 import { ruleOf, type methodOptions } from './method-options.ts';
@@ -12,6 +12,7 @@ type SessionValues = Values<typeof modelOptions & typeof methodOptions & typeof 
 /** What the tables of options cannot say: which exclude each other. Throws UsageError. */
 export function checkMethod(values: SessionValues): void {
   const models = draftSources(values, wantedModels(values));
+  checkBigramsRead(values, models.length);
   if (values['no-draft'] && values['max-gram']) {
     throw new UsageError('--max-gram and --no-draft exclude each other');
   }

@@ -72,7 +72,7 @@ async function runSweep(
   context: Context,
 ): Promise<SweepReport> {
   const { fingerprintOf } = await import('../fingerprint.ts');
-  const { sweep: run } = await import('../evaluate/sweep.ts');
+  const { checkSweep, sweep: run } = await import('../evaluate/sweep.ts');
   const { RunLog } = await import('../evaluate/run-log.ts');
   const { pointsOf } = await import('../evaluate/points.ts');
   const { data, parts } = work;
@@ -81,9 +81,15 @@ async function runSweep(
     const models = methodModels(values, shelf);
     const methods: Method[] = [];
     for (const spec of work.specs) methods.push(await methodOf(spec, models));
+    const plan = {
+      ...{ methods, inputs: shelf.encode(data.texts), batch: values.batch },
+      temperatures: [...new Set(values.temperature)],
+      maxNewTokens: values['max-new-tokens'],
+      seed: values.seed ?? 0n,
+    };
+    checkSweep(plan); // before the log knows of tables that are wrong
     const header = headerOf(values, shelf, work);
     const log = await RunLog.open(path.join(values.out, 'runs.jsonl'), header, values.fresh);
-    const inputs = shelf.encode(data.texts);
     for (const [name, model] of shelf.loaded) {
       await log.addModel(name, await fingerprintOf(model));
     }
@@ -91,16 +97,16 @@ async function runSweep(
       const name = file === bundled.bigrams ? path.basename(file) : file;
       await log.addModel(`bigrams ${name}`, digestOf(await readFile(file)));
     }
-    const { batch, temperature: temperatures } = values;
-    const shape = { methods, temperatures, parts, log };
     const { signal } = context;
     const progress = new SweepProgress(context, values.quiet, parts);
     await run({
-      ...{ ...shape, inputs, batch, signal, maxNewTokens: values['max-new-tokens'] },
-      seed: values.seed ?? 0n,
+      ...{ ...plan, parts, log, signal },
       onRun: (state) => progress.show(state),
     }).finally(() => progress.clear());
-    return { header, points: pointsOf(methods, { ...shape, references: data.references }) };
+    return {
+      header,
+      points: pointsOf(methods, { ...plan, parts, log, references: data.references }),
+    };
   } finally {
     await shelf.close();
   }

@@ -1,5 +1,7 @@
 /** One method over one part of the inputs: its outputs, counters and time. */
+import { SpeccascadeError } from '../errors.ts';
 import { createSession } from '../session.ts';
+import { checkSessionOptions, type SessionOptions } from '../session/options.ts';
 import type { Result } from '../session/result.ts';
 import type { Method } from './method.ts';
 
@@ -28,16 +30,36 @@ export interface Run extends Counters {
   outputs: string[];
 }
 
-interface RunPlan {
+interface SessionPlan {
   temperature: number;
-  part: number;
-  inputs: readonly Int32Array[];
   seed: bigint;
   batch: number;
   maxNewTokens: number;
   /** Sizes the session, the same for all parts. */
   maxInputTokens: number;
+}
+
+interface RunPlan extends SessionPlan {
+  part: number;
+  inputs: readonly Int32Array[];
   signal: AbortSignal;
+}
+
+function sessionOptionsOf({ session }: Method, plan: SessionPlan): SessionOptions {
+  const { temperature, seed, batch, maxNewTokens, maxInputTokens } = plan;
+  const sizes = { maxNewTokens, maxInputTokens, maxBatch: batch };
+  return { ...session, sampling: { temperature, seed }, ...sizes };
+}
+
+/** Throws, with the method's name, what its session would refuse. */
+export function checkRunnable(method: Method, plan: SessionPlan): void {
+  try {
+    checkSessionOptions(sessionOptionsOf(method, plan));
+  } catch (cause) {
+    if (!(cause instanceof SpeccascadeError)) throw cause;
+    const message = `method ${JSON.stringify(method.id)}: ${cause.message}`;
+    throw new SpeccascadeError(cause.code, message, { cause });
+  }
 }
 
 /** Opening the session and one text to warm up are not timed. */
@@ -45,14 +67,8 @@ export async function runMethod(
   method: Method,
   plan: RunPlan,
 ): Promise<Omit<Run, 'targetMsPerToken'>> {
-  const { temperature, part, inputs, seed, signal } = plan;
-  const session = await createSession({
-    ...method.session,
-    sampling: { temperature, seed },
-    maxNewTokens: plan.maxNewTokens,
-    maxInputTokens: plan.maxInputTokens,
-    maxBatch: plan.batch,
-  });
+  const { temperature, part, inputs, signal } = plan;
+  const session = await createSession(sessionOptionsOf(method, plan));
   try {
     await session.generate(inputs[0]!, { signal });
     const begin = performance.now();

@@ -6,7 +6,7 @@
 import { deriveSeed } from '../session/seeds.ts';
 import type { Method } from './method.ts';
 import type { Runs } from './run-log.ts';
-import { runMethod, type Run } from './run.ts';
+import { checkRunnable, runMethod, type Run } from './run.ts';
 
 export interface SweepPlan {
   methods: readonly Method[];
@@ -29,6 +29,17 @@ const referenceEvery = 6;
 interface Place {
   part: number;
   temperature: number;
+}
+
+/** Throws what the first session that cannot be would, hours later perhaps. */
+export function checkSweep(
+  plan: Pick<SweepPlan, 'methods' | 'temperatures' | 'inputs' | 'batch' | 'maxNewTokens' | 'seed'>,
+): void {
+  for (const temperature of plan.temperatures) {
+    for (const method of plan.methods) {
+      checkRunnable(method, { ...plan, temperature, maxInputTokens: longest(plan.inputs) });
+    }
+  }
 }
 
 /** Does what the log does not have yet. `methods` hold the target. */
@@ -84,11 +95,15 @@ class Reference {
     const { part } = this.#place;
     return runMethod(method, {
       ...{ ...this.#place, batch, maxNewTokens, signal },
-      maxInputTokens: Math.max(...inputs.map(({ length }) => length)),
+      maxInputTokens: longest(inputs),
       inputs: partOf(inputs, part, parts),
       seed: deriveSeed(seed, part),
     });
   }
+}
+
+function longest(inputs: readonly Int32Array[]): number {
+  return Math.max(...inputs.map(({ length }) => length));
 }
 
 /** Every parts-th item: the parts are alike even where the file is sorted. */

@@ -1,4 +1,5 @@
 /** The tokenizer named 13a: words and punctuation as the mteval-v13a script of WMT tells them apart. */
+import { pythonWhiteSpace, strip } from '../tokenizer/characters.ts';
 import { splitWords } from './ngrams.ts';
 
 const entities: readonly [string, string][] = [
@@ -12,8 +13,9 @@ const entities: readonly [string, string][] = [
 const symbols = /[!-&(-+/:-@[-`{-~]/g;
 
 export function tokenize13a(text: string): string[] {
+  let line = strip(text, false, true, pythonWhiteSpace).replaceAll('<skipped>', '');
   // The end of a line that was hyphenated joins its two halves.
-  let line = text.trimEnd().replaceAll('<skipped>', '').replaceAll('-\n', '').replaceAll('\n', ' ');
+  line = line.replaceAll('-\n', '').replaceAll('\n', ' ');
   for (const [entity, character] of entities) line = line.replaceAll(entity, character);
   return splitWords(
     ` ${line} `
