@@ -298,8 +298,8 @@ int current_device() {
 
 }  // namespace
 
-// Asked of the driver once a kernel and GPU, as below. These tables are never destroyed: threads that
-// launch may outlive every static object.
+// Asked of the driver once a kernel and GPU, as below. These tables are never destroyed: threads
+// that launch may outlive every static object.
 void allow_shared(const void* kernel, size_t bytes) {
   static std::mutex mutex;
   static auto& allowed = *new std::map<std::pair<int, const void*>, size_t>;
