@@ -92,6 +92,7 @@ void rows_that_share_keys_have_their_own_bits(int dim, uint64_t seed) {
 void rows_that_share_keys_have_their_own_bits() {
   uint64_t seed = 40;
   for (const int dim : {7, 64, 72}) {
+    if (kSanitized && dim == 7) continue;
     rows_that_share_keys_have_their_own_bits<float>(dim, ++seed);
     rows_that_share_keys_have_their_own_bits<uint16_t>(dim, ++seed);
   }

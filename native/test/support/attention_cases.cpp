@@ -250,10 +250,9 @@ void cross_rows_see_their_source() {
     }
   }
   // More rows than a GPU has blocks at once (attention_cuda.cu): there those of a slot share keys.
-  for (const int dim : {5, 64, 100}) {
-    for (const DType type : kCacheTypes) {
-      try_cross({17, dim, 1}, 66, 2, type, ++seed, {{0, 3, 9}, {1, 0, 1}, {2, 4, 0}, {3, 5, 30}});
-    }
+  for (const DType type : kCacheTypes) {
+    const int dim = type == DType::kBF16 ? 64 : 5;
+    try_cross({17, dim, 1}, 66, 2, type, ++seed, {{0, 3, 9}, {1, 0, 1}, {2, 4, 0}, {3, 5, 21}});
   }
 }
 
