@@ -3,7 +3,10 @@
 export interface ResultStats {
   /** Passes of the target that this output took part in. */
   targetCalls: number;
-  /** Passes of each drafter, Max-Gram's proposals last; empty without one. */
+  /**
+   * Passes of each drafter that drafted, Max-Gram's proposals last; empty without one. Passes in which
+   * one only caught up with output made without it (adaptive lengths, those by load) do not count.
+   */
   draftCalls: number[];
   /**
    * Drafted tokens. proposed = accepted + rejected + never reached, where a position at which all
