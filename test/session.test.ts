@@ -1,6 +1,14 @@
-/** What sessions do with their options: ends, limits, samples, streams, aborts, the event loop. */
+/** What sessions do with their options: ends, limits, samples, streams, aborts, totals, the event loop. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { chain, createSession, SpeccascadeError, type T5Model } from '../lib/index.ts';
+import {
+  chain,
+  chow,
+  createSession,
+  lossy,
+  SpeccascadeError,
+  type Rule,
+  type T5Model,
+} from '../lib/index.ts';
 import { captions, loadBundled, loadGolden } from './support/models.ts';
 
 const [first = '', second = '', third = ''] = captions(3);
@@ -259,5 +267,34 @@ describe('a session', () => {
     // Compute threads use every core, so a timer can be late by a time slice, but not by a step.
     expect(lateness.length).toBeGreaterThan(elapsed / 5 / 4);
     expect(p95).toBeLessThan(25);
+  });
+
+  it('leaves tokens of running outputs out of its totals', async () => {
+    await using session = await createSession({ target, maxBatch: 2, maxNewTokens: 512 });
+    const long = session.generate(first, { minNewTokens: 512 });
+    await expect.poll(() => session.stats().tokens, { interval: 1 }).toBeGreaterThan(50);
+    const short = await session.generate(second, { maxNewTokens: 4 });
+    const { totals, tokens } = session.stats();
+    expect(totals.targetCalls).toBe(4);
+    expect(totals.blockEfficiency).toBe(1);
+    expect(tokens).toBeGreaterThan(50 + short.tokens.length);
+    await long;
+    expect(session.stats().tokens).toBe(516);
+  });
+
+  it('has a deferral rate of the calls whose rules defer, whatever the default', async () => {
+    const rates = async (rules: Rule[]): Promise<(number | null)[]> => {
+      await using session = await createSession({ target, draft: draftOf(3), maxBatch: 1 });
+      const own: (number | null)[] = [];
+      for (const rule of rules) {
+        own.push((await session.generate(first, { rule })).stats.deferralRate);
+      }
+      return [...own, session.stats().totals.deferralRate];
+    };
+    const deferring = chow({ alpha: 0.3 });
+    const [rate] = await rates([deferring]);
+    expect(rate).toBeGreaterThan(0);
+    expect(await rates([lossy({ alpha: 0.3 })])).toEqual([null, null]);
+    expect(await rates([deferring, lossy({ alpha: 0.3 })])).toEqual([rate, null, rate]);
   });
 });

@@ -87,19 +87,20 @@ void LoadFollower::cut_drafts() {
   }
   int drafting = 0, rows = 0;
   std::vector<int> sources;  // to be encoded for these drafts
-  for (const int slot : slots) {
-    bool drafts = drafting < choice.slots && may_draft(slot, static_cast<int>(slots.size()));
+  // Whether a draft could read the slot's input in this step, which has room for one at least.
+  const auto has_input = [&](int slot) {
     const int source = followers_[count(slot)].source;
     const bool chosen = std::find(sources.begin(), sources.end(), source) != sources.end();
-    if (drafts && !source_of(slot).encoded && !chosen) {
-      const auto more = static_cast<int>(source_of(slot).input.size());
-      if (rows == 0 || rows + more <= rows_per_step_) {
-        rows += more;
-        sources.push_back(source);
-      } else {
-        drafts = false;
-      }
-    }
+    if (source_of(slot).encoded || chosen) return true;
+    const auto more = static_cast<int>(source_of(slot).input.size());
+    if (rows > 0 && rows + more > rows_per_step_) return false;
+    rows += more;
+    sources.push_back(source);
+    return true;
+  };
+  for (const int slot : slots) {
+    const bool drafts = drafting < choice.slots &&
+                        may_draft(slot, static_cast<int>(slots.size())) && has_input(slot);
     state_.draft_limit[slot] = drafts ? std::min(state_.draft_limit[slot], choice.levels) : 0;
     drafting += drafts ? 1 : 0;
   }

@@ -122,8 +122,7 @@ constexpr int kAccess = 16 / static_cast<int>(sizeof(Entry));
 // A lane's entries of a head, as they are kept: accesses of the group's lanes are consecutive.
 template <int kEntries, typename Entry>
 struct OwnEntries {
-  static constexpr int kAccesses = kEntries / kAccess<Entry>;
-  Access<Entry> at[kAccesses];
+  Access<Entry> at[kEntries / kAccess<Entry>];
 
   SC_DEVICE float entry(int i) const { return at[i / kAccess<Entry>].entry(i % kAccess<Entry>); }
 };
