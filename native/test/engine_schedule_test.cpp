@@ -158,26 +158,36 @@ void samples_leave_slots_to_others() {
 }
 
 // As many requests of many samples as there are slots hold all sources, which they give up in their
-// turn: to a higher priority at once. What is encoded again gives the same tokens.
+// turn: to a higher priority at once. What is encoded again gives the same tokens. All of them are
+// submitted on the engine's thread, between two steps, so that their ids and turns are certain.
 void sources_are_taken_over() {
   constexpr int kSlots = 2, kSamples = 60, kTokens = 3;
+  constexpr size_t kSame = 4, kUrgent = 5;
+  // The step after which these two come: the first of many begins with both slots, the other joins
+  // it as soon as they are free.
+  constexpr int kLate = 2 + kTokens;
   StepLog log;
   Engine engine(target(), {}, limits_of(kSlots, 0, kTokens), log.sink());
-  log.open = kSlots * kSamples + 2;
+  log.open = 1 + kSlots * kSamples + 2;
   log.at_step = [&](int step) {
-    if (step != 1) return;
+    if (step == 1) {
+      for (int i = 0; i < kSlots; ++i) engine.submit(request_of(3 + i, kTokens, kSamples));
+    }
+    if (step != kLate) return;
     engine.submit(request_of(5, kTokens));
     Request urgent = request_of(4, kTokens);
     urgent.priority = kMaxPriority;
     engine.submit(urgent);
   };
-  for (int i = 0; i < kSlots; ++i) engine.submit(request_of(3 + i, kTokens, kSamples));
+  engine.submit(request_of(3, 1));
   log.done.get_future().wait();
   engine.close();
-  const std::vector<int> first = log.first_steps(kSlots + 2);
+  const std::vector<int> first = log.first_steps(kUrgent);
   const int places = (kSlots + 1) * kPlacesPerTurn * kTokens / kSlots;
-  CHECK(first[4] <= 2 * kTokens, "a higher priority started in step ", first[4]);
-  CHECK(first[3] <= places + 2 * kTokens, "the same priority in step ", first[3]);
+  CHECK(first[2] < kLate && first[3] < kLate, "requests of many samples started in steps ",
+        first[2], " and ", first[3]);
+  CHECK(first[kUrgent] < kLate + kTokens, "a higher priority started in step ", first[kUrgent]);
+  CHECK(first[kSame] <= kLate + places + kTokens, "the same priority in step ", first[kSame]);
   std::map<std::pair<uint64_t, int>, std::vector<int32_t>> outputs;
   for (const StepLog::Step& step : log.steps) {
     for (const Event& event : step) {
