@@ -26,6 +26,7 @@ export default defineConfig({
     env: { CUDA_VISIBLE_DEVICES: '' },
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     sequence: { sequencer: LongestFirst },
     projects: [
       {

@@ -8,7 +8,10 @@ export function show(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'object' && value !== null) {
-    return `an object (${value.constructor?.name ?? 'no class'})`;
+    const name = value.constructor?.name ?? 'no class';
+    return ArrayBuffer.isView(value) && isDetached(value)
+      ? `a detached ${name}`
+      : `an object (${name})`;
   }
   return String(value);
 }
@@ -77,6 +80,16 @@ export function isDetached({ buffer }: ArrayBufferView): boolean {
   } catch {
     return true;
   }
+}
+
+/** A typed array of that class, whose memory is there. */
+export function checkArrayOf<T extends ArrayBufferView>(
+  name: string,
+  value: unknown,
+  type: new () => T,
+): T {
+  if (value instanceof type && !isDetached(value)) return value;
+  throw inputError(name, `${type.name.startsWith('I') ? 'an' : 'a'} ${type.name}`, value);
 }
 
 /** Token ids inside a vocabulary, as the native side takes them. */

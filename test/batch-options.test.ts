@@ -37,6 +37,8 @@ describe('options', () => {
     [{ shard: { index: 1 } }, 'shard.count: expected an integer'],
     [{ resume: true, overwrite: true }, 'overwrite: expected false with resume'],
     [{ resume: true, output: '-' }, 'resume: expected false for standard output'],
+    [{ overwrite: true, output: '-' }, 'overwrite: expected false for standard output'],
+    [{ checkpointSeconds: 9, output: '-' }, 'checkpointSeconds: expected none for standard output'],
     [{ checkpointSeconds: -1 }, 'checkpointSeconds: expected a number from 0 to 3600'],
     [{ orderByLength: 1 }, 'orderByLength: expected true or false'],
     [{ onprogress: 1 }, 'batch options: expected only the options'],

@@ -1,10 +1,10 @@
 /** The checker of include and import directions, tried on trees with planted violations. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { tempFolder } from './support/checkpoint-builder.ts';
 
 const checker = new URL('../scripts/check-layers.mjs', import.meta.url);
 const { checkNative, checkLib } = (await import(checker.href)) as {
@@ -13,11 +13,8 @@ const { checkNative, checkLib } = (await import(checker.href)) as {
 };
 let root = '';
 
-beforeEach(() => {
-  root = mkdtempSync(path.join(tmpdir(), 'layers-'));
-});
-afterEach(() => {
-  rmSync(root, { recursive: true, force: true });
+beforeEach(async () => {
+  root = await tempFolder();
 });
 
 function plant(files: Record<string, string>): void {

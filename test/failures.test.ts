@@ -5,9 +5,9 @@ import {
   createSession,
   type DecodeSession,
   type SessionOptions,
-  type SpeccascadeError,
   type T5Model,
 } from '../lib/index.ts';
+import { caught } from './support/caught.ts';
 import { loadGolden } from './support/models.ts';
 import { loadWithNaN } from './support/nan-model.ts';
 
@@ -22,12 +22,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all([sound.dispose(), broken.dispose()]);
 });
-
-const failure = async (work: Promise<unknown>): Promise<SpeccascadeError> =>
-  work.then(
-    () => expect.unreachable('it did not fail'),
-    (reason: unknown) => reason as SpeccascadeError,
-  );
 
 const streamed = async (session: DecodeSession, input: number[]): Promise<void> => {
   for await (const chunk of session.stream(input)) expect(chunk.tokens).toBeDefined();
@@ -54,13 +48,13 @@ describe('logits that are not finite', () => {
     await session.generate([good, good]); // so that the engine's own numbers are no indices
     const message = `the ${model} gave logits that are not finite`;
     for (const alone of [session.generate(bad), streamed(session, bad)]) {
-      const error = await failure(alone);
+      const error = await caught(alone);
       expect(error).toMatchObject({ code: 'ERR_NUMERIC', message });
       expect(error.stack).toContain(message);
     }
     const told = { code: 'ERR_NUMERIC', index: 2, message: `${message} (inputs[2])` };
     const inputs = [good, good, bad, good];
-    expect(await failure(session.generate(inputs))).toMatchObject(told);
+    expect(await caught(session.generate(inputs))).toMatchObject(told);
     const returned = await session.generate(inputs, { onError: 'return', numSamples: 2 });
     expect(returned.slice(4, 6)).toMatchObject([told, told]);
     expect(returned.filter((one) => one instanceof Error)).toHaveLength(2);
@@ -72,7 +66,7 @@ describe('logits that are not finite', () => {
       ...{ strategy: 'sequence-cascade', cascade: { threshold: -Infinity } },
     });
     expect((await session.generate(bad)).stats.deferralRate).toBe(0);
-    expect(await failure(session.generate(bad, { logprobs: true }))).toMatchObject({
+    expect(await caught(session.generate(bad, { logprobs: true }))).toMatchObject({
       ...{ code: 'ERR_NUMERIC', message: 'the target gave logits that are not finite' },
     });
     expect((await session.generate(good, { logprobs: true })).logprobs).toBeDefined();
@@ -86,7 +80,7 @@ it('a request that leaves no token is told by which options', async () => {
   );
   await using session = await createSession({ target: sound, maxNewTokens: 4 });
   const options = { suppressTokens, minNewTokens: 2 };
-  expect(await failure(session.generate([good], options))).toMatchObject({
+  expect(await caught(session.generate([good], options))).toMatchObject({
     code: 'ERR_INPUT',
     message: 'suppressTokens and minNewTokens: every token is suppressed (inputs[0])',
   });

@@ -210,7 +210,7 @@ describe('download', () => {
     });
     const other = new AbortController();
     const first = download({ cacheDir, signal: other.signal });
-    await vi.waitFor(() => expect(hub.requests('model.safetensors')).toHaveLength(1));
+    await vi.waitFor(() => expect(hub.requests('model.safetensors')).toHaveLength(1), 30_000);
     const abort = new AbortController();
     const second = download({ cacheDir, signal: abort.signal });
     // While the second looks whether its source is a folder here.

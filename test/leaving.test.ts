@@ -2,12 +2,14 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chain, createSession, type T5Model } from '../lib/index.ts';
+import { caught } from './support/caught.ts';
 import { loadBundled } from './support/models.ts';
 import { loadWithNaN } from './support/nan-model.ts';
 
 const input = [5, 6, 7, 8, 1];
 /** Does not end by itself. */
 const long = { suppressTokens: [1], maxNewTokens: 512 };
+const endless = { ...long, maxNewTokens: 4096 };
 let target: T5Model;
 let drafter: T5Model;
 
@@ -21,15 +23,17 @@ afterAll(async () => {
 });
 
 it('ends a stream that still waits for its turn', async () => {
-  await using session = await createSession({ target, maxBatch: 1, maxNewTokens: 512 });
-  const ahead = session.generate(input, long);
+  await using session = await createSession({ target, maxBatch: 1, maxNewTokens: 4096 });
+  const abort = new AbortController();
+  const ahead = caught(session.generate(input, { ...endless, signal: abort.signal }));
   const stream = Readable.from(session.stream(input, long));
   stream.resume();
   await expect.poll(() => session.stats().queued, { interval: 1 }).toBe(1);
   stream.destroy();
   await expect.poll(() => session.stats().queued, { interval: 1 }).toBe(0);
   expect(session.stats().active).toBe(1);
-  await ahead;
+  abort.abort('enough');
+  expect(await ahead).toMatchObject({ code: 'ERR_ABORTED' });
 });
 
 it('ends a stream without an error for who waits for its next chunk', async () => {
@@ -46,9 +50,9 @@ it('ends the other samples of an input when one fails', async () => {
   await using bad = await loadWithNaN(5);
   await using session = await createSession({ target: bad, maxBatch: 2, maxNewTokens: 512 });
   const samples = session.generate([5, 1], { ...long, numSamples: 500, temperature: 1 });
-  const error = await samples.catch((reason: unknown) => reason);
+  const error = await caught(samples);
   expect(error).toMatchObject({ code: 'ERR_NUMERIC' });
-  expect((error as { results: unknown[] }).results).toHaveLength(500);
+  expect(error.results).toHaveLength(500);
   expect(session.stats()).toMatchObject({ queued: 0, active: 0 });
 });
 
@@ -85,9 +89,7 @@ describe('a sequence cascade that keeps every answer', () => {
     const all = inputs.slice(0, 40).map((ids) => session.generate(ids, options));
     const settled = Promise.allSettled(all);
     await expect.poll(() => session.stats().queued, { interval: 1 }).toBeGreaterThan(8);
-    const full = await session
-      .trySubmit(input, { maxNewTokens: 2 })
-      .catch((error: unknown) => error);
+    const full = await caught(session.trySubmit(input, { maxNewTokens: 2 }));
     expect(full).toMatchObject({ code: 'ERR_QUEUE_FULL', limit: 4 });
     abort.abort();
     await settled;
@@ -99,8 +101,7 @@ it('ends with its session while all threads of Node compute something else', asy
   const session = await createSession({ target, maxBatch: 1, maxNewTokens: 2048 });
   const ids = new Array<number>(1200).fill(7);
   const scores = Array.from({ length: 5 }, () => target.score([ids], [ids]));
-  const output = session.generate(input, { ...long, maxNewTokens: 2048 });
-  const error = output.catch((reason: unknown) => reason);
+  const error = caught(session.generate(input, { ...long, maxNewTokens: 2048 }));
   await expect.poll(() => session.stats().tokens, { interval: 1 }).toBeGreaterThan(0);
   const closing = session.close();
   expect(await error).toMatchObject({ code: 'ERR_ABORTED' });

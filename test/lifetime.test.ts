@@ -14,12 +14,12 @@ async function output(fixture: string): Promise<string> {
   const file = fileURLToPath(new URL(`fixtures/lifetime/${fixture}`, import.meta.url));
   const { stdout } = await run(process.execPath, ['--import', 'tsx', file], {
     cwd: root,
-    timeout: 50_000,
+    timeout: 100_000,
   });
   return stdout.trim();
 }
 
-describe('the life of a process', () => {
+describe('the life of a process', { timeout: 120_000 }, () => {
   it('ends cleanly while decoding, workers terminated at any moment', async () => {
     expect(await output('busy.mjs')).toBe('busy at the end');
   });

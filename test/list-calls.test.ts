@@ -9,6 +9,7 @@ import {
   type T5Model,
 } from '../lib/index.ts';
 import { Backlog, Pace } from '../lib/session/pace.ts';
+import { caught } from './support/caught.ts';
 import { loadBundled, loadGolden } from './support/models.ts';
 
 const ids = [5, 6, 1];
@@ -23,13 +24,6 @@ afterAll(() => target.dispose());
 
 /** One slot, places for two. */
 const narrow = () => createSession({ target, maxBatch: 1, maxQueue: 2, maxNewTokens: 40 });
-
-function caught(work: Promise<unknown>): Promise<SpeccascadeError> {
-  return work.then(
-    () => expect.unreachable('it did not fail'),
-    (error: unknown) => error as SpeccascadeError,
-  );
-}
 
 const codesOf = (all: (Result | SpeccascadeError)[]) =>
   all.map((one) => (one instanceof SpeccascadeError ? [one.code, one.index] : one.finishReason));
@@ -94,9 +88,14 @@ describe('a list', () => {
   });
 
   it('that is short is queued before the call returns', async () => {
-    await using session = await narrow();
-    const list = session.generate([ids, ids], long);
+    await using session = await createSession({
+      ...{ target, maxBatch: 1, maxQueue: 3, maxNewTokens: 4096 },
+    });
+    const running = session.stream(ids, { ...long, maxNewTokens: 4096 });
+    await running.next();
+    const list = session.generate([ids, ids], { ...long, maxNewTokens: 2 });
     expect(session.stats().queued).toBe(2);
+    await running.return();
     await list;
   });
 });
@@ -246,12 +245,17 @@ describe('work in portions', () => {
   };
 
   it('is over after a while, until it has rested', async () => {
-    const pace = new Pace();
-    expect(pace.isOver).toBe(false);
-    busy(12);
-    expect(pace.isOver).toBe(true);
-    await pace.rest();
-    expect(pace.isOver).toBe(false);
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1000);
+    try {
+      const pace = new Pace();
+      expect(pace.isOver).toBe(false);
+      now.mockReturnValue(1012);
+      expect(pace.isOver).toBe(true);
+      await pace.rest();
+      expect(pace.isOver).toBe(false);
+    } finally {
+      now.mockRestore();
+    }
   });
 
   it('does what is asked for in order, giving way to others', async () => {

@@ -123,6 +123,24 @@ describe('verify refuses', () => {
     expect(codeOf(call(over))).toBe('ERR_INPUT');
   });
 
+  it.each<[string, { buffer: ArrayBuffer }]>([
+    ['parents', Int32Array.of(-1, 0)],
+    ['tokens', Int32Array.of(0, 2)],
+    ['targetLogits', new Float32Array(9)],
+    ['drafterLogits', new Float32Array(9)],
+    ['drafterRows', Uint8Array.of(1, 1, 1)],
+    ['proposals', Float32Array.of(1, 0, 0, 0, 0, 1)],
+    ['stopTokens', Int32Array.of(1)],
+    ['uniforms', Float64Array.of(0, 0, 0)],
+  ])('%s whose memory was given away', (name, array) => {
+    structuredClone(array.buffer, { transfer: [array.buffer] });
+    const detached = new RegExp(
+      `^${name}: expected .*, received a detached ${array.constructor.name}$`,
+    );
+    expect(messageOf(call({ [name]: array }))).toMatch(detached);
+    expect(codeOf(call({ [name]: array }))).toBe('ERR_INPUT');
+  });
+
   it('options that are none', () => {
     expect(codeOf(() => verify(null as unknown as VerifyOptions))).toBe('ERR_INPUT');
   });

@@ -59,8 +59,8 @@ describe('the queue of a session', () => {
   });
 
   it('starts higher priorities first', async () => {
-    await using session = await createSession({ target, maxBatch: 1, maxNewTokens: 2000 });
-    const blocker = session.stream(input, { ...long, maxNewTokens: 2000 });
+    await using session = await createSession({ target, maxBatch: 1, maxNewTokens: 4096 });
+    const blocker = session.stream(input, { ...long, maxNewTokens: 4096 });
     await blocker.next();
     const order: number[] = [];
     const run = (priority: number): Promise<number> =>
@@ -105,14 +105,14 @@ describe('the queue of a session', () => {
 
   it('leaves slots to others while many samples are drawn', async () => {
     await using session = await createSession({ target, maxBatch: 4, maxNewTokens: 40 });
-    const samples = session.generate(input, { ...long, numSamples: 60, temperature: 1 });
+    const samples = session.generate(input, { ...long, numSamples: 300, temperature: 1 });
     const ended: string[] = [];
     await Promise.all([
       samples.then(() => ended.push('samples')),
       ...[1, 2, 3].map((i) => session.generate(input, long).then(() => ended.push(`other ${i}`))),
     ]);
     expect(ended.at(-1)).toBe('samples');
-    expect(session.stats().outputs).toBe(63);
+    expect(session.stats().outputs).toBe(303);
   });
 
   it('counts what services ask about', async () => {

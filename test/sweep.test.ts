@@ -2,17 +2,14 @@
 import {
   appendFileSync,
   existsSync,
-  mkdtempSync,
   readFileSync,
-  rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { statSync } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { bigramFiles, checkMethods, methodOf, parseMethod } from '../lib/cli/method-spec.ts';
 import { UsageError } from '../lib/cli/options.ts';
 import { readReferenced } from '../lib/cli/references.ts';
@@ -22,12 +19,13 @@ import type { SweepReport } from '../lib/cli/sweep-output.ts';
 import { Terminal } from '../lib/cli/terminal.ts';
 import { RunLog } from '../lib/evaluate/run-log.ts';
 import { SpeccascadeError } from '../lib/index.ts';
+import { caught } from './support/caught.ts';
+import { tempFolder } from './support/checkpoint-builder.ts';
 
 let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'sweep-'));
+beforeAll(async () => {
+  folder = await tempFolder();
 });
-afterAll(() => rmSync(folder, { recursive: true }));
 
 const inFolder = (name: string, content: string): string => {
   const file = path.join(folder, name);
@@ -257,9 +255,20 @@ describe('a sweep', () => {
 
   it('ends by an interruption, with what is finished kept', async () => {
     const out = path.join(folder, 'aborted');
-    const aborted = run([...methods, '--out', out], { signal: AbortSignal.timeout(1) });
-    await expect(aborted).rejects.toThrow();
+    const runs = path.join(out, 'runs.jsonl');
+    const lines = () =>
+      existsSync(runs) ? readFileSync(runs, 'utf8').split('\n').slice(0, -1) : [];
+    const abort = new AbortController();
+    const aborted = caught(run([...methods, '--out', out], { signal: abort.signal }));
+    await expect.poll(() => lines().length, { interval: 1 }).toBeGreaterThan(1);
+    const reason = new Error('enough');
+    abort.abort(reason);
+    const error = await aborted; // between two decodings the reason itself
+    expect([error, error.cause]).toContain(reason);
+    const finished = lines();
     await report([...methods, '--out', out]);
+    expect(lines().slice(0, finished.length)).toEqual(finished);
+    expect(lines().length).toBeGreaterThan(finished.length);
   });
 
   it('runs a temperature once that is given twice', async () => {

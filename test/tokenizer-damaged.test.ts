@@ -1,20 +1,19 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { SpeccascadeError } from '../lib/errors.ts';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { tempFolder } from './support/checkpoint-builder.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const small = readFileSync(path.join(root, 'test/fixtures/tokenizer/byte-fallback/spiece.model'));
 const bundled = readFileSync(path.join(root, 'models/base/spiece.model'));
 let folder = '';
 
-beforeEach(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'speccascade-damaged-'));
+beforeEach(async () => {
+  folder = await tempFolder();
 });
-afterEach(() => rmSync(folder, { recursive: true }));
 
 /** The error that loading a folder with this file gives; undefined if it loads. */
 async function failure(name: string, content: string | Uint8Array): Promise<unknown> {

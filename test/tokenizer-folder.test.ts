@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { locate } from '../lib/model-source.ts';
 import { Tokenizer } from '../lib/tokenizer.ts';
+import { tempFolder } from './support/checkpoint-builder.ts';
 import { soundFile, tinyConfig } from './support/checkpoint-parts.ts';
 import { goldenFolder } from './support/golden-files.ts';
 import { tokenizerJson } from './support/tokenizer-json.ts';
@@ -14,10 +14,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 let scratch = '';
 let count = 0;
 
-beforeAll(() => {
-  scratch = mkdtempSync(path.join(tmpdir(), 'speccascade-tokenizer-'));
+beforeAll(async () => {
+  scratch = await tempFolder();
 });
-afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** A folder with the given JSON files, and copies of files of this repository. */
 function folder(files: Record<string, object>, copies: string[] = []): string {

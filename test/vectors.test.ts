@@ -3,11 +3,11 @@
  * the comparison bites, as does the command around it.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { devices } from '../lib/lowlevel.ts';
+import { tempFolder } from './support/checkpoint-builder.ts';
 import { readVectors, type VectorCase } from './support/vectors/format.ts';
 import { runVectors } from './support/vectors/run.ts';
 
@@ -83,10 +83,9 @@ describe('the comparison', () => {
 
 describe('npm run vectors', () => {
   let folder = '';
-  beforeAll(() => {
-    folder = mkdtempSync(path.join(tmpdir(), 'speccascade-vectors-'));
+  beforeAll(async () => {
+    folder = await tempFolder();
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   function vectors(...args: string[]): { status: number | null; text: string } {
     const command = ['--import', 'tsx', path.join('scripts', 'vectors.ts'), ...args];

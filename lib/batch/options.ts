@@ -133,9 +133,7 @@ export function checkBatchOptions(given: BatchOptions): BatchSettings {
   const resume = checkBoolean('resume', options.resume ?? false);
   const overwrite = checkBoolean('overwrite', options.overwrite ?? false);
   if (resume && overwrite) throw inputError('overwrite', 'false with resume', overwrite);
-  if (resume && output === '-') {
-    throw inputError('resume', 'false for standard output, which holds nothing', resume);
-  }
+  if (output === '-') checkNoFile(options);
   const { onProgress = () => {} } = options;
   if (typeof onProgress !== 'function') throw inputError('onProgress', 'a function', onProgress);
   const seconds = options.checkpointSeconds ?? 2;
@@ -157,6 +155,16 @@ export function checkBatchOptions(given: BatchOptions): BatchSettings {
     signal: checkSignal(options.signal),
     onProgress,
   };
+}
+
+/** What is of files alone. */
+function checkNoFile({ resume, overwrite, checkpointSeconds }: BatchOptions): void {
+  const expected = (what: string) => `${what} for standard output, which holds nothing`;
+  if (resume) throw inputError('resume', expected('false'), resume);
+  if (overwrite) throw inputError('overwrite', expected('false'), overwrite);
+  if (checkpointSeconds !== undefined) {
+    throw inputError('checkpointSeconds', expected('none'), checkpointSeconds);
+  }
 }
 
 function checkInput(input: unknown): BatchOptions['input'] {

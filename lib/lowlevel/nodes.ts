@@ -1,6 +1,6 @@
 /** The candidates of a step: a tree of tokens, checked, and which verifier it is for. */
 import type { NativeStep } from '../native.ts';
-import { checkOneOf, inputError } from '../validate.ts';
+import { checkArrayOf, checkOneOf, inputError } from '../validate.ts';
 
 const verifiers = ['auto', 'token', 'block', 'traversal'] as const;
 
@@ -12,8 +12,14 @@ export interface Nodes {
 }
 
 export function checkNodes(parents: unknown, tokens: unknown, vocab: number): Nodes {
-  if (!(parents instanceof Int32Array)) throw inputError('parents', 'an Int32Array', parents);
-  if (!(tokens instanceof Int32Array)) throw inputError('tokens', 'an Int32Array', tokens);
+  const nodes = {
+    parents: checkArrayOf('parents', parents, Int32Array),
+    tokens: checkArrayOf('tokens', tokens, Int32Array),
+  };
+  return checkTree(nodes, vocab);
+}
+
+function checkTree({ parents, tokens }: Omit<Nodes, 'branch'>, vocab: number): Nodes {
   if (tokens.length !== parents.length) {
     throw inputError('tokens', `as many as parents (${parents.length})`, tokens.length);
   }

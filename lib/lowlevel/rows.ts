@@ -1,7 +1,7 @@
 /** Rows that callers of single operations hand in: their type, shape and numbers, checked. */
 import { SpeccascadeError } from '../errors.ts';
 import type { NativeScaling } from '../native.ts';
-import { checkInteger, checkTemperature, checkTopP, inputError } from '../validate.ts';
+import { checkInteger, checkTemperature, checkTopP, inputError, isDetached } from '../validate.ts';
 
 /** Numbers of rows, one row after another. Float32Array: float arithmetic; Float64Array: double. */
 export type Rows = Float32Array | Float64Array;
@@ -58,7 +58,8 @@ export function checkRowArray(
 ): Rows {
   const type = like === undefined ? 'Float32Array or Float64Array' : like.constructor.name;
   const isRows = value instanceof Float32Array || value instanceof Float64Array;
-  if (!isRows || (like !== undefined && value.constructor !== like.constructor)) {
+  const isLike = like === undefined || value?.constructor === like.constructor;
+  if (!isRows || !isLike || isDetached(value)) {
     throw inputError(name, `a ${type}`, value);
   }
   if (value.length === rows * vocab) return value;

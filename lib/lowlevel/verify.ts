@@ -1,7 +1,7 @@
 /** One verification step on rows that the caller has: options checked, then run natively. */
 import { native, type NativeRule, type NativeStep } from '../native.ts';
 import { checkRule, nativeRule, type RuleInput } from '../rules.ts';
-import { checkInteger, checkOptions, checkSeed, inputError } from '../validate.ts';
+import { checkArrayOf, checkInteger, checkOptions, checkSeed, inputError } from '../validate.ts';
 import { checkNodes, checkVerifier, type Nodes } from './nodes.ts';
 import { checkProposals, type Proposals } from './proposals.ts';
 import {
@@ -128,13 +128,13 @@ function checkModelRows(
   nodes: Nodes,
   vocab: number,
 ): ModelRows {
-  const { drafterRows = null } = options;
+  const drafterRows =
+    options.drafterRows === undefined
+      ? null
+      : checkArrayOf('drafterRows', options.drafterRows, Uint8Array);
   const count = nodes.tokens.length + 1;
   const target = checkRowArray('targetLogits', options.targetLogits, count, vocab);
   checkLogits('targetLogits', target, vocab);
-  if (drafterRows !== null && !(drafterRows instanceof Uint8Array)) {
-    throw inputError('drafterRows', 'a Uint8Array', drafterRows);
-  }
   if (drafterRows !== null && drafterRows.length !== count) {
     throw inputError('drafterRows', `nodes + 1 = ${count} entries`, drafterRows.length);
   }
@@ -164,9 +164,9 @@ function checkNoDrafter(
   }
 }
 
-function checkStops(stops: unknown, vocab: number): Int32Array {
-  if (stops === undefined) return new Int32Array();
-  if (!(stops instanceof Int32Array)) throw inputError('stopTokens', 'an Int32Array', stops);
+function checkStops(given: unknown, vocab: number): Int32Array {
+  if (given === undefined) return new Int32Array();
+  const stops = checkArrayOf('stopTokens', given, Int32Array);
   const outside = stops.findIndex((token) => token < 0 || token >= vocab);
   if (outside < 0) return stops;
   throw inputError(`stopTokens[${outside}]`, `a token from 0 to ${vocab - 1}`, stops[outside]);
@@ -178,15 +178,13 @@ function checkDraws(options: VerifyOptions, nodes: number): Draws {
   const word = (name: 'request' | 'position' | 'step'): number =>
     checkInteger(name, options[name] ?? 0, 0, 2 ** 32 - 1);
   const address = { request: word('request'), position: word('position'), step: word('step') };
-  const { uniforms } = options;
-  if (uniforms === undefined)
+  if (options.uniforms === undefined) {
     return { uniforms: null, seed: checkSeed(options.seed ?? 0n), ...address };
+  }
   if (options.seed !== undefined) {
     throw inputError('seed', 'none where uniforms are given', options.seed);
   }
-  if (!(uniforms instanceof Float64Array)) {
-    throw inputError('uniforms', 'a Float64Array', uniforms);
-  }
+  const uniforms = checkArrayOf('uniforms', options.uniforms, Float64Array);
   if (uniforms.length !== nodes + 1) {
     throw inputError('uniforms', `nodes + 1 = ${nodes + 1} numbers`, uniforms.length);
   }

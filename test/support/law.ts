@@ -99,9 +99,10 @@ const extraTokens = 1;
 /** Outputs asked for in one call. */
 const portion = 20_000;
 
-/** Exact laws over the outputs of two models; their logits are computed once per prefix. */
+/** Exact laws over the outputs of two models, each computed once; logits once per prefix. */
 export class ExactLaw {
   readonly #models: LawModels;
+  readonly #laws = new Map<LawCase, Map<string, number>>();
   readonly #logits = new Map<string, { target: Float32Array; drafter: Float32Array }>();
 
   constructor(models: LawModels) {
@@ -110,8 +111,12 @@ export class ExactLaw {
 
   /** P(cell of the output), cells numbered by residues; outputs that end early end in 0s. */
   async of(one: LawCase): Promise<Map<string, number>> {
-    const law = new Map<string, number>();
-    await this.#extend(one, [], 1, law);
+    let law = this.#laws.get(one);
+    if (law === undefined) {
+      law = new Map();
+      await this.#extend(one, [], 1, law);
+      this.#laws.set(one, law);
+    }
     return law;
   }
 

@@ -158,7 +158,7 @@ describe('SIGTERM', () => {
     try {
       const running = server.post('/generate', {
         input: dog,
-        options: { minNewTokens: 1500, maxNewTokens: 1500 },
+        options: { minNewTokens: 6000, maxNewTokens: 6000 },
       });
       await server.until(({ active }) => active === 1);
       server.kill('SIGTERM');
@@ -166,7 +166,7 @@ describe('SIGTERM', () => {
       const late = await server.post('/generate', { input: dog });
       assert.deepEqual([late.status, (await late.json()).error.code], [503, 'STOPPING']);
       const response = await running;
-      assert.deepEqual([response.status, (await response.json()).tokens], [200, 1500]);
+      assert.deepEqual([response.status, (await response.json()).tokens], [200, 6000]);
       assert.deepEqual(await server.ended, [0, null]);
     } finally {
       await server.stop();
