@@ -199,11 +199,11 @@ export class T5Model {
   }
 
   /**
-   * @internal For a session that runs passes of its own besides its engine's: the handle, which works
-   * on after dispose() until it is released. Throws ERR_CLOSED.
+   * @internal For sessions, and for passes on their behalf: the handle, which works on after dispose()
+   * until all who hold it have released it. Throws ERR_CLOSED.
    */
   hold(): { native: NativeModel; release: () => void } {
-    const held = this.nativeModel();
+    const held = this.#holders > 0 ? this.#native : this.nativeModel();
     this.#holders++;
     const release = (): void => {
       this.#holders--;

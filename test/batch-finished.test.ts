@@ -128,16 +128,45 @@ it('many shards merge without a warning of listeners', async () => {
   expect(readOutput(path.join(folder, 'all'))).toHaveLength(records.length);
 });
 
+it('goes on with models that were disposed while their session is open', async () => {
+  const folder = await tempFolder();
+  const target = await loadGolden('relu-tied');
+  await using own = await createSession({ target, maxNewTokens: 3 });
+  await target.dispose();
+  for (const [name, one] of [
+    ['own', own],
+    ['other', session],
+  ] as const) {
+    await runBatch({ session: one, input: records, output: path.join(folder, name) });
+  }
+  expect(readOutput(path.join(folder, 'own'))).toEqual(readOutput(path.join(folder, 'other')));
+  await own.close();
+  await expect(target.encode([[5, 1]])).rejects.toMatchObject({ code: 'ERR_CLOSED' });
+});
+
 it('what no JSON can hold is told as it is', async () => {
   const output = path.join(await tempFolder(), 'out.jsonl');
   const ring: { text?: object } = {};
   ring.text = ring;
   await runBatch({ session, input: [undefined, 5n, ring], output });
-  expect(readOutput(output).map(({ error }) => error!.message)).toEqual(
-    ['undefined', '5n', 'an object (Object)'].map(
-      (shown) => `record: expected a value that JSON can hold, received ${shown}`,
-    ),
-  );
+  expect(readOutput(output).map(({ error }) => error!.message)).toEqual([
+    'record: expected a value that JSON can hold, received undefined',
+    'record: expected a record, received 5n',
+    'record: expected what JSON can hold: Converting circular structure to JSON',
+  ]);
+});
+
+it('big integers of rows of a database are no text, may be ids, and else are ignored', async () => {
+  const output = path.join(await tempFolder(), 'out.jsonl');
+  const rows = [
+    { id: 7n, text: [5, 6, 1], created: 5n, more: { at: 5n } },
+    { id: 8n, text: 5n },
+  ];
+  await runBatch({ session, input: rows, output });
+  const [row, bad] = readOutput(output);
+  expect(row).toMatchObject({ id: '7', finishReason: expect.any(String) as unknown });
+  expect(bad).toMatchObject({ id: '8', error: { code: 'ERR_INPUT' } });
+  expect(bad!.error!.message).toContain('received null');
 });
 
 it('the seed of a line is one that a record may have, as it stands there', async () => {

@@ -1,5 +1,5 @@
 /** Shards put together: what they have to be. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -95,9 +95,16 @@ it('shards that were interrupted are merged, and so are those that were looked a
   expect(readOutput(all).map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-it('nor shards whose numbers of lines cannot be', async () => {
+it('nor into standard output', async () => {
+  const { shards } = await shardsOf();
+  await refused(shards, '-', 'output: expected a path, received "-"');
+});
+
+it('nor shards whose numbers of lines cannot be, which leave nothing behind', async () => {
   const { shards, all } = await shardsOf();
   const third = await readFile(shards[2]!, 'utf8');
   await writeFile(shards[2]!, third.replace(',', '\n')); // a line more, in as many bytes
+  const names = readdirSync(path.dirname(all));
   await refused(shards, all, `${shards[2]} has a line for which ${shards[0]} has no predecessor`);
+  expect(readdirSync(path.dirname(all))).toEqual(names);
 });

@@ -223,3 +223,11 @@ it('standard output keeps no listener of a job that has ended', async () => {
   expect(stream.listenerCount('error')).toBe(0);
   expect(String(stream.read())).toBe('a\nb\n');
 });
+
+it('an input is not written over, be it where the checkpoint would be', async () => {
+  const output = path.join(await tempFolder({ 'out.job.json': '{"text": [5, 1]}\n' }), 'out');
+  const input = `${output}.job.json`;
+  const job = runBatch({ session, input, output, overwrite: true });
+  await expectError(job, 'ERR_INPUT', 'output: expected another file than the input');
+  expect(await readFile(input, 'utf8')).toBe('{"text": [5, 1]}\n');
+});

@@ -49,3 +49,16 @@ it.each(['out.jsonl', 'out.jsonl.gz'])(
     expect(resumed).toMatchObject({ records: 600, resumed: 600 });
   },
 );
+
+it('the loser of two that begin together says so', async () => {
+  const folder = await tempFolder();
+  const input = Array.from({ length: 20 }, (_, i) => ({ text: [5 + i, 1] }));
+  for (let round = 0; round < 10; round += 1) {
+    const job = { session, input, output: path.join(folder, String(round)), checkpointSeconds: 0 };
+    for (const run of await Promise.allSettled([runBatch(job), runBatch(job)])) {
+      const { message } = run.status === 'rejected' ? (run.reason as Error) : { message: '' };
+      expect(message).toMatch(/^$|another run has taken this job over|exists already/);
+    }
+    expect((await readFile(job.output, 'utf8')).trimEnd().split('\n')).toHaveLength(20);
+  }
+});

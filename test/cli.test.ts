@@ -359,6 +359,10 @@ describe('other commands', () => {
     const text = await run(['info', goldenFolder('umt5')]);
     expect(text.out).toMatch(/family +umt5/);
     expect(text.out).toMatch(/tokenizer +none/);
+    const missing = await run(['info', '/no/such', goldenFolder('umt5')]);
+    expect(missing.code).toBe(1);
+    expect(missing.err).toMatch(/^ERR_\w+: .*\/no\/such/m);
+    expect(missing.out).toMatch(/family +umt5[^]*device cpu/);
   });
 
   it('bench measures and checks', async () => {

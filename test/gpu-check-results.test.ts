@@ -134,14 +134,16 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
 
   it('keeps what earlier commands wrote of the same machine and commit', () => {
     const { folder, build } = machine();
-    benches(build, { cuda_ceilings: CEILINGS, gpu_verify: VERIFICATION });
+    const opt = VERIFICATION.replace('chow', 'opt');
+    benches(build, { cuda_ceilings: CEILINGS, gpu_verify: `${VERIFICATION}\n${opt}` });
     gpuCheck(folder, '--only', 'ceilings', '--only', 'verification', '--only', 'node');
     benches(build, { cuda_ceilings: CEILINGS.replace('4000', '4001') });
-    // One that measures nothing now does not replace what was measured.
-    writeFileSync(path.join(build, 'gpu_verify'), '#!/bin/sh\nexec /bin/sleep 600\n', {
-      mode: 0o755,
-    });
-    gpuCheck(folder, '--only', 'verification', '--seconds', '2');
+    // One that is cut short does not replace what measured more.
+    for (const first of ['', `echo '${opt.replace('40', '44')}'\n`]) {
+      const body = `#!/bin/sh\n${first}exec /bin/sleep 600\n`;
+      writeFileSync(path.join(build, 'gpu_verify'), body, { mode: 0o755 });
+      gpuCheck(folder, '--only', 'verification', '--seconds', '2');
+    }
     const { results } = gpuCheck(folder, '--only', 'ceilings', '--only', 'encoder');
     const both = written(results);
     expect(both.parts.map(({ name, state }) => [name, state])).toEqual([
@@ -152,6 +154,7 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
     ]);
     expect(both.parts[1]?.counts).toMatchObject({ copyGBps: 4001 });
     expect(both.lines).toContain('| chow | 40.0 | 2.00 |');
+    expect(both.lines).toContain('| opt | 40.0 | 2.00 |');
 
     // Elsewhere, as where the first command's files were taken away.
     const elsewhere = path.join(folder, 'elsewhere');
@@ -184,6 +187,29 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
     expect(written(results).machine).toMatchObject(about);
   });
 
+  it('counts the vectors that Node compared, and none where it found no GPU', () => {
+    const vectors = (output: string, status: number) => {
+      const { folder } = machine();
+      const node = path.join(folder, 'node');
+      const body = `#!/bin/sh\n[ "$1" = --version ] && echo v20.0.0 && exit\n${output}exit ${status}\n`;
+      writeFileSync(node, body, { mode: 0o755 });
+      const { results } = gpuCheck(folder, '--only', 'node', '--node', node);
+      const { state, detail, counts } = written(results).parts[0]!;
+      return { state, detail, counts };
+    };
+    const rows =
+      "echo 'pi          float        8/9       1.0e-7  1 skipped: double is of the CPU'\n";
+    const none = "echo 'pi           9 skipped: no CUDA device'\n";
+    expect(vectors(rows, 0)).toMatchObject({ state: 'ok', counts: { passed: 8, skipped: 1 } });
+    expect(vectors(rows, 1)).toMatchObject({ state: 'failed' });
+    expect(vectors('', 0)).toMatchObject({ state: 'failed' });
+    const skipped = {
+      state: 'skipped',
+      detail: 'Node v20.0.0: pi           9 skipped: no CUDA device',
+    };
+    expect(vectors(none, 0)).toMatchObject(skipped);
+  });
+
   it('looks at --merge before it spends time', () => {
     const { folder } = machine();
     const { status, stderr } = gpuCheck(folder, '--only', 'node', '--merge', '/no/such.json');
@@ -209,8 +235,9 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
       }
       // No widened target is of that shape.
       const { results } = gpuCheck(folder, '--only', 'transformers', '--shape', 'xxl');
-      const { lines } = written(results);
-      return lines.filter((line) => /^(\| bundled|- bundled)/.test(line));
+      const { lines, parts } = written(results);
+      const rows = lines.filter((line) => /^(\| bundled|- bundled)/.test(line));
+      return { rows, state: parts[0]?.state };
     }
 
     const theirs = (how: string, rate: number) =>
@@ -221,7 +248,9 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
 
     it('puts a drafter beside their assisted generation', () => {
       const side = print(theirs('dynamic cache', 20), theirs('assisted', 10));
-      expect(beside(`${side}; sys.exit()`)).toEqual([
+      const { rows, state } = beside(`${side}; sys.exit()`);
+      expect(state).toBe('ok');
+      expect(rows).toEqual([
         '| bundled | 1 | dynamic cache | 20 (9-11) | autoregressive | 50 (48-53) | 2.50 | 3 of 4 |',
         '| bundled | 1 | assisted | 10 (9-11) | chain of 4 | 50 (48-53) | 5.00 | 3 of 4 |',
         '| bundled | 64 | not measured |  | autoregressive | 50 (48-53) |  |  |',
@@ -233,13 +262,15 @@ describe.skipIf(noPython !== '')(`results of gpu-check${noPython}`, () => {
         '{"note": "batch 1, assisted: TypeError: none"}',
         theirs('dynamic cache', 20),
       );
-      const [, chain, , ...notes] = beside(`${note}; sys.exit(3)`);
+      const [, chain, , ...notes] = beside(`${note}; sys.exit(3)`).rows;
       expect(chain).toContain('| dynamic cache | 20 (9-11) | chain of 4 |');
       expect(notes).toEqual([
         '- bundled: batch 1, assisted: TypeError: none',
         '- bundled: transformers did not come beyond: dynamic cache x 1',
       ]);
-      expect(beside('raise OSError("no libcudart")').at(-1)).toMatch(
+      const { rows, state } = beside('raise OSError("no libcudart")');
+      expect(state).toBe('stopped'); // nothing stands beside ours
+      expect(rows.at(-1)).toMatch(
         /^- bundled: transformers did not come beyond: importing \(\d.\d s\); OSError: no libcudart$/,
       );
     });

@@ -154,6 +154,33 @@ describe('settings of spiece.model', () => {
     expect(tokenizer.encode('')).toEqual([1]);
   });
 
+  const settings = { noDummy: [0x18, 0], identity: [0x12, 0], keepSpaces: [0x20, 0] };
+
+  test.each<[string, (keyof typeof settings)[], number[]]>([
+    ['man', ['noDummy'], [881]],
+    ['  man  and ', ['noDummy'], [881, 30]],
+    ['\ta', ['noDummy'], [161]],
+    ['▁', ['noDummy'], []],
+    ['  man', ['noDummy', 'keepSpaces'], [51, 28]],
+    ['man▁ ▁', ['noDummy', 'keepSpaces'], [881, 51, 51, 51]],
+    ['▁man', ['identity'], [51, 28]],
+    ['  ▁man ▁', ['identity'], [51, 28]],
+    ['▁ man▁', ['identity'], [51, 51, 28]],
+    [' ▁', ['identity'], []],
+    ['▁ man▁', ['identity', 'noDummy'], [51, 28]],
+    ['  ▁man ▁', ['identity', 'noDummy'], [28]],
+    ['a ▁man', ['identity', 'noDummy'], [161, 51, 28]],
+  ])('spaces and marks at the ends: %j, %j', async (text, names, ids) => {
+    const bytes = names.flatMap((name) => settings[name]);
+    const tokenizer = await changed(0x1a, bytes.length, ...bytes);
+    expect(tokenizer.encode(text)).toEqual([...ids, 1]);
+  });
+
+  test('add_dummy_prefix false: the space that encoding drops is not decoded', async () => {
+    expect((await changed(0x1a, 2, 0x18, 0)).decode([28, 28])).toBe('man man');
+    expect((await changed(0x1a, 4, 0x18, 0, 0x20, 0)).decode([28, 28])).toBe(' man man');
+  });
+
   test('split_by_whitespace false lets pieces span words', async () => {
     const text = [0x0a, 10, ...Buffer.from('▁a▁man')];
     const score = [0x15, ...new Uint8Array(Float32Array.of(-1).buffer)];

@@ -11,7 +11,7 @@ import { splitLines } from './split-lines.ts';
 const maxRecordBytes = 8 * 2 ** 20;
 
 /** The JSON of a record, or why there is none. */
-export type Source = Buffer | SpeccascadeError;
+export type Source = Uint8Array | SpeccascadeError;
 
 export interface BatchInput {
   /** In messages. */
@@ -116,28 +116,38 @@ async function* serialised(
 
 function jsonOf(value: unknown): Source {
   try {
+    if (typeof value === 'bigint') throw inputError('record', 'a record', value);
     const text = JSON.stringify(value, function (this: unknown, key, part: unknown) {
-      if (key === 'seed' && typeof part === 'bigint') return String(part);
+      if (typeof part === 'bigint') {
+        return this === value && !ownFields.includes(key) ? null : String(part);
+      }
       if (typeof part === 'number' && !Number.isFinite(part)) {
         return this === value ? ofRecord(key, part) : String(part);
       }
       return part instanceof Int32Array ? [...part] : part;
     }) as string | undefined;
     if (text !== undefined) return Buffer.from(text);
-  } catch (error) {
-    if (error instanceof SpeccascadeError) return error;
-    // Said below: cycles, big integers.
+  } catch (cause) {
+    if (cause instanceof SpeccascadeError) return cause;
+    const problem = cause instanceof Error ? cause.message.split('\n', 1)[0]! : String(cause);
+    return new SpeccascadeError('ERR_INPUT', `record: expected what JSON can hold: ${problem}`, {
+      cause,
+    });
   }
   return inputError('record', 'a value that JSON can hold', value);
 }
 
+/** Those that mean the same in every job. */
+const ownFields = ['id', 'options'];
+
 /**
  * NaN and the infinities, which JSON's numbers are not. Inside options they become texts: rules take
  * 'Infinity', and the checks refuse every other by its name, which null would pass as not given. A
- * record's own field would pass as a text; null is none.
+ * record's own field would pass as a text; null is none. So it is with big integers, but that an id
+ * may be one.
  */
 function ofRecord(key: string, part: number): null {
-  if (key !== 'id' && key !== 'options') return null;
+  if (!ownFields.includes(key)) return null;
   throw inputError(key, 'a value that JSON can hold', part);
 }
 

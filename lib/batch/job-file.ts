@@ -81,12 +81,19 @@ export async function writeJobFile(output: string, checkpoint: JobFile): Promise
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
+    await rename(temporary, file).catch((cause: NodeJS.ErrnoException) => {
+      throw cause.code === 'ENOENT' ? takenOver(output) : cause; // removeTemporaries() of another run
+    });
     await syncFolder(path.dirname(file));
   } catch (cause) {
     await rm(temporary, { force: true });
     throw ioError(file, cause);
   }
+}
+
+export function takenOver(output: string): SpeccascadeError {
+  const problem = 'another run has taken this job over, or its checkpoint was removed';
+  return new SpeccascadeError('ERR_IO', `${jobFile(output)}: ${problem}`);
 }
 
 /** What runs that were killed in the middle of writeJobFile() have left. */

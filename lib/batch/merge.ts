@@ -1,6 +1,6 @@
 /** The outputs of a job's shards as the output of the whole job. */
 import { setMaxListeners } from 'node:events';
-import { open, rm, type FileHandle } from 'node:fs/promises';
+import { link, lstat, open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import { checkPath, inputError } from '../validate.ts';
@@ -20,7 +20,7 @@ const lineEnd = Buffer.from('\n');
  */
 export async function mergeShards(shards: readonly string[], output: string): Promise<void> {
   checkShards(shards);
-  checkPath('output', output);
+  if (checkPath('output', output) === '-') throw inputError('output', 'a path', output);
   if (compressionOf(output) !== null) {
     const problem = 'expected a plain file (compress it afterwards)';
     throw new SpeccascadeError('ERR_INPUT', `output: ${output}: ${problem}`);
@@ -44,11 +44,7 @@ export async function mergeShards(shards: readonly string[], output: string): Pr
       inputs.map(({ records }) => records[Symbol.asyncIterator]()),
       shards,
     );
-    const handle = await openNew(output);
-    await pipeline(lines, handle.createWriteStream()).catch(async (error: unknown) => {
-      await rm(output, { force: true }); // half a merged file looks like a whole one
-      throw error;
-    });
+    await writeWhole(lines, output);
   } catch (cause) {
     throw ioError(output, cause);
   } finally {
@@ -63,14 +59,39 @@ function checkShards(shards: unknown): void {
   for (const [i, shard] of shards.entries()) checkPath(`shards[${i}]`, shard);
 }
 
-/** Throws ERR_INPUT, as a job does, for one that exists. */
-async function openNew(output: string): Promise<FileHandle> {
+/**
+ * Under another name until it is whole, however the process ends: half a merged file looks like a
+ * whole one. Throws ERR_INPUT, as a job does, for an output that exists.
+ */
+async function writeWhole(lines: AsyncIterable<Buffer>, output: string): Promise<void> {
+  const temporary = `${output}.${process.pid}.tmp`;
+  if (await exists(output)) throw outputExists(output);
   try {
-    return await open(output, 'wx');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-    throw new SpeccascadeError('ERR_INPUT', `output: ${output} exists already`, { cause });
+    const handle = await open(temporary, 'w');
+    await pipeline(lines, handle.createWriteStream({ flush: true }));
+    await giveName(temporary, output);
+  } finally {
+    await rm(temporary, { force: true });
   }
+}
+
+/** By a link, which another file cannot lose its name to; some file systems have none. */
+async function giveName(temporary: string, output: string): Promise<void> {
+  try {
+    await link(temporary, output);
+  } catch (cause) {
+    if (await exists(output)) throw outputExists(output);
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw cause;
+    await rename(temporary, output);
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return (await lstat(file).catch(() => null)) !== null;
+}
+
+function outputExists(output: string): SpeccascadeError {
+  return new SpeccascadeError('ERR_INPUT', `output: ${output} exists already`);
 }
 
 /** Its checkpoint. */

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { ioError, SpeccascadeError } from '../errors.ts';
+import { ioError } from '../errors.ts';
 import { InputHash } from './input-hash.ts';
 import {
   jobFile,
@@ -11,6 +11,7 @@ import {
   removeTemporaries,
   writeJobFile,
   type Done,
+  takenOver,
 } from './job-file.ts';
 import { compressionOf, type Compression } from './compression.ts';
 import type { Source } from './input.ts';
@@ -210,11 +211,7 @@ export class FileOutput implements JobOutput {
       throw ioError(this.#file, cause);
     }
     const found = await readJobFile(this.#file);
-    if (found?.owner !== this.#owner) {
-      const file = jobFile(this.#file);
-      const problem = 'another run has taken this job over, or its checkpoint was removed';
-      throw new SpeccascadeError('ERR_IO', `${file}: ${problem}`);
-    }
+    if (found?.owner !== this.#owner) throw takenOver(this.#file);
     const complete = wholeInput !== null;
     const own = { format: jobFormat, owner: this.#owner, job: this.#job } as const;
     await writeJobFile(this.#file, { ...own, complete, wholeInput, done });

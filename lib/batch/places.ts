@@ -35,12 +35,14 @@ export async function checkOutput(places: Places): Promise<JobFile | null> {
   return found;
 }
 
-/** Places that cannot be written at, and the one that must not be. */
+/** Places that cannot be written at, and those that must not be: of the job's two files none is the input. */
 async function checkPlace({ input, output }: Places): Promise<void> {
+  if (typeof input === 'string' && input !== '-') {
+    for (const file of [output, jobFile(output)]) await checkOther('output', file, input);
+  }
   const there = await statOf(output);
   if (there === null) return checkFolder(output);
   if (!there.isFile()) throw inputError('output', "a regular file or '-'", output);
-  if (typeof input === 'string' && input !== '-') await checkOther('output', output, input);
 }
 
 /** Throws ERR_INPUT, naming the option of the output, for a regular file that is the input too. */

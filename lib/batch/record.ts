@@ -75,12 +75,12 @@ const unread = new SpeccascadeError('ERR_INPUT', 'not read');
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-function parsed(source: Buffer): object {
+function parsed(source: Uint8Array): object {
   let text: string;
   try {
     text = decoder.decode(source);
   } catch {
-    throw inputError('record', 'UTF-8', source.toString('latin1'));
+    throw inputError('record', 'UTF-8', Buffer.from(source).toString('latin1'));
   }
   let value: unknown;
   try {

@@ -4,7 +4,8 @@ import type { DeviceInfo } from '../lowlevel.ts';
 import type { T5Model } from '../model.ts';
 import { defineCommand } from './command.ts';
 import { bundled, deviceOptions, loadModel, modelName, sourceOf } from './models.ts';
-import { flag } from './options.ts';
+import { reportFailure } from './failure.ts';
+import { flag, UsageError } from './options.ts';
 import { bytes } from './progress.ts';
 import { printable } from './terminal.ts';
 import { json } from './views.ts';
@@ -16,7 +17,8 @@ export const info = defineCommand({
   operandCount: { min: 0, max: Infinity },
   about:
     'Loads each MODEL (a folder, a hub id, random:SHAPE, or large, base or small; without one the ' +
-    'bundled models) and tells what it is and what is odd about its files; then lists the devices.',
+    'bundled models) and tells what it is and what is odd about its files; then lists the devices. A ' +
+    'MODEL that cannot be loaded is told on standard error, and the exit code is 1.',
   options: {
     ...deviceOptions,
     json: flag('one JSON object: models and devices'),
@@ -24,11 +26,17 @@ export const info = defineCommand({
   examples: ['speccascade info', 'speccascade info ./my-t5 --json'],
   async run(values, sources, context) {
     const models: ModelInfo[] = [];
+    let code = 0;
     for (const source of (sources.length > 0 ? sources : bundled.names).map(sourceOf)) {
-      const model = await loadModel(source, values, context);
-      models.push(describe(modelName(source), model));
-      await model.dispose();
+      try {
+        await using model = await loadModel(source, values, context);
+        models.push(describe(modelName(source), model));
+      } catch (error) {
+        code = reportFailure(error, { ...context, command: 'speccascade info' });
+        if (context.signal.aborted || error instanceof UsageError) return code;
+      }
     }
+    if (models.length === 0) return code;
     const { devices } = await import('../lowlevel.ts');
     const found = devices();
     await context.terminal.write(
@@ -36,7 +44,7 @@ export const info = defineCommand({
         ? json({ models, devices: found })
         : [...models.map(modelText), ...found.map(deviceText)].join('\n'),
     );
-    return 0;
+    return code;
   },
 });
 

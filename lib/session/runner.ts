@@ -1,5 +1,6 @@
 /** Checked requests in, results out: one engine. */
 import type { SpeccascadeError } from '../errors.ts';
+import type { T5Model } from '../model.ts';
 import { native, type NativeEvent, type NativeSession } from '../native.ts';
 import { aborts } from './abort.ts';
 import { Admission, type Entrant } from './admission.ts';
@@ -58,6 +59,7 @@ export class EngineRunner implements Runner {
   readonly #settings: SessionSettings;
   readonly #model: Teller['model'];
   readonly #native: NativeSession;
+  readonly #models: ReturnType<T5Model['hold']>[];
   readonly #running = new RunningRequests((id) => this.#native.cancel(id));
   readonly #admission: Admission;
   /** Ends of outputs, of which very many may come at once. */
@@ -89,6 +91,7 @@ export class EngineRunner implements Runner {
       },
       (events) => this.#take(events.flatMap(bySample)),
     );
+    this.#models = [target, ...draft.models].map((model) => model.hold());
   }
 
   begin(
@@ -132,6 +135,7 @@ export class EngineRunner implements Runner {
     await this.#native.close();
     await this.#running.idle();
     await this.#ends.idle();
+    for (const model of this.#models) model.release();
   }
 
   /** At once, unless it would take long: the event loop has its turns while very many end. */

@@ -73,9 +73,21 @@ function buildLibrary(definition: Definition, pieces: string[]): LibraryTokenize
     { clean_up_tokenization_spaces: false },
   );
   if (isUnigram) library.model = unigramModel(model, pieces);
+  else forgetAdded(library.model, definition);
   const toPieces = textEncoder(definition, library.model);
   library.encode_text = (text) => (text === null ? null : toPieces(text));
   return library;
+}
+
+/**
+ * The library puts added tokens into the table that its model looks words up in. Text between added
+ * tokens never becomes one of them: not `word` in `wordy`, where it does not stand alone.
+ */
+function forgetAdded(library: LibraryModel, { model, addedTokens }: Definition): void {
+  const own = new Set(model.pieces);
+  for (const { content } of addedTokens) {
+    if (!own.has(content)) library.tokens_to_ids.delete(content);
+  }
 }
 
 /**
@@ -100,7 +112,8 @@ function textEncoder(definition: Definition, model: LibraryModel): (text: string
       return afterwards.split(normal).flatMap((inner) => {
         if (inner.token) return [inner.token.content];
         const first = outer.start === 0 && inner.start === 0 && !dropped;
-        return model(split(inner.text, first));
+        // One by one: the library would make one of unknown pieces in neighbouring words, too.
+        return split(inner.text, first).flatMap((word) => model([word]));
       });
     });
 }

@@ -26,8 +26,8 @@ function buildStep(step: Step, file: string): Normalize {
       return bytes.length === 0 ? (text) => text : charsmapNormalizer(bytes, file);
     }
     case 'Strip': {
-      // `spaces_only` is this package's own, for SentencePiece models.
-      const space = step['spaces_only'] === true ? / / : whiteSpace;
+      // `sentence_piece` is this package's own: spaces, and the marks that stand for them.
+      const space = step['sentence_piece'] === true ? /[ ▁]/ : whiteSpace;
       const left = step['strip_left'] === true;
       const right = step['strip_right'] === true;
       return (text) => strip(text, left, right, space);

@@ -37,6 +37,8 @@ function buildStep(step: Step): PreTokenize {
       return sequence(step);
     case 'Metaspace':
       return metaspace(step);
+    case 'SentencePiece':
+      return sentencePiece(step);
     case 'WhitespaceSplit':
       return (text) => text.match(/\P{White_Space}+/gu) ?? [];
     case 'Whitespace':
@@ -74,14 +76,31 @@ function sequence(step: Step): PreTokenize {
 function metaspace(step: Step): PreTokenize {
   const mark = spaceMark(step);
   const scheme = step['prepend_scheme'];
-  // `before_space` is this package's own, for SentencePiece models.
-  const beforeSpace = step['before_space'] === true;
   const split = step['split'] !== false;
   return (text, first) => {
     let marked = text.replaceAll(' ', mark);
     const wanted = scheme === 'always' || (scheme === 'first' && first);
-    if (wanted && (beforeSpace || !marked.startsWith(mark))) marked = mark + marked;
+    if (wanted && !marked.startsWith(mark)) marked = mark + marked;
     return split ? splitBefore(marked, mark) : [marked];
+  };
+}
+
+/**
+ * This package's own, for SentencePiece models. Unlike Metaspace it tells a space from a mark that
+ * stands in the text: at the start the one may be dropped, and the mark that is put in front is one
+ * more than the other.
+ */
+function sentencePiece(step: Step): PreTokenize {
+  const mark = spaceMark(step);
+  const { add_dummy_prefix, remove_extra_whitespaces, prepend_scheme, split } = step;
+  const prefix = add_dummy_prefix === true ? mark : '';
+  const dropped = remove_extra_whitespaces === true ? /^ +/ : '';
+  return (text, first) => {
+    const starts = first || prepend_scheme === 'always';
+    const kept = starts ? text.replace(dropped, '') : text;
+    if (kept === '') return [];
+    const marked = (starts ? prefix : '') + kept.replaceAll(' ', mark);
+    return split === true ? splitBefore(marked, mark) : [marked];
   };
 }
 

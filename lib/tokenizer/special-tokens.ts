@@ -2,7 +2,7 @@
  * The tokens a checkpoint folder declares beside its vocabulary: in tokenizer_config.json,
  * special_tokens_map.json and added_tokens.json, and T5's sentinels `<extra_id_n>`.
  */
-import { addedToken, isId, pieceTable, type Definition } from './definition.ts';
+import { addedToken, isId, pieceTable, type AddedToken, type Definition } from './definition.ts';
 import { damaged, isObject, type JsonObject } from './files.ts';
 
 /** The small files beside a vocabulary; an absent one is an empty object. */
@@ -66,7 +66,9 @@ export function withDeclaredTokens(
   if (count > rows) {
     throw damaged(definition.file, `has ${count} pieces, but config.json's vocab_size is ${rows}`);
   }
-  const tokens = new TokenSet(definition, rows);
+  const inRange = definition.addedTokens.filter((token) => token.id < rows);
+  const pieces = pieceTable({ ...definition, addedTokens: inRange });
+  const tokens = new TokenSet(pieces, inRange, rows);
   declareListed(tokens, declarations);
   declareExtraIds(tokens, declarations.tokenizerConfig['extra_ids'], defaultExtraIds, rows);
   declareSpecial(tokens, declarations);
@@ -76,7 +78,10 @@ export function withDeclaredTokens(
 }
 
 /** Tokens declared together with their ids. */
-function declareListed(tokens: TokenSet, { tokenizerConfig, addedTokens }: Declarations): void {
+export function declareListed(
+  tokens: TokenSet,
+  { tokenizerConfig, addedTokens }: Declarations,
+): void {
   const listed = tokenizerConfig['added_tokens_decoder'];
   for (const [id, settings] of Object.entries(isObject(listed) ? listed : {})) {
     const content = isObject(settings) ? settings['content'] : undefined;
@@ -91,7 +96,7 @@ function declareListed(tokens: TokenSet, { tokenizerConfig, addedTokens }: Decla
 }
 
 /** Tokens declared as special, without ids; those in a role only where the vocabulary has them. */
-function declareSpecial(tokens: TokenSet, declarations: Declarations): void {
+export function declareSpecial(tokens: TokenSet, declarations: Declarations): void {
   const { tokenizerConfig } = declarations;
   const lists = [
     tokenizerConfig['additional_special_tokens'],
@@ -118,23 +123,22 @@ function declareExtraIds(tokens: TokenSet, declared: unknown, usual: number, row
   for (let n = number - 1; n >= 0; n--) tokens.declare(`<extra_id_${n}>`, undefined, {});
 }
 
-/** The tokens of a definition, growing. */
-class TokenSet {
+/** The pieces and added tokens of a vocabulary, growing. */
+export class TokenSet {
   readonly ids = new Map<string, number>();
-  readonly added: Map<string, ReturnType<typeof addedToken>>;
+  readonly added: Map<string, AddedToken>;
   next = 0;
   readonly #rows: number;
   readonly #taken = new Set<number>();
 
-  constructor(definition: Definition, rows: number) {
+  /** `pieces` has the texts of the added tokens, too. No token gets an id from `rows` on. */
+  constructor(pieces: readonly string[], added: readonly AddedToken[], rows: number) {
     this.#rows = rows;
-    const inRange = definition.addedTokens.filter((token) => token.id < rows);
-    this.added = new Map(inRange.map((token) => [token.content, token]));
-    pieceTable({ ...definition, addedTokens: inRange }).forEach((piece, id) =>
-      this.#note(piece, id),
-    );
+    this.added = new Map(added.map((token) => [token.content, token]));
+    pieces.forEach((piece, id) => this.#note(piece, id));
   }
 
+  /** Adds a token, or settings to one; where `wanted` is taken, a new one gets the next free id. */
   declare(content: string, wanted: number | undefined, settings: JsonObject): void {
     const old = this.added.get(content);
     const free = wanted !== undefined && isId(wanted) && !this.#taken.has(wanted);

@@ -143,8 +143,9 @@ function unigram({ pieces, byteFallback }: SentencePieceModel): UnigramModel {
 }
 
 /**
- * The tokenizer a SentencePiece model describes. `prepend` says where a space is put in front of
- * text that lacks one: at the very start, or also after every special token.
+ * The tokenizer a SentencePiece model describes. `prepend` says what counts as the start, where
+ * spaces are dropped and one is put in front: that of the text alone, or also what follows each
+ * special token.
  * Throws ERR_CHECKPOINT as `readSentencePiece`.
  */
 export function fromSentencePiece(
@@ -155,24 +156,23 @@ export function fromSentencePiece(
   const model = readSentencePiece(bytes, file);
   // With split_by_whitespace false, pieces span words: the words are then segmented together.
   const spansWords = model.pieces.some(({ text }) => text.includes('▁', 1));
+  const { addDummyPrefix, removeExtraWhitespace } = model;
   const metaspace: Step = {
     type: 'Metaspace',
     replacement: '▁',
-    prepend_scheme: model.addDummyPrefix ? prepend : 'never',
-    // Where leading spaces count, the one that is put in front is one more.
-    before_space: !model.removeExtraWhitespace,
-    split: !spansWords,
+    // A mark in front of the text is one that encoding puts there, or would have dropped.
+    prepend_scheme: addDummyPrefix || removeExtraWhitespace ? prepend : 'never',
     leading_only: spansWords,
   };
   const normalizers: Step[] = [];
   if (model.charsmap.length > 0) {
     normalizers.push({ type: 'Precompiled', precompiled_charsmap: model.charsmap });
   }
-  if (model.removeExtraWhitespace) {
+  if (removeExtraWhitespace) {
     normalizers.push(
       // SentencePiece takes away spaces only; the character map has made most white space into them.
-      { type: 'Strip', strip_left: false, strip_right: true, spaces_only: true },
-      { type: 'Replace', pattern: { Regex: ' {2,}' }, content: '▁' },
+      { type: 'Strip', strip_left: false, strip_right: true, sentence_piece: true },
+      { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
     );
   }
   return {
@@ -184,7 +184,11 @@ export function fromSentencePiece(
         : [],
     ),
     normalizer: { type: 'Sequence', normalizers },
-    preTokenizer: metaspace,
+    preTokenizer: {
+      ...{ type: 'SentencePiece', replacement: '▁', prepend_scheme: prepend, split: !spansWords },
+      add_dummy_prefix: addDummyPrefix,
+      remove_extra_whitespaces: removeExtraWhitespace,
+    },
     postProcessor: null,
     decoder: model.byteFallback
       ? { type: 'Sequence', decoders: [metaspace, { type: 'ByteFallback' }] }

@@ -248,13 +248,11 @@ std::vector<DeviceInfo> cuda_devices(std::string* note) {
   return devices;
 }
 
+// Leaves the device as this thread's current one: to go back to another would open that one, too.
 bool runs_on_cuda(int index) {
-  int current = 0;
-  cudaGetDevice(&current);
   cudaFuncAttributes code = {};
   const bool runs = cudaSetDevice(index) == cudaSuccess &&
                     cudaFuncGetAttributes(&code, probe_kernel) == cudaSuccess;
-  if (current != index) cudaSetDevice(current);
   cudaGetLastError();  // the answer is no, and no error of a later call
   return runs;
 }
@@ -283,8 +281,11 @@ void fail_cuda(cudaError_t status, const std::string& what) {
   const bool lasting =
       (status >= cudaErrorHardwareStackError && status <= cudaErrorLaunchFailure) ||
       status == cudaErrorIllegalAddress || status == cudaErrorLaunchTimeout ||
-      status == cudaErrorAssert || status == cudaErrorECCUncorrectable;
-  fail(ErrorCode::kDevice, "CUDA: ", what, ": ", cudaGetErrorString(status),
+      status == cudaErrorAssert || status == cudaErrorECCUncorrectable ||
+      status == cudaErrorMpsClientTerminated;
+  const bool full = status == cudaErrorMemoryAllocation;
+  fail(full ? ErrorCode::kOutOfMemory : ErrorCode::kDevice, "CUDA: ", what, ": ",
+       cudaGetErrorString(status),
        lasting ? "; this process cannot use the device any longer: restart it" : "");
 }
 

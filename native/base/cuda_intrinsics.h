@@ -24,7 +24,8 @@
 //                                multiple of 1024
 //   lowest_bit(bits)  highest_bit(bits)   index of the set bit, of which there is one
 //   atomic_add(at, value)        integers alone: sums of floats would depend on the order
-//   load_streaming(at)           16 aligned bytes that are read once
+//   load_streaming(at)           16 aligned bytes that are read once, and that no kernel writes
+//                                while this one runs: it may read before wait_for_previous()
 //   load_words(at, words)  store_words(at, words)   1, 2 or 4 words, aligned to as many, by one
 //                                access; memcpy from bytes would be one for each of them
 //   copy_async(to, from, used)   16 aligned bytes into shared memory, of which the first `used`

@@ -25,7 +25,7 @@ constexpr LaunchShape waiting(int blocks, int threads, size_t shared = 0) {
 
 #if defined(__CUDACC__)
 
-// Throws ERR_DEVICE.
+// Throws ERR_OUT_OF_MEMORY where memory was refused, else ERR_DEVICE.
 [[noreturn]] void fail_cuda(cudaError_t status, const std::string& what);  // cuda_device.cu
 
 // Whether the code that this GPU runs for a kernel waits, and graphs may hold such launches.

@@ -4,6 +4,7 @@
 #include "engine/device_drafter.h"
 #include "engine/device_step.h"
 #include "test/check.h"
+#include "test/support/draft_plans.h"
 #include "test/support/emulated_models.h"
 #include "test/support/engine_rig.h"
 #include "test/support/tiny_models.h"
@@ -14,6 +15,8 @@ using namespace speccascade;
 using namespace speccascade::test;
 
 constexpr uint64_t kTargetSeed = 31, kDrafterSeed = 77;
+
+const DraftPlan kCascade = cascade({2, 2, 0, 2}, true);
 
 SessionLimits limits(DraftKind kind, int tokens) {
   constexpr int kMost = 4;
@@ -89,14 +92,6 @@ void sampled_and_beside_a_rule_that_reads() {
   compare(&config, {RuleKind::kTokenV3, 0.5, 1.0}, 0.9f, 12);
 }
 
-DraftPlan cascade() {
-  DraftPlan plan;
-  plan.kind = DraftKind::kCascade;
-  plan.lengths = {2, 2, 0, 2};
-  plan.copies = true;
-  return plan;
-}
-
 // However far a drafter lags, its graphs are those of the drafts' lengths and one to catch up in;
 // and where the step does not ask it about the slot, it stays behind: it may not have its input.
 void catches_up(const DraftPlan& plan, int passes, int rounds) {
@@ -129,14 +124,12 @@ void catches_up(const DraftPlan& plan, int passes, int rounds) {
 }
 
 void lags_need_no_graphs_of_their_own() {
-  DraftPlan chain;
-  chain.kind = DraftKind::kLevels;
-  chain.widths = Widths(4, 1);
-  catches_up(chain, kLaggingPass, 4);
-  catches_up(cascade(), cascade_most_behind(1, cascade().max_nodes()), 2 * cascade().max_nodes());
+  catches_up(levels(Widths(4, 1)), kLaggingPass, 4);
+  const int nodes = kCascade.max_nodes();
+  catches_up(kCascade, cascade_most_behind(1, nodes), 2 * nodes);
 }
 
-void copies() { compare(nullptr, Rule{}, 0.9f, 12); }
+void copied_drafts() { compare(nullptr, Rule{}, 0.9f, 12); }
 
 // Lengths follow clocks, so steps differ; greedy tokens do not.
 void lengths_by_load() {
@@ -147,7 +140,7 @@ void lengths_by_load() {
   EngineRig plain(target, nullptr, limits_of(2, {}, kLength));
   const std::vector<SampleLog> expected = decode(plain, Rule{}, 0.0f, kLength);
   SessionLimits session = limits_of(2, Widths(3, 1), kLength);
-  for (const DraftPlan& plan : {session.draft, cascade()}) {
+  for (const DraftPlan& plan : {session.draft, kCascade}) {
     session.draft = plan;
     session.draft.follows_load = true;
     CHECK(DeviceStep::runs(session, *target, {stranger.get()}), "steps stay on the device");
@@ -175,7 +168,7 @@ void first_steps_are_not_timed() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copies),
+  std::vector<Case> cases = {CASE(sampled_and_beside_a_rule_that_reads), CASE(copied_drafts),
                              CASE(lags_need_no_graphs_of_their_own), CASE(lengths_by_load),
                              CASE(first_steps_are_not_timed)};
   if (!kSanitized) cases.push_back(CASE(given_up_and_tried_again));

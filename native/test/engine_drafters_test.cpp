@@ -6,6 +6,7 @@
 #include "test/check.h"
 #include "test/laws/copy_proposal.h"
 #include "test/laws/cs_draft_schedule.h"
+#include "test/support/draft_plans.h"
 #include "test/support/engine_rig.h"
 #include "test/support/plain_decoding.h"
 #include "test/support/reference_ops.h"
@@ -23,38 +24,6 @@ struct NamedPlan {
   DraftPlan plan;
   Verifier verifier = Verifier::kToken;
 };
-
-DraftPlan levels(const Widths& widths, bool replacement = false) {
-  DraftPlan plan;
-  plan.kind = DraftKind::kLevels;
-  plan.widths = widths;
-  plan.replacement = replacement;
-  return plan;
-}
-
-DraftPlan copies(const Widths& widths, std::vector<int32_t> bigrams = {}) {
-  DraftPlan plan = levels(widths);
-  plan.kind = DraftKind::kCopy;
-  plan.bigrams = std::move(bigrams);
-  return plan;
-}
-
-DraftPlan dynamic_tree(int nodes, int depth) {
-  DraftPlan plan;
-  plan.kind = DraftKind::kDynamicTree;
-  plan.nodes = nodes;
-  plan.depth = depth;
-  return plan;
-}
-
-DraftPlan cascade(std::vector<int32_t> lengths, bool with_copies, double lenience = 1.0) {
-  DraftPlan plan;
-  plan.kind = DraftKind::kCascade;
-  plan.lengths = std::move(lengths);
-  plan.copies = with_copies;
-  plan.lenience = lenience;
-  return plan;
-}
 
 DraftPlan adaptive(DraftPlan plan, int max, float confidence = 0.0f) {
   plan.adaptive = {true, max, confidence};

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "test/check.h"
+#include "test/support/draft_plans.h"
 #include "test/support/test_random.h"
 
 namespace {
@@ -29,9 +30,7 @@ struct Machine {
 };
 
 DraftPlan chain_of(int length) {
-  DraftPlan plan;
-  plan.kind = DraftKind::kLevels;
-  plan.widths.assign(static_cast<size_t>(length), 1);
+  DraftPlan plan = levels(Widths(static_cast<size_t>(length), 1));
   plan.follows_load = true;
   return plan;
 }

@@ -7,7 +7,7 @@ import json
 import sys
 
 from .machine import ROOT
-from .outcome import Failed, Skipped
+from .outcome import Failed, Skipped, Stopped
 from .plan import write_plan
 from .runner import objects
 from .widen import SHAPES, widen
@@ -112,8 +112,9 @@ def compare(runner, counts, end, name):
                "one_by_one": ONE_BY_ONE, "max_new_tokens": MAX_NEW, "repeats": 3, "device": "cuda"}
     status, text = runner.run(f"{name}-torch", [sys.executable, str(TORCH_SIDE)],
                               max(1, min(900, runner.left() - end)), request=json.dumps(request))
-    told = objects(text)
-    counts["versions"] = next((one["versions"] for one in told if "versions" in one), "no versions")
+    told = list(objects(text))
+    for one in told:
+        counts["versions"] = one.get("versions", counts["versions"])
     counts["notes"] += [f"{name}: {one['note']}" for one in told if "note" in one]
     set_beside(rows, ours, [one for one in told if "how" in one])
     if status != 0:
@@ -123,7 +124,7 @@ def compare(runner, counts, end, name):
 def transformers(runner, counts):
     """Tokens per second beside transformers' generate(), the same files, bfloat16, greedy."""
     require_modules("torch", "transformers", "safetensors")
-    counts.update(rows=[], notes=[], versions="")
+    counts.update(rows=[], notes=[], versions="Of transformers no version is known")
     names = [one for one in runner.options.shape or ("large",) if one in SHAPES] + ["bundled"]
     if (checkpoint(runner, "trained") / "config.json").exists():
         names.insert(0, "trained")
@@ -136,6 +137,10 @@ def transformers(runner, counts):
             problems.append(str(reason))
     if problems:
         raise Failed("\n".join(problems))
+    without = [name for name in names
+               if not any(row["pair"] == name and "ratio" in row for row in counts["rows"])]
+    if without:
+        raise Stopped("\n".join([f"nothing beside {', '.join(without)}", *counts["notes"]]))
     ratios = ", ".join(f"{row['pair']} x {row['batch']} {row['how']}: {row.get('ratio', '?')} x"
                        for row in counts["rows"])
     return "\n".join([ratios, *counts["notes"]])

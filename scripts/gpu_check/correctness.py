@@ -140,19 +140,28 @@ def find_node(runner, package):
     folder = ROOT / "node_modules" / package
     if not folder.is_dir():
         raise Skipped("node_modules is not there: run npm ci")
-    addon = ROOT / "build-cmake" / "Release" / "speccascade.node"
-    if not addon.exists():
+    # Where node-gyp-build looks.
+    addon = ROOT / "build" / "Release" / "speccascade.node"
+    if not addon.exists() and not (ROOT / "prebuilds").is_dir():
         raise Skipped(f"{addon} is not there: run npm run build:native with nvcc on the PATH")
     return node, version, folder
 
 
 def node(runner, counts):
     node, version, tsx = find_node(runner, "tsx")
-    runner.must("vectors", [
+    status, text = runner.run("vectors", [
         node, str(tsx / "dist" / "cli.mjs"), "scripts/vectors.ts",
         "test/vectors/rules.json.gz", "--device", "cuda",
     ], 600)
-    counts.update(passed=1, failed=0, skipped=0)
+    runner.check("vectors", status, text)
+    # Per kind: those that passed, of all.
+    kinds = [(int(passed), int(of)) for passed, of in re.findall(r"\s(\d+)/(\d+)\s", text)]
+    skipped = sum(int(count) for count in re.findall(r"(\d+) skipped: ", text))
+    counts.update(passed=sum(passed for passed, _ in kinds), failed=0, skipped=skipped)
+    if not kinds and skipped:
+        raise Skipped(f"Node {version}: {text.splitlines()[0]}")
+    if counts["passed"] == 0:
+        raise Failed(f"Node {version}: no vector passed\n{text[-2000:]}")
     return f"Node {version}: vectors on cuda"
 
 

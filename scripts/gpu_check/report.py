@@ -186,7 +186,7 @@ def markdown(machine, parts):
         if part.name in TABLES and part.counts.get("rows"):
             try:
                 lines += TABLES[part.name](part.counts)
-            except (KeyError, TypeError, ValueError) as error:  # the other parts are still to run
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # the other parts are still to run
                 lines += ["", f"{part.name}: no table: {error!r}"]
     return "\n".join(lines) + "\n"
 
@@ -215,16 +215,18 @@ def unmerged(options, machine):
     return f"not merged: {options.merge} differs in {', '.join(keys)}" if keys else None
 
 
-def found_nothing(part):
-    """Such a part does not replace what an earlier command measured."""
-    return part.state in ("skipped", "stopped") and not any(
-        part.counts.get(key) for key in ("rows", "passed", "failed"))
+def found(part):
+    """How much a part measured."""
+    counts = part.counts
+    return len(counts.get("rows", ())) + counts.get("passed", 0) + counts.get("failed", 0)
 
 
 def merge(earlier, parts):
+    """What was cut short does not replace what an earlier command found more in."""
     merged = {part.name: part for part in earlier}
     merged.update((part.name, part) for part in parts
-                  if part.name not in merged or not found_nothing(part))
+                  if part.name not in merged or part.state not in ("skipped", "stopped")
+                  or found(part) > found(merged[part.name]))
     return list(merged.values())
 
 

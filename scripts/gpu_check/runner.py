@@ -100,9 +100,14 @@ class Runner:
 
 
 def objects(text):
-    """The whole lines of JSON objects in a program's output."""
-    lines = [line for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:  # as where a number is not finite
-        raise Failed(f"{error}: {lines}") from None
+    """The whole lines of JSON objects in a program's output; one that is broken fails behind them."""
+    broken = None
+    for line in text.splitlines():
+        if not (line.startswith("{") and line.endswith("}")):
+            continue
+        try:
+            yield json.loads(line)
+        except ValueError as error:  # as where a number is not finite
+            broken = broken or Failed(f"{error}: {line}")
+    if broken:
+        raise broken

@@ -6,11 +6,12 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { expect } from 'vitest';
+import { afterAll, expect } from 'vitest';
 
 const script = path.join(import.meta.dirname, '..', '..', 'scripts', 'gpu-check');
 export const python = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
@@ -18,9 +19,15 @@ export const python = spawnSync('python3', ['-c', 'import sys; print(sys.executa
 });
 export const noPython = python.status === 0 ? '' : ' (skipped: no python3)';
 
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
 /** A folder that is the whole PATH, with one program per entry. */
 export function programs(scripts: Record<string, string>): string {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'gpu-check-'));
+  folders.push(folder);
   for (const [name, body] of Object.entries(scripts)) {
     const file = path.join(folder, name);
     writeFileSync(file, `#!/bin/sh\n${body}\n`);
