@@ -7,6 +7,7 @@ import type { NativeConfig, NativeTensor } from './native.ts';
 import { activationOf } from './checkpoint/activation.ts';
 import { parseConfig, type T5Config } from './checkpoint/config.ts';
 import { field } from './checkpoint/fields.ts';
+import { generationWarnings } from './checkpoint/generation.ts';
 import { checkFolder, readJsonObject } from './checkpoint/json-file.ts';
 import { hasBiasInEveryLayer, layoutWarnings, nativeTensors } from './checkpoint/layout.ts';
 import { checkpointError, configError } from './checkpoint/messages.ts';
@@ -49,7 +50,7 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   );
   const config = parseConfig(source, generation);
   const table = await readWeights(root);
-  const warnings = [...table.warnings];
+  const warnings = [...table.warnings, ...generationWarnings(generation)];
   const tensors = nativeTensors(table, warnings);
   const scaleIsExplicit = field(source, 'scale_decoder_outputs') !== undefined;
   warnings.push(...layoutWarnings(config, configFile, tensors, scaleIsExplicit));

@@ -159,7 +159,9 @@ function pack() {
   ]) {
     if (!files.includes(wanted)) throw new Error(`the tarball lacks ${wanted}`);
   }
-  const stray = files.filter((file) => /^(test|native\/(test|bench|fuzz)|build)/.test(file));
+  const stray = files.filter((file) =>
+    /^(test|native\/(test|bench|fuzz|emulation)|build)/.test(file),
+  );
   if (stray.length > 0) throw new Error(`the tarball holds ${stray.slice(0, 3).join(', ')}`);
   fs.rmSync(path.join(work, 'package', 'prebuilds'), { recursive: true });
   run('tar', ['-czf', 'source.tgz', 'package'], { cwd: work });

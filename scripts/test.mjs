@@ -3,7 +3,7 @@
 // nothing failed.
 //
 //   npm test                                everything a change has to pass
-//   npm test -- --all                       also clang-tidy, examples, sanitizers, fuzzing, packaging (as CI)
+//   npm test -- --all                       also the stages marked `all` in stages.mjs (as CI)
 //   node scripts/test.mjs [--fix] STAGE...  these stages only
 import { parseArgs } from 'node:util';
 import { stages } from './stages.mjs';

@@ -241,4 +241,17 @@ describe('layouts', () => {
     const explicit = { model_type: 'mt5', scale_decoder_outputs: false };
     expect((await read(tensors, explicit)).warnings).toEqual([]);
   });
+
+  it('settings of generation that are not applied are a warning, unless they change nothing', async () => {
+    const neutral = { num_beams: 1, do_sample: false, suppress_tokens: [], max_length: 20 };
+    const asked = { ...neutral, num_beams: 4, forced_bos_token_id: 2, bad_words_ids: [[3]] };
+    const folder = (generation: object) =>
+      checkpointFolder({ 'generation_config.json': { ...generation, eos_token_id: 1 } });
+    expect((await readCheckpoint(await folder(neutral))).warnings).toEqual([]);
+    const file = path.join(await folder(asked), 'generation_config.json');
+    expect((await readCheckpoint(path.dirname(file))).warnings).toEqual([
+      `${file}: not applied to outputs: num_beams (4), forced_bos_token_id (2), ` +
+        'bad_words_ids (an array of 1)',
+    ]);
+  });
 });

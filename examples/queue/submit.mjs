@@ -58,13 +58,19 @@ const jobs = await queue.addBulk(
 for (const job of jobs) {
   if (await job.isFailed()) await job.retry('failed', { resetAttemptsMade: true });
 }
-const summaries = await Promise.all(jobs.map((job) => job.waitUntilFinished(events)));
-await mergeShards(
-  jobs.map((_, i) => shardFile(output, i + 1, count)),
-  output,
-);
-const total = (key) => summaries.reduce((sum, summary) => sum + summary[key], 0);
-console.log(`${total('records')} records, ${total('failed')} failed, ${total('tokens')} tokens`);
-process.exitCode = total('failed') > 0 ? 1 : 0;
-await events.close();
-await queue.close();
+try {
+  const summaries = await Promise.all(jobs.map((job) => job.waitUntilFinished(events)));
+  await mergeShards(
+    jobs.map((_, i) => shardFile(output, i + 1, count)),
+    output,
+  );
+  const total = (key) => summaries.reduce((sum, summary) => sum + summary[key], 0);
+  console.log(`${total('records')} records, ${total('failed')} failed, ${total('tokens')} tokens`);
+  process.exitCode = total('failed') > 0 ? 1 : 0;
+} catch (error) {
+  console.error(error.message); // of the shard that failed, or of the merge
+  process.exitCode = 1;
+} finally {
+  await events.close();
+  await queue.close();
+}
