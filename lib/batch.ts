@@ -181,7 +181,6 @@ class BatchRun {
         yield readRecord(source, { position, textBytes }, this.#settings);
       } else {
         this.#output.skip(source);
-        this.#textDone = textBytes;
         const isLast = own === done;
         if (isLast && this.#output.inputSha256 !== inputSha256) throw this.#otherRecords(done);
       }

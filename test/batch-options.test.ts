@@ -1,6 +1,6 @@
 /** What a batch job may not be told; nothing of it reaches the disk. */
 import { existsSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ import {
   type DecodeSession,
 } from '../lib/index.ts';
 import { openInput } from '../lib/batch/input.ts';
+import { jobFile, readJobFile, writeJobFile } from '../lib/batch/job-file.ts';
 import { StreamOutput } from '../lib/batch/output.ts';
 import { readOutput } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
@@ -124,6 +125,36 @@ it('an output that is removed meanwhile is told', async () => {
   };
   const job = runBatch({ session, input, output, onProgress });
   await expectError(job, 'ERR_IO', 'out: removed while it was written');
+});
+
+it('a job that is aborted says what is done, however far apart its checkpoints are', async () => {
+  const output = path.join(await tempFolder(), 'out');
+  const records = Array.from({ length: 30 }, (_, i) => ({ text: [5 + i, 1] }));
+  async function* input(): AsyncGenerator<unknown> {
+    yield* records.slice(0, 7);
+    await new Promise(() => {}); // or all could be decoded before the signal fires
+  }
+  const job = { session, output, checkpointSeconds: 3600 };
+  const stop = new AbortController();
+  const onProgress = ({ records: written }: BatchProgress): void => {
+    if (written === 7) stop.abort();
+  };
+  const aborted = runBatch({ ...job, input: input(), onProgress, signal: stop.signal });
+  await expectError(aborted, 'ERR_ABORTED', 'after 7 records');
+  expect((await readJobFile(output))!.done.records).toBe(7);
+  const summary = await runBatch({ ...job, input: records, resume: true });
+  expect(summary).toMatchObject({ records: 30, resumed: 7 });
+});
+
+it('a checkpoint that cannot be written leaves no temporary file', async () => {
+  const folder = await tempFolder();
+  const output = path.join(folder, 'out');
+  await runBatch({ session, input: [], output });
+  const checkpoint = (await readJobFile(output))!;
+  const blocked = path.join(folder, 'blocked');
+  await mkdir(path.join(jobFile(blocked), 'in the way'), { recursive: true });
+  await expectError(writeJobFile(blocked, checkpoint), 'ERR_IO', 'blocked.job.json');
+  expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
 it('what a progress callback throws ends the job, which can be resumed', async () => {

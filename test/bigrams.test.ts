@@ -5,6 +5,7 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { bigrams as command } from '../lib/cli/bigrams.ts';
 import { Terminal } from '../lib/cli/terminal.ts';
+import { loadBigrams, saveBigrams } from '../lib/cli/bigrams-file.ts';
 import { countBigrams, readBigrams, writeBigrams } from '../lib/drafters/bigrams.ts';
 import { createSession, maxGram } from '../lib/index.ts';
 import { checkpointFolder, tempFolder, tinyConfig } from './support/checkpoint-builder.ts';
@@ -47,13 +48,22 @@ describe('a file of bigrams', () => {
     expect([...readBigrams(writeBigrams(next))]).toEqual([...next]);
   });
 
+  it('is compressed where its name says so', async () => {
+    const file = path.join(await tempFolder({ 'broken.gz': 'no' }), 'table.gz');
+    const next = Int32Array.from({ length: 1000 }, (_, i) => i % 7);
+    await saveBigrams(file, next);
+    expect(readFileSync(file).length).toBeLessThan(1000);
+    expect([...(await loadBigrams(file))]).toEqual([...next]);
+    await expect(loadBigrams(path.join(path.dirname(file), 'broken.gz'))).rejects.toThrow('header');
+  });
+
   it.each([0, 1, 7])('of %i bytes is refused', (bytes) => {
     expect(() => readBigrams(Buffer.alloc(bytes))).toThrow(`received ${bytes} bytes`);
   });
 
   it('of the bundled models makes Max-Gram propose what is accepted', async () => {
     await using target = await loadBundled('large');
-    const bigrams = readBigrams(readFileSync('models/captions.bigrams'));
+    const bigrams = await loadBigrams('models/captions.bigrams.gz');
     expect(bigrams.length).toBe(target.config.vocabSize);
     await using plain = await createSession({ target, draft: maxGram() });
     await using session = await createSession({ target, draft: maxGram({ bigrams, length: 4 }) });

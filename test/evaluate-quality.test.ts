@@ -69,6 +69,12 @@ it("the tokenizer trims Python's white space, not JavaScript's", () => {
   expect(tokenize13a('a\uFEFF')).toEqual(['a\uFEFF']);
 });
 
+it('a corpus too short for an order has no BLEU: sacrebleu says 0.0', () => {
+  const { score, precisions } = bleuOf(bleuCounts('a b', ['a b c']));
+  expect(precisions).toEqual([100, 100, 0, 0]);
+  expect(score).toBe(0);
+});
+
 describe('figures of sacrebleu', () => {
   const lists = references.map((one) => [one]);
 

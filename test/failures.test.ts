@@ -3,10 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   chain,
   createSession,
+  SpeccascadeError,
   type DecodeSession,
   type SessionOptions,
   type T5Model,
 } from '../lib/index.ts';
+import { toldTo } from '../lib/session/failures.ts';
 import { caught } from './support/caught.ts';
 import { loadGolden } from './support/models.ts';
 import { loadWithNaN } from './support/nan-model.ts';
@@ -72,6 +74,15 @@ describe('logits that are not finite', () => {
     expect((await session.generate(good, { logprobs: true })).logprobs).toBeDefined();
   });
 });
+
+it.each(['ERR_DEVICE', 'ERR_OUT_OF_MEMORY'] as const)(
+  '%s is no affair of one input and keeps its message',
+  (code) => {
+    const error = new SpeccascadeError(code, 'the target does not fit');
+    expect(toldTo({ place: ' (inputs[2])', model: 'drafter' }, error)).toBe(error);
+    expect(error.message).toBe('the target does not fit');
+  },
+);
 
 it('a request that leaves no token is told by which options', async () => {
   const { vocabSize, eosTokenIds } = sound.config;

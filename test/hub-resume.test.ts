@@ -6,10 +6,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { downloadFile } from '../lib/checkpoint/hub-file.ts';
-import { contentKey, partialPath } from '../lib/checkpoint/hub-partial.ts';
+import { writeManifest } from '../lib/checkpoint/hub-manifest.ts';
+import { claimPartial, contentKey, partialPath } from '../lib/checkpoint/hub-partial.ts';
+import type { Remote } from '../lib/checkpoint/hub-request.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { download, isolateHub, model, startHub, weights } from './support/checkpoint-hub.ts';
-import type { HubFile } from './support/checkpoint-server.ts';
+import type { HubFile, TestHub } from './support/checkpoint-server.ts';
 
 isolateHub();
 
@@ -39,6 +41,11 @@ async function partBytes(cacheDir: string): Promise<number[]> {
   return names.map((part) => statSync(path.join(folder, part)).size);
 }
 
+const remoteOf = (hub: TestHub): Remote => ({
+  ...{ endpoint: hub.url, id: 'owner/name', revision: 'main' },
+  ...{ token: undefined, signal: undefined },
+});
+
 describe('a cut connection', () => {
   it('is resumed where it broke', async () => {
     const hub = await startHub(withWeights({ cuts: [100_000, 50_000] }));
@@ -47,6 +54,14 @@ describe('a cut connection', () => {
     const ranges = hub.requests(name).map(({ range }) => range);
     expect(ranges).toHaveLength(3);
     expect(ranges.slice(1)).toEqual(['bytes=100000-', 'bytes=150000-']);
+  });
+
+  it('is resumed however often it breaks, as long as bytes come', async () => {
+    const hub = await startHub(withWeights({ cuts: [1000, 1000, 1000, 1000, 1000] }));
+    await expectWeights(await download());
+    expect(hub.requests(name).map(({ range }) => range)).toEqual([
+      ...[undefined, 'bytes=1000-', 'bytes=2000-', 'bytes=3000-', 'bytes=4000-', 'bytes=5000-'],
+    ]);
   });
 
   it('is resumed without a checksum too, by the etag', async () => {
@@ -169,6 +184,44 @@ describe('wrong content', () => {
     };
     await expectError(download(), 'ERR_DOWNLOAD', name, `expected ${weights.length} bytes`);
   });
+
+  it('more bytes than announced are not read to their end', async () => {
+    const hub = await startHub(withWeights({ sha256: 'an etag that is no checksum' }));
+    hub.onRequest = ({ path }) => {
+      if (!path.startsWith('/store/')) return;
+      hub.files[name] = { content: new Uint8Array(40 * weights.length) };
+    };
+    const folder = await tempFolder();
+    const seen: number[] = [];
+    const work = downloadFile(remoteOf(hub), folder, name, (done) => seen.push(done));
+    await expectError(work, 'ERR_DOWNLOAD', `expected ${weights.length} bytes`);
+    expect(Math.max(...seen)).toBeLessThanOrEqual(weights.length);
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+it('of two parts the longer one is kept, whichever is found first', async () => {
+  for (const longer of ['one', 'two']) {
+    const folder = await tempFolder();
+    for (const etag of ['one', 'two']) {
+      const bytes = weights.subarray(0, etag === longer ? 2000 : 1000);
+      await writeFile(partialPath(folder, name, contentKey(etag)), bytes);
+    }
+    const claimed = await claimPartial(folder, name);
+    expect(claimed).toMatchObject({ key: contentKey(longer), bytes: 2000 });
+    expect(await readdir(folder)).toEqual([path.basename(claimed!.file)]);
+  }
+});
+
+it('a record that calls a snapshot without files complete is not believed', async () => {
+  const cacheDir = await tempFolder();
+  const folder = path.join(cacheDir, 'owner--name', 'main');
+  await mkdir(folder, { recursive: true });
+  const record = { id: 'owner/name', revision: 'main', commit: null, complete: true, files: {} };
+  await writeManifest(folder, record);
+  await startHub();
+  expect(await download({ cacheDir })).toBe(folder);
+  await expectWeights(folder);
 });
 
 describe('a cache of several hosts', () => {
@@ -228,16 +281,12 @@ describe('a cache of several hosts', () => {
   ])('refuses a file that another process %s all the same', async (_, stored, write, message) => {
     const hub = await startHub(withWeights({ stored }));
     const folder = await tempFolder();
-    const remote = {
-      ...{ endpoint: hub.url, id: 'owner/name', revision: 'main' },
-      ...{ token: undefined, signal: undefined },
-    };
     let written = false;
     const onBytes = (): void => {
       if (!written) write(path.join(folder, readdirSync(folder)[0]!));
       written = true;
     };
-    const work = downloadFile(remote, folder, name, onBytes);
+    const work = downloadFile(remoteOf(hub), folder, name, onBytes);
     await expectError(work, 'ERR_DOWNLOAD', message);
     expect(await readdir(folder)).toEqual([]);
   });

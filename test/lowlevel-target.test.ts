@@ -1,6 +1,6 @@
 /** targetDistribution(): against plain twins of the rules, in both arithmetics, and at its edges. */
 import { describe, expect, it } from 'vitest';
-import { chow, diff, lossless, opt, tokenV3, type Rule } from '../lib/index.ts';
+import { bild, chow, diff, lossless, opt, tokenV3, type Rule } from '../lib/index.ts';
 import { targetDistribution, type TargetOptions } from '../lib/lowlevel.ts';
 import { everyRule } from './support/every-rule.ts';
 import { distribution, twinTarget } from './support/rule-twin.ts';
@@ -105,6 +105,17 @@ describe('targetDistribution at its edges', () => {
     const pi = targetDistribution(chow({ alpha: 0 }), masked, masked, { rows: 1, vocab: 3 });
     expect(pi[1]).toBe(0);
   });
+});
+
+it("bild() looks at temperature 0 at the drafter's most probable token alone", () => {
+  const q = Float64Array.of(0.6, 0.4, 0).map(Math.log);
+  const p = Float64Array.of(0.3, 0.001, 0.699).map(Math.log);
+  const kept = (temperature: number): number[] =>
+    Array.from(
+      targetDistribution(bild({ rollback: 1.5 }), q, p, { rows: 1, vocab: 3, temperature }),
+    );
+  expect(kept(0)).toEqual([1, 0, 0]); // -log 0.3 = 1.2
+  expect(kept(1)[2]).toBeCloseTo(0.699, 12); // the mean of both tokens' is 3.5
 });
 
 describe('targetDistribution refuses', () => {

@@ -86,6 +86,15 @@ describe('verify on a chain', () => {
   });
 });
 
+it.each(['zero-one', 'log'] as const)('opt of infinite alpha (%s) defers nowhere', (loss) => {
+  const rule = opt({ alpha: Infinity, loss });
+  const uniforms = doubles(0, 0, 0);
+  for (const targetLogits of [logs(q, q, q), logs(p, p, p)]) {
+    const { deferral } = verify({ ...two, rule, targetLogits, uniforms });
+    expect([...deferral]).toEqual([0, 0]);
+  }
+});
+
 describe('verify with other proposals', () => {
   it('accepts fixed candidates with pi(token)', () => {
     const fixed = { ...two, proposals: 'fixed' as const };

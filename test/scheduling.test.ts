@@ -90,6 +90,24 @@ describe('the queue of a session', () => {
     expect(session.stats()).toMatchObject({ queued: 0, active: 0 });
   });
 
+  it('counts every sample of a call that is aborted before the engine has it', async () => {
+    await using session = await createSession({
+      ...{ target, maxBatch: 1, maxQueue: 1, maxNewTokens: 4096 },
+    });
+    const running = session.stream(input, { ...long, maxNewTokens: 4096 });
+    await running.next();
+    const inEngine = session.generate(input, long);
+    const abort = new AbortController();
+    const pending = session.generate(input, { ...long, numSamples: 3, signal: abort.signal });
+    expect(session.stats()).toMatchObject({ queued: 2, outputs: 0 });
+    abort.abort();
+    await expect(pending).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    expect(session.stats()).toMatchObject({ queued: 1, outputs: 3 });
+    await running.return();
+    await inEngine;
+    expect(session.stats().outputs).toBe(5);
+  });
+
   it('ends waiting requests when it is closed', async () => {
     const session = await createSession({ target, maxBatch: 1, maxQueue: 2, maxNewTokens: 4096 });
     const endless = { suppressTokens: [1], maxNewTokens: 4096 };

@@ -1,9 +1,11 @@
 /** Sequence cascades: the small model answers, the target is asked where it is unsure. */
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi, type MockInstance } from 'vitest';
 import { chain, createSession, type Result, type T5Model } from '../lib/index.ts';
 import { native } from '../lib/native.ts';
 import { deriveSeed, smallModelSeed } from '../lib/session/seeds.ts';
-import { sequenceScore } from '../lib/session/sequence-cascade.ts';
+import { EngineRunner, type Begun } from '../lib/session/runner.ts';
+import { SequenceCascade, sequenceScore } from '../lib/session/sequence-cascade.ts';
 import { caught } from './support/caught.ts';
 import { captions, loadBundled } from './support/models.ts';
 
@@ -237,6 +239,61 @@ describe('a sequence cascade', () => {
     expect(deferred.stats).toMatchObject({ draftCalls: [128], proposed: 128, deferralRate: 1 });
     expect(deferred.stats.targetCalls).toBeGreaterThan(0);
     expect(always.stats()).toMatchObject({ outputs: 3, totals: { deferralRate: 1 } });
+  });
+
+  it('asks the target for nothing that is no longer wanted', async () => {
+    await using session = await open(Infinity, 200);
+    const { settings } = session;
+    const runner = new SequenceCascade(settings, settings.cascade!);
+    const beginning = vi.spyOn(EngineRunner.prototype, 'begin');
+    try {
+      const ids = large.tokenizer!.encode(texts[0]!);
+      const request = { place: '', inputIds: Int32Array.from(ids), seeds: [1n] };
+      const own = { ...settings.defaults, minNewTokens: 200 };
+      const begun = runner.begin([request], own, { called: performance.now() });
+      const small = beginning.mock.results[0]!.value as Begun;
+      // The small model has ended, and the target is about to be asked.
+      await Promise.all([
+        small.results[0]!.then(begun.cancel),
+        expect(begun.results[0]).rejects.toMatchObject({ code: 'ERR_ABORTED' }),
+      ]);
+      expect(beginning).toHaveBeenCalledTimes(2);
+    } finally {
+      beginning.mockRestore();
+      await runner.close();
+    }
+  });
+
+  it('closes when its last score has ended', async () => {
+    const target = await loadBundled('large');
+    let release = (): void => {};
+    const score = new Promise<Float32Array>((resolve) => {
+      release = () => resolve(new Float32Array(4));
+    });
+    const scoring = vi.spyOn(target.nativeModel(), 'score').mockReturnValue(score);
+    const session = await createSession({
+      ...{ target, draft: chain(base, { length: 4 }), strategy: 'sequence-cascade' },
+      ...{ cascade: { threshold: -Infinity }, maxNewTokens: 4 },
+    });
+    const closing = vi.spyOn(EngineRunner.prototype, 'close');
+    try {
+      const ends: string[] = [];
+      const work = caught(session.generate(texts[0]!, { logprobs: true }));
+      void work.then(({ code }) => ends.push(code));
+      await expect.poll(() => scoring).toHaveBeenCalledOnce();
+      const closed = session.close().then(() => ends.push('closed'));
+      await Promise.all(closing.mock.results.map(({ value }) => value as Promise<void>));
+      await setImmediate(); // whoever waits for the engines alone has gone on
+      expect(ends).toEqual([]);
+      release();
+      await Promise.all([closed, work]);
+      expect(ends.toSorted()).toEqual(['ERR_ABORTED', 'closed']);
+    } finally {
+      closing.mockRestore();
+      release();
+      await session.close();
+      await target.dispose();
+    }
   });
 
   it('scores as numpy would', () => {

@@ -68,6 +68,19 @@ describe('a session', () => {
     expect((await plain.generate(first, { minNewTokens: 40 })).tokens).toEqual(result.tokens);
   });
 
+  it("cuts its own minNewTokens to a call's maxNewTokens", async () => {
+    await using session = await createSession({ target, minNewTokens: 20 });
+    const result = await session.generate(first, { maxNewTokens: 5 });
+    expect([result.tokens.length, result.finishReason]).toEqual([5, 'length']);
+  });
+
+  it('counts different suppressed tokens, not how often they are named', async () => {
+    await using session = await createSession({ target, maxNewTokens: 8 });
+    const suppressTokens = new Int32Array(target.config.vocabSize).fill(10);
+    const { tokens } = await session.generate(first, { suppressTokens });
+    expect(tokens).toEqual((await session.generate(first, { suppressTokens: [10] })).tokens);
+  });
+
   it('never emits suppressed tokens, and equals the target doing the same', async () => {
     await using session = await createSession({ target, draft: draftOf(4) });
     await using plain = await createSession({ target });
@@ -97,6 +110,16 @@ describe('a session', () => {
       const rest = await session.generate(first);
       expect(rest.tokens).toEqual(whole.tokens.slice(4));
     }
+  });
+
+  it('takes a decoderPrefix of the start token alone for none', async () => {
+    const options = { temperature: 1, seed: 5, logprobs: true };
+    await using plain = await createSession({ target });
+    const whole = await plain.generate(first, options);
+    const decoderPrefix = [target.config.decoderStartTokenId];
+    await using session = await createSession({ target, decoderPrefix });
+    const { tokens, logprobs } = await session.generate(first, options);
+    expect({ tokens, logprobs }).toEqual({ tokens: whole.tokens, logprobs: whole.logprobs });
   });
 
   it('gives log-probabilities equal to score()', async () => {

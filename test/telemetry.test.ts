@@ -33,6 +33,14 @@ describe('sessionMetrics', () => {
       { model: 'a' },
       'sessions[1]: expected labels other than those of sessions[0], received "[[\\"model',
     ],
+    [
+      [
+        [idle, { model: 'a', node: 'b' }],
+        [idle, { node: 'b', model: 'a' }],
+      ],
+      {},
+      'sessions[1]: expected labels other than those of sessions[0], received',
+    ],
   ])('refuses %j with labels %j', (session, labels, message) => {
     const call = (): unknown => sessionMetrics(session as never, labels as never);
     expect(call).toThrow(expect.objectContaining({ code: 'ERR_INPUT' }) as Error);

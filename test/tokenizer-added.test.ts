@@ -3,6 +3,8 @@
  * resembles them. What is expected was printed by transformers 5.18 and tokenizers 0.23.
  */
 import { describe, expect, test } from 'vitest';
+import { TokenFinder } from '../lib/tokenizer/added-tokens.ts';
+import { addedToken } from '../lib/tokenizer/definition.ts';
 import { Tokenizer } from '../lib/tokenizer.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
 
@@ -141,4 +143,15 @@ describe('text that only resembles an added token is spelled in the pieces of th
     expect(tokenizer.encode('wow')).toEqual([2, 5, 3, 1]);
     expect(tokenizer.encode('wo ow')).toEqual([2, 5, 2, 6, 1]);
   });
+});
+
+test('white space between two tokens that swallow it belongs to the first', () => {
+  const tokens = [addedToken(5, '<x>', { rstrip: true }), addedToken(6, '<y>', { lstrip: true })];
+  const sections = new TokenFinder(tokens, (content) => content).split('a<x>  <y> b');
+  expect(sections.map(({ text, start }) => [text, start])).toEqual([
+    ['a', 0],
+    ['<x>  ', 1],
+    ['<y>', 6],
+    [' b', 9],
+  ]);
 });

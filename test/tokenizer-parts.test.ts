@@ -96,6 +96,17 @@ describe('Unigram', () => {
     }
   });
 
+  test('takes of equal sums the one found first, as SentencePiece does', () => {
+    const model = new Unigram({
+      pieces: ['<unk>', 'a', 'aa'],
+      scores: [-Infinity, -1, -2],
+      unkId: 0,
+    });
+    // Printed by sentencepiece 0.2.2 for a model of these pieces.
+    expect(model.encode('aaa')).toEqual([1, 2]);
+    expect(model.encode('aaaa')).toEqual([2, 2]);
+  });
+
   test('gives one unknown id for a run of unknown characters, or their bytes', () => {
     expect(new Unigram({ pieces, scores, unkId: 0 }).encode('a日本b')).toEqual([1, 0, 2]);
     const byteIds = Array.from({ length: 256 }, (_, byte) => 1000 + byte);
@@ -128,6 +139,18 @@ describe('protobuf fields', () => {
 });
 
 describe('charsmapNormalizer', () => {
+  test('takes a zero byte for no part of a key, as tokenizers 0.23 does', () => {
+    const units = new Uint32Array(512); // zeros where no key leads
+    const key = 256 ^ 0x62;
+    units[0] = 256 << 10;
+    units[key] = ((key ^ 257) << 10) | 0x100 | 0x62;
+    units[257] = 0x80000000;
+    const size = Uint8Array.from([0, 8, 0, 0]);
+    const map = Buffer.concat([size, new Uint8Array(units.buffer), Buffer.from('x\0')]);
+    const normalize = charsmapNormalizer(map, 'file');
+    expect(['a\0b', '\0b', 'b\0b'].map(normalize)).toEqual(['a\0x', '\0x', 'x\0x']);
+  });
+
   test('survives a trie that points outside itself', () => {
     const random = generator(4);
     for (let round = 0; round < 200; round++) {

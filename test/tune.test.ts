@@ -201,6 +201,8 @@ describe('what to paste', () => {
     const code = typescriptOf(values('max-gram length=2'), own);
     expect(code).toContain('T5Model.load("models/large", { device: "cpu", dtype: "f32" })');
     expect(code).toContain('readFile("b/igrams")');
+    const packed = typescriptOf(values('max-gram length=2'), { ...own, bigrams: 'b.gz' });
+    expect(packed).toContain('gunzipSync(await readFile("b.gz"))');
     expect(code).toContain('draft: maxGram({ length: 2, bigrams })');
     expect(code).toContain('sampling: { temperature: 0.8 }');
     expect(typescriptOf(values('draft=base lengths=4,4/0,3'), own)).toContain(

@@ -17,7 +17,7 @@ export async function* longestFirst<T>(
   const sorted = (): Placed<T>[] => {
     const placed = block.map((item, place) => ({ item, place, block: block.length }));
     block = [];
-    return placed.sort((a, b) => length(b.item) - length(a.item) || a.place - b.place);
+    return placed.sort((a, b) => length(b.item) - length(a.item));
   };
   for await (const item of items) {
     block.push(item);

@@ -1,5 +1,4 @@
 /** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
-import { writeFile } from 'node:fs/promises';
 import { checkOther } from '../batch/places.ts';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Located } from '../model-source.ts';
@@ -18,7 +17,7 @@ export const bigrams = defineCommand({
   about:
     'Reads texts like those that the model writes, one per line of --input or of standard input, ' +
     'and writes the most frequent successor of each token: a file for --bigrams of generate, ' +
-    'little-endian int32, -1 where nothing followed.',
+    'little-endian int32, -1 where nothing followed, compressed where its name ends in .gz.',
   options: {
     model: text({
       value: 'MODEL',
@@ -47,9 +46,10 @@ export const bigrams = defineCommand({
         if (text.trim() === '') continue;
         sequences.push([config.decoderStartTokenId, ...tokenizer.encode(text)]);
       }
-      const { countBigrams, writeBigrams } = await import('../drafters/bigrams.ts');
+      const { countBigrams } = await import('../drafters/bigrams.ts');
+      const { saveBigrams } = await import('./bigrams-file.ts');
       const next = countBigrams(sequences, config.vocabSize);
-      await writeFile(output, writeBigrams(next)).catch((cause) => {
+      await saveBigrams(output, next).catch((cause) => {
         throw ioError('--output', cause);
       });
       const known = next.filter((token) => token >= 0).length;

@@ -1,5 +1,4 @@
 /** Who drafts, in which shape, and how drafts are tested, from the command line. */
-import { readFile } from 'node:fs/promises';
 import type { Drafter, MaxGramOptions } from '../drafters.ts';
 import { checkLengths, checkWidths } from '../drafters/checks.ts';
 import { ioError, type SpeccascadeError } from '../errors.ts';
@@ -254,8 +253,8 @@ export async function checkBigrams({ bigrams }: Pick<DraftValues, 'bigrams'>): P
 async function maxGramOptions(bigrams: string | null): Promise<MaxGramOptions> {
   if (bigrams === null) return {};
   try {
-    const { readBigrams } = await import('../drafters/bigrams.ts');
-    return { bigrams: readBigrams(await readFile(bigrams)) };
+    const { loadBigrams } = await import('./bigrams-file.ts');
+    return { bigrams: await loadBigrams(bigrams) };
   } catch (cause) {
     throw ioError('--bigrams', cause);
   }

@@ -18,7 +18,7 @@ export const bundled = {
   /** With `base` the fastest in f32 on two cores; `bench` measures it. */
   draftLength: 4,
   /** Successors counted in 29,000 German captions, for Max-Gram. */
-  bigrams: path.join(root, 'models', 'captions.bigrams'),
+  bigrams: path.join(root, 'models', 'captions.bigrams.gz'),
   /** What the models were trained to see in front of every text. */
   prefix: 'translate English to German: ',
   captions: path.join(root, 'examples', 'captions', 'test_2016.en'),

@@ -80,8 +80,11 @@ function modelsOf(values: SpecValues): string[] {
 }
 
 function bigramsCode(file: string): string[] {
+  const read = `await readFile(${JSON.stringify(file)})`;
   return [
-    `const bytes = await readFile(${JSON.stringify(file)}); // of node:fs/promises\n`,
+    file.endsWith('.gz')
+      ? `const bytes = gunzipSync(${read}); // of node:zlib and node:fs/promises\n`
+      : `const bytes = ${read}; // of node:fs/promises\n`,
     'const bigrams = new Int32Array(new Uint8Array(bytes).buffer);\n',
   ];
 }

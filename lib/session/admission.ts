@@ -43,7 +43,7 @@ export class Admission {
 
   /** Throws ERR_QUEUE_FULL with `size` and `limit` unless a request would be taken at once. */
   checkRoom(): void {
-    if (this.#waiting.size === 0 && this.#hasRoom()) return;
+    if (this.#hasRoom()) return;
     const size = this.#load.queued + this.#waiting.size;
     throw queueFull(
       size,
@@ -54,7 +54,7 @@ export class Admission {
 
   /** Lets a request in, or keeps it until there is room. */
   add(entrant: Entrant): void {
-    if (this.#waiting.size === 0 && this.#hasRoom()) entrant.enter();
+    if (this.#hasRoom()) entrant.enter();
     else this.#waiting.add(entrant);
   }
 
@@ -85,6 +85,6 @@ export class Admission {
   }
 
   #freeSlots(): number {
-    return Math.max(0, this.#slots - this.#load.running);
+    return this.#slots - this.#load.running;
   }
 }

@@ -48,8 +48,6 @@ export class Utf8Stream {
   end(): string {
     if (this.#missing === 0) return '';
     this.#missing = 0;
-    this.#low = 0x80;
-    this.#high = 0xbf;
     return this.#replacement(this.#seen);
   }
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "decode/accept_tree.h"
+#include "decode/kseq.h"
 #include "test/check.h"
 #include "test/support/chain_law.h"
 #include "test/support/tolerances.h"
@@ -213,30 +215,49 @@ void disjoint_rows_accept_nothing() {
   }
 }
 
-// A residual of rounding noise is not drawn from: the draw is from the wanted row itself.
+// Rejects what is drafted, and keeps what the token after it is drawn from.
+template <typename Real>
+struct RejectThenDraw {
+  bool accept(Real, int) { return false; }
+  int draw(const Real* weights, int count, Real total, int) {
+    drawn.assign(weights, weights + count);
+    mass = static_cast<double>(total);
+    return 0;
+  }
+  std::vector<Real> drawn;
+  double mass = 0.0;
+};
+
+// A residual of rounding noise is not drawn from: the draw is from the wanted row itself. Here and
+// in verification of trees, by the same limit.
 template <typename Real>
 void reject_with_difference(double difference) {
+  using Math = RowMath<Real>;
   const std::vector<Real> wanted = {Real(0.25), Real(0.25), Real(0.5)};
   const std::vector<Real> drafter = {static_cast<Real>(0.25 + difference),
                                      static_cast<Real>(0.25 - difference), Real(0.5)};
-  struct RejectThenDraw {
-    bool accept(Real, int) { return false; }
-    int draw(const Real* weights, int count, Real total, int) {
-      drawn.assign(weights, weights + count);
-      mass = static_cast<double>(total);
-      return 0;
-    }
-    std::vector<Real> drawn;
-    double mass = 0.0;
-  } choices;
-  const int32_t token = 0;
-  std::vector<Real> scratch(3);
-  accept_chain<RowMath<Real>>(
-      1, &token, 3, [&](int) { return wanted.data(); }, [&](int) { return drafter.data(); },
-      scratch.data(), [](int32_t) { return false; }, choices);
   CHECK(drafter[0] > wanted[0], "the rows must differ");
-  CHECK(choices.drawn == wanted);
-  CHECK_NEAR(choices.mass, 1.0, kLawDouble);
+  const int32_t token = 0, parent = -1;
+  int32_t path = 0;
+  std::vector<Real> scratch(3), proposal(3);
+  const auto pi = [&](int) { return wanted.data(); };
+  const auto drawn_from = [&](int) { return drafter.data(); };
+  const auto is_end = [](int32_t) { return false; };
+  RejectThenDraw<Real> of_chain, of_tree, of_fixed, of_kseq;
+  accept_chain<Math>(1, &token, 3, pi, drawn_from, scratch.data(), is_end, of_chain);
+  accept_tree<Math>({1, &parent, &token, Siblings::kWithReplacement}, 3, pi, drawn_from, drawn_from,
+                    scratch.data(), proposal.data(), is_end, of_tree, &path);
+  accept_kseq<Math>(1, &token, 3, wanted.data(), drafter.data(), scratch.data(), of_kseq);
+  // Chosen without chance, what remains is all but the token.
+  const std::vector<Real> certain = {Real(1), static_cast<Real>(difference), Real(0)};
+  const auto almost = [&](int) { return certain.data(); };
+  accept_tree<Math>({1, &parent, &token, Siblings::kFixed}, 3, almost, almost, almost,
+                    scratch.data(), proposal.data(), is_end, of_fixed, &path);
+  CHECK(of_fixed.drawn == certain);
+  for (const RejectThenDraw<Real>* each : {&of_chain, &of_tree, &of_kseq}) {
+    CHECK(each->drawn == wanted);
+    CHECK_NEAR(each->mass, 1.0, kLawDouble);
+  }
 }
 
 void rounding_noise_is_not_amplified() {

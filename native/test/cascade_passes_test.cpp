@@ -1,5 +1,5 @@
 // The order of passes that a device queues for cascades (cascade_passes) holds what every slot asks
-// for: random plans, whose models answer at random.
+// for: random plans, whose models answer at random. And what adaptive length is told of a draft.
 #include "decode/cascade_drafter.h"
 #include "decode/cascade_slot.h"
 #include "ops/row_math.h"
@@ -161,9 +161,51 @@ void orders_are_those_of_the_recursion() {
   CHECK(cascade_passes(plan, 255, 65).size() == 65);
 }
 
+// What a review lets stand counts as the reviewer's own, with the confidence of its row, and a pass
+// of the model below is part of what the token costs.
+void lengths_learn_of_the_targets_draft() {
+  DraftPlan plan;
+  plan.kind = DraftKind::kCascade;
+  plan.lengths = {2, 1, 0, 1};
+  check_plan(plan, plan.models(), kVocabulary);
+  TestRandom random(1);
+  Slot slot(plan, random);
+  const auto nodes = static_cast<size_t>(plan.max_nodes());
+  *slot.state.draft_limit = plan.max_nodes();
+  slot.rule.kind = RuleKind::kLossless;
+  slot.best.assign(nodes + 1, 1);  // all agree
+  AdaptiveSlot record = {};
+  std::vector<int32_t> classes(nodes);
+  slot.state.adaptive = &record;
+  slot.state.draft_class = classes.data();
+  const std::vector<float> sure((nodes + 1) * kVocabulary, 1.0f),
+      unsure((nodes + 1) * kVocabulary, 0.1f);
+  slot.lanes[0].unscaled = sure.data();
+  slot.lanes[1].unscaled = unsure.data();
+  HostLanes search(slot.state);
+  const AdaptiveLength lengths({true, kMaxDraftNodes, 0.0f}, {0.25f, 0.125f}, slot.state);
+  lengths.start(0);
+  CascadeSlot<RowMath<float>, HostLanes> machine(slot.state, slot.sampling, slot.cascade, search,
+                                                 lengths, 0);
+  machine.open();
+  std::vector<int> asked;
+  while (slot.turn.waits_for >= 0 && asked.size() < 9) {
+    asked.push_back(slot.turn.waits_for);
+    const SlotRows rows = cascade_slot_rows(slot.state, slot.cascade, asked.back(), 0);
+    machine.take_pass(asked.back(), 0, rows.logits);
+  }
+  CHECK((asked == std::vector<int>{1, 0, 1}), asked.size(), " passes");
+  CHECK((slot.drawn_by == std::vector<int32_t>{0, 0, 1}), "whose tokens they are");
+  constexpr int kSurest = AdaptiveLength::kCopyClass - 1;
+  CHECK((classes == std::vector<int32_t>{kSurest, kSurest, 0}), "how sure they are");
+  // Two drafts were asked for, of three tokens.
+  CHECK(record.step_time == 1.0f + 2 * 0.25f + 3 * 0.125f, "time ", record.step_time);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
-                   {CASE(every_slot_finds_its_passes), CASE(orders_are_those_of_the_recursion)});
+                   {CASE(every_slot_finds_its_passes), CASE(orders_are_those_of_the_recursion),
+                    CASE(lengths_learn_of_the_targets_draft)});
 }

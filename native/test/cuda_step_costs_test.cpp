@@ -126,10 +126,29 @@ void samples_after_a_failed_encoder_pass() {
   }
 }
 
+// Nothing of a request whose encoder pass failed is decoded: not its samples that wait, either.
+void requests_whose_encoder_pass_fails() {
+  constexpr int kTokens = 1;
+  const auto model = emulated_model(tiny_configs()[0].config, kTargetSeed, "f32");
+  EngineRig rig(model, nullptr, limits_of(2, Widths{}, kTokens));
+  rig.run(plain_request({9, 8, 7}, 1));
+  Request request = plain_request({5, 4, 3}, kTokens);
+  request.seeds = {1, 2, 3, 4, 5};
+  emulation::fail_recordings(1);  // of the encoder's second pass
+  for (const SampleLog& sample : rig.run(request)) {
+    CHECK(sample.end == Event::End::kFailed && sample.error == ErrorCode::kDevice, "end");
+    CHECK(sample.ends == 1 && sample.tokens.empty(), sample.tokens.size(), " tokens");
+  }
+  CHECK(rig.engine.stats().queued == 0, rig.engine.stats().queued, " in the queue");
+  request.seeds = {1};
+  CHECK(rig.run(request)[0].end == Event::End::kLength, "the session afterwards");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(argc, argv,
-                   {CASE(steps_ask_the_same_of_the_device), CASE(sessions_fail_alone),
-                    CASE(samples_after_a_failed_encoder_pass)});
+  return run_cases(
+      argc, argv,
+      {CASE(steps_ask_the_same_of_the_device), CASE(sessions_fail_alone),
+       CASE(samples_after_a_failed_encoder_pass), CASE(requests_whose_encoder_pass_fails)});
 }

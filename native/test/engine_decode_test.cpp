@@ -92,6 +92,18 @@ void sampling_uses_the_documented_uniforms() {
   }
 }
 
+// A token that ends the sequence and is one to stop at, too: the model has come to its end.
+void an_end_token_goes_before_a_stop_token() {
+  const auto target = random_model(tiny_config(50), 5);
+  EngineRig rig(target, nullptr, limits_of(1, 0));
+  Request request = plain_request({1, 2, 3}, 5);
+  const int32_t last = rig.run(request)[0].tokens.at(2);
+  request.stop_tokens = {last};
+  CHECK(rig.run(request)[0].end == Event::End::kStop, "stop");
+  request.eos_tokens = {last};
+  CHECK(rig.run(request)[0].end == Event::End::kEos, "end");
+}
+
 struct LawSetting {
   std::string what;
   Widths widths;
@@ -143,5 +155,6 @@ int main(int argc, char** argv) {
   return run_cases(
       argc, argv,
       {CASE(greedy_equals_the_plain_loop), CASE(greedy_in_bf16),
-       CASE(sampling_uses_the_documented_uniforms), CASE(sampled_output_has_the_targets_law)});
+       CASE(an_end_token_goes_before_a_stop_token), CASE(sampling_uses_the_documented_uniforms),
+       CASE(sampled_output_has_the_targets_law)});
 }

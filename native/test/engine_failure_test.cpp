@@ -1,11 +1,13 @@
 // What cannot be done fails as the named error, before any work starts where it can be known, and
 // without harm to neighbours where it cannot: wrong limits and requests, weights that are not
 // finite, rows without a token left.
+#include <algorithm>
 #include <limits>
 
 #include "decode/dynamic_tree.h"
 #include "test/check.h"
 #include "test/support/checkpoint_files.h"
+#include "test/support/draft_plans.h"
 #include "test/support/engine_rig.h"
 #include "test/support/tiny_models.h"
 
@@ -150,6 +152,12 @@ std::shared_ptr<const Model> spoiled(const std::string& tensor, size_t at, float
   return load_model(config, write_checkpoint(folder, tensors, DType::kF32), options, {});
 }
 
+// A model whose token has no embedding.
+std::shared_ptr<const Model> without_embedding(int token) {
+  return spoiled("shared.weight", static_cast<size_t>(token * tiny_configs()[1].config.d_model + 3),
+                 kNaN);
+}
+
 void check_numeric_failure(const SampleLog& sample, const char* who) {
   CHECK(sample.end == Event::End::kFailed && sample.ends == 1 && sample.after_end == 0);
   CHECK(sample.error == ErrorCode::kNumeric, error_name(sample.error));
@@ -200,9 +208,7 @@ void a_drafter_that_is_not_finite() {
 // later ones in the same slots, are as they would be alone.
 void a_failed_request_harms_no_neighbour() {
   constexpr int kBadToken = 17;
-  const T5Config config = tiny_configs()[1].config;
-  const auto model =
-      spoiled("shared.weight", static_cast<size_t>(kBadToken * config.d_model + 3), kNaN);
+  const auto model = without_embedding(kBadToken);
   std::vector<Request> requests;
   for (int i = 0; i < 18; ++i) {
     Request request = plain_request({20 + i, 2, 3}, 12);
@@ -235,8 +241,7 @@ void a_failed_request_harms_no_neighbour() {
 void a_bad_token_that_is_rejected() {
   constexpr int kBadToken = 17;
   const T5Config config = tiny_configs()[1].config;
-  const auto model =
-      spoiled("shared.weight", static_cast<size_t>(kBadToken * config.d_model + 3), kNaN);
+  const auto model = without_embedding(kBadToken);
   for (const Widths& widths : {Widths{1, 1}, Widths{2, 1}}) {
     SessionLimits limits = limits_of(1, widths);
     limits.draft.kind = DraftKind::kCopy;
@@ -248,6 +253,59 @@ void a_bad_token_that_is_rejected() {
     CHECK(got.tokens == expected.tokens, got.message);
     CHECK(got.stats.proposed > got.stats.accepted, "nothing was rejected");
   }
+}
+
+// The target's own best token, with no embedding to go on from: what follows it is no output,
+// although the draft was right so far.
+void a_bad_token_that_is_accepted() {
+  const T5Config config = tiny_configs()[1].config;
+  const auto healthy = random_model(config, 3);
+  Request request = plain_request({20, 2, 3}, 12);
+  const std::vector<int32_t> tokens =
+      EngineRig(healthy, nullptr, limits_of(1, 0)).run(request)[0].tokens;
+  // The last that neither the input nor what stands before it has.
+  size_t place = tokens.size() - 1;
+  const auto is_new = [&](size_t at) {
+    const auto& input = request.input_ids;
+    const auto before = tokens.begin() + static_cast<ptrdiff_t>(at);
+    return std::find(input.begin(), input.end(), tokens[at]) == input.end() &&
+           std::find(tokens.begin(), before, tokens[at]) == before;
+  };
+  while (place > 0 && !is_new(place)) --place;
+  CHECK(place > 0, "no token of the output is new");
+  const auto model = without_embedding(tokens[place]);
+  // The token after it would be the last.
+  request.max_new_tokens = static_cast<int>(place) + 2;
+  for (const Widths& widths : {Widths{1, 1}, Widths{2, 1}}) {
+    SessionLimits limits = limits_of(1, widths);
+    limits.draft =
+        copies(widths, std::vector<int32_t>(static_cast<size_t>(config.vocab_size), tokens[place]));
+    EngineRig plain(model, nullptr, limits_of(1, 0)), drafts(model, nullptr, limits);
+    check_numeric_failure(plain.run(request)[0], "target");
+    const SampleLog got = drafts.run(request)[0];
+    check_numeric_failure(got, "target");
+    CHECK(got.tokens.size() <= place + 1 &&
+              std::equal(got.tokens.begin(), got.tokens.end(), tokens.begin()),
+          got.tokens.size(), " tokens");
+  }
+}
+
+// No token may come first, and the drafted one has no embedding: decoding would not have come to
+// the second.
+void the_first_failure_of_a_draft_is_told() {
+  constexpr int kBadToken = 17;
+  const T5Config config = tiny_configs()[1].config;
+  const auto model = without_embedding(kBadToken);
+  SessionLimits limits = limits_of(1, {1, 1});
+  limits.draft =
+      copies({1, 1}, std::vector<int32_t>(static_cast<size_t>(config.vocab_size), kBadToken));
+  EngineRig rig(model, nullptr, limits);
+  Request request = plain_request({20, 2, 3}, 12);
+  request.temperature = 1.0f;
+  for (int32_t t = 0; t < config.vocab_size; ++t) request.suppress_tokens.push_back(t);
+  const SampleLog sample = rig.run(request)[0];
+  CHECK(sample.end == Event::End::kFailed && sample.error == ErrorCode::kInput,
+        error_name(sample.error));
 }
 
 void a_request_that_suppresses_everything() {
@@ -280,5 +338,6 @@ int main(int argc, char** argv) {
       {CASE(limits_out_of_range), CASE(vocabularies_must_match), CASE(limits_beyond_memory),
        CASE(requests_out_of_range), CASE(weights_that_are_not_finite),
        CASE(a_drafter_that_is_not_finite), CASE(a_failed_request_harms_no_neighbour),
-       CASE(a_bad_token_that_is_rejected), CASE(a_request_that_suppresses_everything)});
+       CASE(a_bad_token_that_is_rejected), CASE(a_bad_token_that_is_accepted),
+       CASE(the_first_failure_of_a_draft_is_told), CASE(a_request_that_suppresses_everything)});
 }

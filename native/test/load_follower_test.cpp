@@ -44,11 +44,11 @@ SessionLimits limits_for(int slots, const std::vector<int>& widths) {
 }
 
 struct Session {
-  explicit Session(const SessionLimits& wanted)
+  explicit Session(const SessionLimits& wanted, int encoder_rows = 1024)
       : limits(wanted),
         tables(limits, kVocabulary),
         drafter({tables.sequences(), tables.drafter_sampling(), {}, 1, kVocabulary, nullptr}),
-        follower(limits, 0.05, tables.sequences(), drafter, 1024) {}
+        follower(limits, 0.05, tables.sequences(), drafter, encoder_rows) {}
 
   void start(int slot, int input_tokens, float temperature = 0.0f) {
     Request request;
@@ -116,6 +116,28 @@ void inputs_are_encoded_in_portions() {
   CHECK(session.drafter.encoded.size() == 7, "none is encoded twice");
 }
 
+// Drafts that do not follow the load, in one step: as many inputs in a pass as the drafters' rows
+// hold, and the next pass begins with the one that did not fit.
+void passes_hold_the_encoders_rows() {
+  Session session(limits_for(5, {1}), 8);
+  for (const int slot : {0, 1, 2, 3, 4}) session.start(slot, slot == 1 ? 3 : 5, 1.0f);
+  CHECK(session.step().encoded == 5, "inputs");
+  CHECK((session.drafter.encoded == std::vector<int>{8, 5, 5, 5}), session.drafter.encoded.size(),
+        " passes");
+}
+
+void the_next_input_of_a_source_is_encoded() {
+  Session session(limits_for(1, {1}));
+  for (const int tokens : {10, 12}) {
+    session.start(0, tokens, 1.0f);
+    for (int i = 0; i < 3; ++i) (void)session.step();
+    session.follower.stop(0);
+    session.tables.clear(0);
+  }
+  CHECK((session.drafter.encoded == std::vector<int>{10, 12}), session.drafter.encoded.size(),
+        " passes");
+}
+
 // Beside a request whose drafts are trees of 28 nodes, whatever the load.
 void rows_of_others_are_what_they_were() {
   Session session(limits_for(2, {4, 2, 2}));
@@ -150,6 +172,7 @@ void steps_that_catch_up_are_told() {
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
-                   {CASE(inputs_are_encoded_in_portions), CASE(rows_of_others_are_what_they_were),
-                    CASE(steps_that_catch_up_are_told)});
+                   {CASE(inputs_are_encoded_in_portions), CASE(passes_hold_the_encoders_rows),
+                    CASE(the_next_input_of_a_source_is_encoded),
+                    CASE(rows_of_others_are_what_they_were), CASE(steps_that_catch_up_are_told)});
 }

@@ -106,11 +106,33 @@ void choices_test_strictly() {
   }
 }
 
+// Keeps the uniform that a draw was made with.
+struct KeepsUniform {
+  template <typename Entries>
+  static int draw(const Entries&, int, float, float uniform) {
+    last = uniform;
+    return 0;
+  }
+  inline static float last = 0.0f;
+};
+
+// That a draft was rejected says something of the uniforms that it was tested with.
+void final_draws_share_no_uniform_with_tests() {
+  const PhiloxChoices<KeepsUniform> choices({3, 0, 5, 2});
+  for (int depth = 0; depth < 100; ++depth) {
+    (void)choices.draw(nullptr, 0, 1.0f, depth);
+    const DrawAddress at = {3, 0, 5 + static_cast<uint32_t>(depth), 2};
+    CHECK(KeepsUniform::last == philox_uniform(at, DrawPurpose::kFinal, 0), "depth ", depth);
+    CHECK(KeepsUniform::last != choices.uniform_of(depth), "depth ", depth);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_cases(argc, argv,
                    {CASE(known_vectors), CASE(uniforms_are_the_top_bits_at_the_address),
                     CASE(uniforms_fill_the_unit_interval), CASE(the_largest_uniform_is_below_one),
-                    CASE(every_part_of_the_address_matters), CASE(choices_test_strictly)});
+                    CASE(every_part_of_the_address_matters), CASE(choices_test_strictly),
+                    CASE(final_draws_share_no_uniform_with_tests)});
 }

@@ -41,6 +41,9 @@ void filters_in_double() {
   row = {0.1, 0.4, 0.2, 0.3};
   filter_top<double>(row.data(), 4, 2, 0.5);  // of what top-k left, 0.4 / 0.7 exceeds one half
   CHECK(row[1] == 1.0 && row[0] == 0.0 && row[2] == 0.0 && row[3] == 0.0);
+  row = {0.25, 0.5, 0.25};
+  filter_top<double>(row.data(), 3, 0, 0.5);  // the first reaches it
+  CHECK(row == (std::vector<double>{0.0, 1.0, 0.0}), "more than reach the threshold");
   row = {0.1, 0.4, 0.2, 0.3};
   const std::vector<double> same = row;
   filter_top<double>(row.data(), 4, 4, 1.0);

@@ -173,12 +173,26 @@ void sources_of_running_samples_stay() {
   CHECK(long_one->source == -1 && !long_one->encoded, "to be encoded again");
 }
 
+// A source that is taken over is not one of the free ones: nothing is left for the next.
+void a_source_is_taken_over_once() {
+  Schedule schedule;
+  const auto idle = job(1, 1000);
+  idle->unfinished = 1000;
+  idle->source = 3;
+  idle->encoded = true;
+  schedule.add(idle);
+  for (const uint64_t id : {2, 3}) schedule.add(job(id, 1, kMaxPriority));
+  const std::vector<Start> starts = schedule.choose(2, 0, 1000);
+  CHECK(starts.size() == 1 && starts[0].job->id == 2, starts.size(), " samples start");
+  CHECK(starts.at(0).job->source == 3 && idle->source == -1, "with the source");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_cases(
-      argc, argv,
-      {CASE(in_order_of_arrival), CASE(samples_alternate_with_other_requests),
-       CASE(priority_goes_first_and_is_bounded), CASE(nobody_starves), CASE(encoding_is_bounded),
-       CASE(sources_are_taken_over), CASE(sources_of_running_samples_stay)});
+  return run_cases(argc, argv,
+                   {CASE(in_order_of_arrival), CASE(samples_alternate_with_other_requests),
+                    CASE(priority_goes_first_and_is_bounded), CASE(nobody_starves),
+                    CASE(encoding_is_bounded), CASE(sources_are_taken_over),
+                    CASE(sources_of_running_samples_stay), CASE(a_source_is_taken_over_once)});
 }

@@ -90,17 +90,27 @@ void bad_ids_are_named() {
   CHECK(score_outputs(*model, {}, {}, 0).empty());
 }
 
-void logits_that_are_not_finite_are_an_error() {
+void check_head_fails(size_t first, size_t stride, float value) {
   const TempFolder folder;
   const T5Config config = tiny_configs()[1].config;
   std::vector<Tensor> tensors = model_tensors(config, 3);
-  tensor_named(tensors, "lm_head.weight").values[50] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float>& head = tensor_named(tensors, "lm_head.weight").values;
+  for (size_t at = first; at < head.size(); at += stride) head[at] = value;
   ModelOptions options;
   options.dtype = "f32";
   options.device = "cpu";
   const auto model =
       load_model(config, write_checkpoint(folder, tensors, DType::kF32), options, {});
   CHECK_ERROR(ErrorCode::kNumeric, "request 0", score_outputs(*model, {{1}}, {{2}}, 0));
+}
+
+void logits_that_are_not_finite_are_an_error() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto width = static_cast<size_t>(tiny_configs()[1].config.d_model);
+  check_head_fails(50, 1000000, std::numeric_limits<float>::quiet_NaN());
+  // A column of the head: whatever the state's sign, all logits are infinity with one of them, and
+  // minus infinity with the other, which is no token at all.
+  for (const float value : {kInfinity, -kInfinity}) check_head_fails(3, width, value);
 }
 
 }  // namespace
