@@ -117,6 +117,21 @@ describe.each(rules)(`%s on ${device}`, (_, rule) => {
   });
 });
 
+it(`a long chain on ${device} ends at its first token to stop at`, () => {
+  const tokens = Int32Array.from({ length: 40 }, (_, node) => node % 30);
+  tokens[3] = 35;
+  tokens[36] = 36;
+  const targetLogits = new Float32Array((tokens.length + 1) * vocab);
+  for (const [node, token] of tokens.entries()) targetLogits[node * vocab + token] = 50;
+  const step: VerifyOptions = {
+    ...{ rule: lossless(), vocab, tokens, targetLogits, proposals: 'fixed' },
+    ...{ parents: tokens.map((_, node) => node - 1), stopTokens: Int32Array.of(36, 35) },
+  };
+  for (const one of [step, { ...step, device }]) {
+    expect(verify(one)).toMatchObject({ accepted: Int32Array.of(0, 1, 2, 3), next: -1 });
+  }
+});
+
 describe(`times on ${device}`, () => {
   it.each([
     ['read', { bytes: 1 << 16 }, 'f32'],
