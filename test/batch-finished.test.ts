@@ -3,29 +3,21 @@ import { readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import zlib, { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   createSession,
   mergeShards,
   runBatch,
   type BatchOptions,
   type DecodeSession,
-  type T5Model,
 } from '../lib/index.ts';
 import { jsonl, readOutput, writeRecords } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { loadGolden } from './support/models.ts';
+import { withTinySession } from './support/tiny-session.ts';
 
-let target: T5Model;
 let session: DecodeSession;
-beforeAll(async () => {
-  target = await loadGolden('relu-tied');
-  session = await createSession({ target, maxNewTokens: 3 });
-});
-afterAll(async () => {
-  await session.close();
-  await target.dispose();
-});
+withTinySession({ maxNewTokens: 3 }, (opened) => (session = opened));
 
 const records = [{ text: [5, 6, 1] }, { text: [6, 5, 1] }, { text: [5, 5, 1] }];
 /** As many bytes of JSON. */

@@ -2,29 +2,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import {
-  createSession,
-  mergeShards,
-  runBatch,
-  type BatchOptions,
-  type DecodeSession,
-  type T5Model,
-} from '../lib/index.ts';
+import { expect, it } from 'vitest';
+import { mergeShards, runBatch, type BatchOptions, type DecodeSession } from '../lib/index.ts';
 import { readOutput } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
-import { loadGolden } from './support/models.ts';
+import { withTinySession } from './support/tiny-session.ts';
 
-let target: T5Model;
 let session: DecodeSession;
-beforeAll(async () => {
-  target = await loadGolden('relu-tied');
-  session = await createSession({ target, maxNewTokens: 3 });
-});
-afterAll(async () => {
-  await session.close();
-  await target.dispose();
-});
+withTinySession({ maxNewTokens: 3 }, (opened) => (session = opened));
 
 const records = Array.from({ length: 6 }, (_, i) => ({ text: [5 + i, 1] }));
 

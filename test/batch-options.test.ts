@@ -3,7 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   chain,
   createSession,
@@ -20,12 +20,10 @@ import { StreamOutput } from '../lib/batch/output.ts';
 import { readOutput } from './support/batch.ts';
 import { expectError, tempFolder } from './support/checkpoint-builder.ts';
 import { loadGolden } from './support/models.ts';
+import { withTinySession } from './support/tiny-session.ts';
 
 let session: DecodeSession;
-beforeAll(async () => {
-  session = await createSession({ target: await loadGolden('relu-tied') });
-});
-afterAll(() => session.close());
+withTinySession({}, (opened) => (session = opened));
 
 describe('options', () => {
   it.each([

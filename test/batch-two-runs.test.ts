@@ -1,21 +1,13 @@
 /** Two runs of one batch job at the same time: neither harms what the other writes. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createSession, runBatch, type DecodeSession, type T5Model } from '../lib/index.ts';
+import { expect, it } from 'vitest';
+import { runBatch, type DecodeSession } from '../lib/index.ts';
 import { tempFolder } from './support/checkpoint-builder.ts';
-import { loadGolden } from './support/models.ts';
+import { withTinySession } from './support/tiny-session.ts';
 
-let target: T5Model;
 let session: DecodeSession;
-beforeAll(async () => {
-  target = await loadGolden('relu-tied');
-  session = await createSession({ target, maxNewTokens: 3, maxBatch: 2 });
-});
-afterAll(async () => {
-  await session.close();
-  await target.dispose();
-});
+withTinySession({ maxNewTokens: 3, maxBatch: 2 }, (opened) => (session = opened));
 
 it.each(['out.jsonl', 'out.jsonl.gz'])(
   'a run whose checkpoint passes that of a newer one goes on without a gap: %s',
