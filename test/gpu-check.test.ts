@@ -98,7 +98,10 @@ describe.skipIf(noPython !== '')(`gpu-check${noPython}`, () => {
       const folder = sanitized(`case $5 in *engine*) echo "died"; exit 9;; esac; ${clean}`);
       const { status, results } = gpuCheck(folder, ...of([]));
       const [part] = written(results).parts;
-      expect(part).toMatchObject({ state: 'failed', counts: { passed: 2, failed: 1, skipped: 10 } });
+      expect(part).toMatchObject({
+        state: 'failed',
+        counts: { passed: 2, failed: 1, skipped: 10 },
+      });
       expect(part?.detail).toBe('racecheck-cuda_engine_test failed: no summary: exit code 9');
       expect(status).toBe(1);
     });
