@@ -86,7 +86,7 @@ const bounds = [
 ];
 
 function sources() {
-  return ['ops', 'model', 'decode'].flatMap((room) =>
+  return ['base', 'ops', 'decode'].flatMap((room) =>
     readdirSync(path.join(root, 'native', room))
       .filter((name) => name.endsWith('.cu'))
       .map((name) => path.join('native', room, name)),

@@ -203,6 +203,8 @@ describe('what to paste', () => {
     expect(code).toContain('readFile("b/igrams")');
     const packed = typescriptOf(values('max-gram length=2'), { ...own, bigrams: 'b.gz' });
     expect(packed).toContain('gunzipSync(await readFile("b.gz"))');
+    const other = typescriptOf(values('max-gram length=2'), { ...own, bigrams: 'b.zst' });
+    expect(other).toContain('zstdDecompressSync(await readFile("b.zst"))');
     expect(code).toContain('draft: maxGram({ length: 2, bigrams })');
     expect(code).toContain('sampling: { temperature: 0.8 }');
     expect(typescriptOf(values('draft=base lengths=4,4/0,3'), own)).toContain(

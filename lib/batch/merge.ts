@@ -1,4 +1,5 @@
 /** The outputs of a job's shards as the output of the whole job. */
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { link, lstat, open, rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
@@ -61,10 +62,11 @@ function checkShards(shards: unknown): void {
 
 /**
  * Under another name until it is whole, however the process ends: half a merged file looks like a
- * whole one. Throws ERR_INPUT, as a job does, for an output that exists.
+ * whole one. A process that is killed leaves that other, a `.tmp`, behind. Throws ERR_INPUT, as a job
+ * does, for an output that exists.
  */
 async function writeWhole(lines: AsyncIterable<Buffer>, output: string): Promise<void> {
-  const temporary = `${output}.${process.pid}.tmp`;
+  const temporary = `${output}.${randomUUID()}.tmp`;
   if (await exists(output)) throw outputExists(output);
   try {
     const handle = await open(temporary, 'w');

@@ -9,9 +9,9 @@ import {
   jobFormat,
   readJobFile,
   removeTemporaries,
+  takenOver,
   writeJobFile,
   type Done,
-  takenOver,
 } from './job-file.ts';
 import { compressionOf, type Compression } from './compression.ts';
 import type { Source } from './input.ts';

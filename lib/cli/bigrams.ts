@@ -1,4 +1,5 @@
 /** speccascade bigrams: what usually follows each token, counted in text, for Max-Gram. */
+import { compressionOf } from '../batch/compression.ts';
 import { checkOther } from '../batch/places.ts';
 import { ioError, SpeccascadeError } from '../errors.ts';
 import type { Located } from '../model-source.ts';
@@ -33,6 +34,7 @@ export const bigrams = defineCommand({
   async run(values, _, context) {
     const { input = '-', output } = values;
     if (output === undefined) throw new UsageError('--output: expected a file to write');
+    compressionOf(output); // a form that cannot be written is refused before anything is counted
     if (input !== '-') await checkOther('--output', output, input);
     const source = await openLines({ texts: [], file: values.input, limit: undefined }, context);
     try {

@@ -5,7 +5,7 @@ import type { T5Model } from '../model.ts';
 import { defineCommand } from './command.ts';
 import { bundled, deviceOptions, loadModel, modelName, sourceOf } from './models.ts';
 import { reportFailure } from './failure.ts';
-import { flag, UsageError } from './options.ts';
+import { flag } from './options.ts';
 import { bytes } from './progress.ts';
 import { printable } from './terminal.ts';
 import { json } from './views.ts';
@@ -33,7 +33,7 @@ export const info = defineCommand({
         models.push(describe(modelName(source), model));
       } catch (error) {
         code = reportFailure(error, { ...context, command: 'speccascade info' });
-        if (context.signal.aborted || error instanceof UsageError) return code;
+        if (context.signal.aborted) return code;
       }
     }
     if (models.length === 0) return code;

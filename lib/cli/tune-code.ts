@@ -1,4 +1,5 @@
 /** A recommended method as something to paste: TypeScript and a command line. */
+import path from 'node:path';
 import { usualSizes } from '../session/usual-sizes.ts';
 import { copies, sourcesOf, wordsOf, type SpecValues } from './method-spec.ts';
 import { bundled, impliedBy } from './models.ts';
@@ -81,10 +82,11 @@ function modelsOf(values: SpecValues): string[] {
 
 function bigramsCode(file: string): string[] {
   const read = `await readFile(${JSON.stringify(file)})`;
+  const unpack = { '.gz': 'gunzipSync', '.zst': 'zstdDecompressSync' }[path.extname(file)];
   return [
-    file.endsWith('.gz')
-      ? `const bytes = gunzipSync(${read}); // of node:zlib and node:fs/promises\n`
-      : `const bytes = ${read}; // of node:fs/promises\n`,
+    unpack === undefined
+      ? `const bytes = ${read}; // of node:fs/promises\n`
+      : `const bytes = ${unpack}(${read}); // of node:zlib and node:fs/promises\n`,
     'const bigrams = new Int32Array(new Uint8Array(bytes).buffer);\n',
   ];
 }

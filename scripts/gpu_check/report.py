@@ -186,7 +186,8 @@ def markdown(machine, parts):
         if part.name in TABLES and part.counts.get("rows"):
             try:
                 lines += TABLES[part.name](part.counts)
-            except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # the other parts are still to run
+            # The other parts are still to run.
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 lines += ["", f"{part.name}: no table: {error!r}"]
     return "\n".join(lines) + "\n"
 
