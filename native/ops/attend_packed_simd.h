@@ -40,7 +40,7 @@ SC_INLINE void multiply_panel(const TileInputs& x, const float* panel, int k, fl
   const char* lines = reinterpret_cast<const char*>(panel);
   const size_t bytes = static_cast<size_t>(k) * kLineBytes;
   for (int vec = 0; vec < kLineVecs; vec += kTileVecs) {
-    multiply_tile<F32Product, R, 1>(x, lines, bytes, k, vec, {lines + bytes, kLineBytes}, tile);
+    multiply_tile<F32Product, R, 1>(x, lines, bytes, k, vec, tile);
   }
 }
 

@@ -46,7 +46,7 @@ struct PackHead {
 };
 
 // Queries that attend_packed needs scores for at once.
-constexpr int kPackedQueries = 12;
+constexpr int kPackedQueries = 14;
 
 // One head of queries at consecutive positions over packed keys and values.
 struct AttendPacked {

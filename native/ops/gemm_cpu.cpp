@@ -18,7 +18,7 @@ constexpr int64_t kEntriesPerThread = 1 << 15;
 // Panels handed out together where rows are few: what the widest tile takes in one
 // go. With more rows a tile takes one panel, and tasks are evened out instead.
 constexpr int kPanelsPerTask = 4;
-constexpr int kFewRows = 6;
+constexpr int kFewRows = 3;
 
 bool prepares(DType dtype) {
   return dtype == DType::kInt8 || (dtype == DType::kBF16 && cpu_kernels().rounds_inputs);
@@ -34,6 +34,27 @@ size_t prepared_stride(int k, DType dtype) {
   // tile walks a dozen of them side by side.
   return (lines % 8 == 0 ? lines + 1 : lines) * 64;
 }
+
+// What threads take in turn of so many units, in order: half of them, shared out; half of the rest;
+// and so on down to single ones, so that cores of unequal speed end together.
+class Shares {
+ public:
+  Shares(int units, int threads) : units_(units), threads_(threads) {
+    while ((units >> halvings_) > 2 * threads) ++halvings_;
+  }
+  int count() const { return halvings_ * threads_ + (units_ >> halvings_); }
+  // Where share i begins, and the one before it ends.
+  int begin(int i) const {
+    const int halving = std::min(i / threads_, halvings_);
+    const int from = units_ - (units_ >> halving), at = i - halving * threads_;
+    if (halving == halvings_) return from + at;
+    const int half = (units_ >> halving) - (units_ >> (halving + 1));
+    return from + half * at / threads_;
+  }
+
+ private:
+  int units_, threads_, halvings_ = 0;
+};
 
 int useful_threads(int64_t work, int64_t per_thread, int threads) {
   return static_cast<int>(std::clamp<int64_t>(work / per_thread, 1, std::max(threads, 1)));
@@ -81,13 +102,11 @@ void gemm_cpu(const GemmArgs& args, int threads) {
   const int useful = useful_threads(work, kWorkPerThread, threads);
   const CpuKernels& kernels = cpu_kernels();
   if (useful == 1) return kernels.gemm_panels(args, inputs, rows, 0, panels);
-  // A few tasks a thread even out cores of unequal speed.
   const int together = rows > kFewRows ? 1 : kPanelsPerTask;
-  const int units = (panels + together - 1) / together;
-  const int tasks = std::min(units, useful * 4);
-  parallel_for(tasks, useful, [&](int64_t task) {
-    const int begin = static_cast<int>(task * units / tasks) * together;
-    const int end = static_cast<int>((task + 1) * units / tasks) * together;
+  const Shares shares((panels + together - 1) / together, useful);
+  parallel_for(shares.count(), useful, [&](int64_t task) {
+    const int share = static_cast<int>(task);
+    const int begin = shares.begin(share) * together, end = shares.begin(share + 1) * together;
     kernels.gemm_panels(args, inputs, rows, begin, std::min(panels, end));
   });
 }

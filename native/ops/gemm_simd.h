@@ -10,10 +10,12 @@
 namespace speccascade {
 namespace SC_SIMD_NAMESPACE {
 
-// Rows of the tallest tile: what fits into the registers beside a line of weights.
-// Integer sums have those in float beside them.
+// Rows of the tallest tile: what fits into the registers beside a line of weights, which raw inputs
+// need in two parts. Integer sums have those in float beside them.
 template <typename Product>
-constexpr int kTileRows = kLanes == 16  ? (Product::kIntegers ? 6 : 12)
+constexpr int kTileRows = kLanes == 16  ? (Product::kIntegers ? 6
+                                           : Product::kRaw    ? 12
+                                                              : 14)
                           : kLanes == 8 ? (Product::kIntegers ? 1 : 3)
                                         : (Product::kIntegers ? 1 : 2);
 constexpr int kMostTileRows = kTileRows<F32Product>;
@@ -23,9 +25,17 @@ constexpr int kTileVecs = kLineVecs < 4 ? kLineVecs : 4;
 // for their own results.
 constexpr int kTilePanels = kLanes == 16 ? 4 : kLanes == 8 ? 2 : 1;
 
+// Rows from which a tile takes one panel and asks ahead for what it reads. Processors read ahead by
+// themselves, but not as far as it takes when work comes between.
+constexpr int kRowsAhead = 4;
+
+// How far ahead: what arrives while memory takes its time to answer, with every core reading. Past
+// the end of a weight as well: a processor ignores what it cannot bring.
+constexpr size_t kBytesAhead = 8192;
+
 template <typename Product>
 constexpr int panels_for(int rows) {
-  const int most = kTileRows<Product> / (rows < 1 ? 1 : rows);
+  const int most = rows >= kRowsAhead ? 1 : kTileRows<Product> / (rows < 1 ? 1 : rows);
   return most >= kTilePanels ? kTilePanels : most >= 2 ? 2 : 1;
 }
 
@@ -33,33 +43,23 @@ struct TileInputs {
   const char* rows[kMostTileRows];
 };
 
-// What will be read next, brought into the second-level cache beside the work: the
-// panel that follows, shared out between the blocks of rows of this one. Tiles of
-// several panels are of few rows: they wait for memory alone, which the processor
-// reads ahead by itself.
-struct Ahead {
-  const char* lines;
-  size_t stride;  // bytes per line of the panel at hand
-
-  SC_INLINE void fetch(int64_t line) const {
-    const char* at = lines + static_cast<size_t>(line) * stride;
-    __builtin_prefetch(at, 0, 2);
-    if (stride > 64) __builtin_prefetch(at + 64, 0, 2);
-  }
-};
+SC_INLINE void ask_ahead(const char* line) {
+  __builtin_prefetch(line + kBytesAhead, 0, 3);
+  __builtin_prefetch(line + kBytesAhead + 64, 0, 3);
+}
 
 // tile[r][p][v] = the vector v of row r's products with panel p. `lines` points to
 // the first panel's first line.
 template <typename Product, int R, int P>
 void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k, int first_vec,
-                   const Ahead& ahead, float* tile) {
+                   float* tile) {
   using Sum = typename Product::Sum;
   constexpr int kWide = P * kTileVecs;
   const int64_t groups =
       Product::kRaw ? k / Product::kGroup : (k + Product::kGroup - 1) / Product::kGroup;
   Sum sum[R][kWide] = {};
   const auto step = [&](int64_t group, auto input) SC_LAMBDA_INLINE {
-    if constexpr (P == 1) ahead.fetch(group);
+    if constexpr (P == 1) ask_ahead(lines + group * static_cast<int64_t>(kLineBytes));
     typename Product::Weight w[kWide];
     for (int v = 0; v < kWide; ++v) {
       const char* panel = lines + static_cast<size_t>(v / kTileVecs) * stride;
@@ -91,7 +91,7 @@ void multiply_tile(const TileInputs& x, const char* lines, size_t stride, int k,
 // with its scale (but for that of the column).
 template <int R, int P>
 void multiply_integer_tile(const TileInputs& x, const char* lines, size_t stride, int k,
-                           int first_vec, const Ahead& ahead, float* tile) {
+                           int first_vec, float* tile) {
   using Product = Int8Product;
   constexpr int kWide = P * kTileVecs;
   constexpr int kGroupLines = kScaleGroup / Product::kGroup;
@@ -105,7 +105,7 @@ void multiply_integer_tile(const TileInputs& x, const char* lines, size_t stride
       for (int v = 0; v < kWide; ++v) part[r][v] = offset;
     }
     for (int64_t line = group * kGroupLines; line < group * kGroupLines + count; ++line) {
-      if constexpr (P == 1) ahead.fetch(line);
+      if constexpr (P == 1) ask_ahead(lines + line * static_cast<int64_t>(kLineBytes));
       typename Product::Weight w[kWide];
       for (int v = 0; v < kWide; ++v) {
         const char* panel = lines + static_cast<size_t>(v / kTileVecs) * stride;
@@ -186,32 +186,21 @@ SC_INLINE void expect_outputs(const GemmArgs& args, int row, int rows, int panel
   }
 }
 
-// Where a block of rows stands: rows (parts counted) from `first` on, as block
-// `index` of `count` over the same panels.
-struct Block {
-  int first, index, count;
-};
-
-// Products of R rows with P panels from `panel` on.
+// Products of R rows (parts counted) from `first` on with P panels from `panel` on.
 template <typename Product, int R, int P>
-void tile_block(const GemmArgs& args, const GemmInputs& inputs, Block block, int panel) {
-  const int first = block.first;
+void tile_block(const GemmArgs& args, const GemmInputs& inputs, int first, int panel) {
   const Matrix& weight = args.weight;
   TileInputs x;
   for (int r = 0; r < R; ++r) x.rows[r] = input_row(args, inputs, first + r);
   const size_t stride = panel_bytes(weight.k, weight.dtype);
   const char* lines = static_cast<const char*>(weight.data) + static_cast<size_t>(panel) * stride;
-  const char* next = panel + 1 < panels_of(weight.n, weight.gated) ? lines + stride : lines;
-  const size_t blocks = static_cast<size_t>(block.count);
-  const size_t share = line_bytes(weight.k, weight.dtype) / blocks;
-  const Ahead ahead = {next + static_cast<size_t>(block.index) * share, kLineBytes / blocks};
   expect_outputs(args, first / inputs.parts, R / inputs.parts, panel, P);
   alignas(64) float tile[R * P * kPanel];
   for (int vec = 0; vec < kLineVecs; vec += kTileVecs) {
     if constexpr (Product::kIntegers) {
-      multiply_integer_tile<R, P>(x, lines, stride, weight.k, vec, ahead, tile);
+      multiply_integer_tile<R, P>(x, lines, stride, weight.k, vec, tile);
     } else {
-      multiply_tile<Product, R, P>(x, lines, stride, weight.k, vec, ahead, tile);
+      multiply_tile<Product, R, P>(x, lines, stride, weight.k, vec, tile);
     }
   }
   finish_tile<P>(args, inputs, lines, stride, first / inputs.parts, R / inputs.parts, panel, tile);
@@ -219,12 +208,12 @@ void tile_block(const GemmArgs& args, const GemmInputs& inputs, Block block, int
 
 // Chooses the instantiation for `rows` (1 .. R), parts counted.
 template <typename Product, int P, int R = kTileRows<Product>>
-void tile_rows(const GemmArgs& args, const GemmInputs& inputs, Block block, int rows, int panel) {
+void tile_rows(const GemmArgs& args, const GemmInputs& inputs, int first, int rows, int panel) {
   if constexpr (R > 1) {
-    if (rows < R) return tile_rows<Product, P, R - 1>(args, inputs, block, rows, panel);
+    if (rows < R) return tile_rows<Product, P, R - 1>(args, inputs, first, rows, panel);
   }
   // Taller tiles than P panels leave registers for are never asked for.
-  if constexpr (P <= panels_for<Product>(R)) tile_block<Product, R, P>(args, inputs, block, panel);
+  if constexpr (P <= panels_for<Product>(R)) tile_block<Product, R, P>(args, inputs, first, panel);
 }
 
 // All rows, in blocks of about equal height, against panels [begin, end), P at a
@@ -241,8 +230,7 @@ void run_panels(const GemmArgs& args, const GemmInputs& inputs, int rows, int be
       for (int block = 0; block < blocks; ++block) {
         const int first = static_cast<int>(static_cast<int64_t>(rows) * block / blocks);
         const int next = static_cast<int>(static_cast<int64_t>(rows) * (block + 1) / blocks);
-        tile_rows<Product, P>(args, inputs, {first * parts, block, blocks}, (next - first) * parts,
-                              panel);
+        tile_rows<Product, P>(args, inputs, first * parts, (next - first) * parts, panel);
       }
     }
   }
