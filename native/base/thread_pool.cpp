@@ -35,6 +35,12 @@ inline void cpu_relax() {
 
 thread_local bool inside_task = false;
 
+using Body = std::function<void(int64_t worker, int64_t item)>;
+
+// What one thread writes and others read shares no line of the caches with anything else:
+// processors fetch lines in pairs.
+constexpr size_t kApart = 128;
+
 class ThreadPool {
  public:
   // Until there are so many threads. Those that the system gave before it refused one stay, and the
@@ -42,6 +48,7 @@ class ThreadPool {
   void start(int workers) {
     // Before any thread looks for its own.
     while (sleepers_.size() < static_cast<size_t>(workers)) sleepers_.emplace_back();
+    while (stretches_.size() <= static_cast<size_t>(workers)) stretches_.emplace_back();
     while (this->workers() < workers) {
       const int index = this->workers();
       try {
@@ -55,19 +62,25 @@ class ThreadPool {
 
   int workers() const { return static_cast<int>(threads_.size()); }
 
-  void run(int64_t count, int helpers, const std::function<void(int64_t)>& task) {
+  void run(int64_t count, int helpers, const Body& body) {
     const std::lock_guard<Turns> turn(turn_);
-    task_ = &task;
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
-    // Sequentially consistent with the sleepers' flags: either a sleeper sees the new round or we
-    // see the sleeper.
-    const uint64_t round = gate_.load(std::memory_order_relaxed) / kRound + 1;
-    gate_.store(round * kRound + static_cast<uint64_t>(helpers) * kLimit + kOpen,
-                std::memory_order_seq_cst);
-    for (int index = 0; index < helpers; ++index) wake(sleepers_[static_cast<size_t>(index)]);
-    take_tasks();
-    gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    round_.body = &body;
+    round_.count = count;
+    round_.workers = helpers + 1;
+    for (int worker = 0; worker <= helpers; ++worker) {
+      stretch(worker).next.store(begin_of(worker), std::memory_order_relaxed);
+    }
+    const uint64_t number = round_.gate.load(std::memory_order_relaxed) / kRound + 1;
+    round_.gate.store(number * kRound + static_cast<uint64_t>(helpers) * kLimit + kOpen,
+                      std::memory_order_release);
+    wake(helpers);
+    take_tasks(0, 1);
+    // A thread that fell asleep as the round began may have missed it, and we that it slept.
+    // Waiting for the gate to be visible before the first task would cost every round more.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    wake(helpers);
+    take_tasks(0, count);
+    round_.gate.fetch_and(~kOpen, std::memory_order_acq_rel);
     wait_for_helpers();
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
@@ -81,27 +94,57 @@ class ThreadPool {
   static constexpr uint64_t kLimit = 1u << 16;
   static constexpr uint64_t kRound = uint64_t{1} << 32;
 
-  void take_tasks() {
+  struct alignas(kApart) Round {
+    std::atomic<uint64_t> gate{0};
+    const Body* body = nullptr;
+    int64_t count = 0;
+    int64_t workers = 1;
+  };
+
+  // The tasks that a worker begins with: which of them is next.
+  struct alignas(kApart) Stretch {
+    std::atomic<int64_t> next{0};
+  };
+
+  Stretch& stretch(int64_t worker) { return stretches_[static_cast<size_t>(worker)]; }
+  int64_t begin_of(int64_t worker) const { return round_.count * worker / round_.workers; }
+
+  // Takes at most so many: the worker's own, then those of the workers after it.
+  void take_tasks(int64_t worker, int64_t most) {
     inside_task = true;
     try {
-      for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(i);
+      for (int64_t i = 0; i < round_.workers; ++i) {
+        const int64_t from = (worker + i) % round_.workers;
+        Stretch& tasks = stretch(from);
+        const int64_t end = begin_of(from + 1);
+        while (most > 0 && tasks.next.load(std::memory_order_relaxed) < end) {
+          --most;
+          const int64_t item = tasks.next.fetch_add(1, std::memory_order_relaxed);
+          if (item < end) (*round_.body)(worker, item);
+        }
+      }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(failure_lock_);
       if (!failure_) failure_ = std::current_exception();
-      next_.store(count_, std::memory_order_relaxed);
+      for (int64_t i = 0; i < round_.workers; ++i) {
+        stretch(i).next.store(begin_of(i + 1), std::memory_order_relaxed);
+      }
     }
     inside_task = false;
   }
 
-  struct Sleeper {
+  struct alignas(kApart) Sleeper {
     std::atomic<bool> asleep{false};
     std::condition_variable wake;
   };
 
-  void wake(Sleeper& sleeper) {
-    if (!sleeper.asleep.load(std::memory_order_seq_cst)) return;
-    const std::lock_guard<std::mutex> lock(sleep_);
-    sleeper.wake.notify_one();
+  void wake(int helpers) {
+    for (int index = 0; index < helpers; ++index) {
+      Sleeper& sleeper = sleepers_[static_cast<size_t>(index)];
+      if (!sleeper.asleep.load(std::memory_order_relaxed)) continue;
+      const std::lock_guard<std::mutex> lock(sleep_);
+      sleeper.wake.notify_one();
+    }
   }
 
   static bool may_help(uint64_t gate, int index) {
@@ -110,9 +153,11 @@ class ThreadPool {
 
   // True if this thread is inside the current round, whose fields then stay.
   bool enter(int index) {
-    uint64_t gate = gate_.load(std::memory_order_acquire);
+    // What comes next, brought here meanwhile.
+    __builtin_prefetch(&stretch(index + 1), 1);
+    uint64_t gate = round_.gate.load(std::memory_order_acquire);
     while ((gate & kOpen) != 0 && may_help(gate, index)) {
-      if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
+      if (round_.gate.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) return true;
     }
     return false;
   }
@@ -122,8 +167,8 @@ class ThreadPool {
     for (;;) {
       seen = wait_for_round(index, seen);
       if (!enter(index)) continue;
-      take_tasks();
-      gate_.fetch_sub(1, std::memory_order_release);
+      take_tasks(index + 1, round_.count);
+      round_.gate.fetch_sub(1, std::memory_order_release);
     }
   }
 
@@ -131,7 +176,7 @@ class ThreadPool {
   // their core away: then ours is of more use to them than to a busy loop.
   void wait_for_helpers() {
     const auto until = std::chrono::steady_clock::now() + kSpin;
-    for (int turn = 0; gate_.load(std::memory_order_acquire) % kOpen > 0; ++turn) {
+    for (int turn = 0; round_.gate.load(std::memory_order_acquire) % kOpen > 0; ++turn) {
       cpu_relax();
       if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) std::this_thread::yield();
     }
@@ -145,7 +190,7 @@ class ThreadPool {
       return gate / kRound != seen && may_help(gate, index);
     };
     for (int turn = 0;; ++turn) {
-      const uint64_t gate = gate_.load(std::memory_order_acquire);
+      const uint64_t gate = round_.gate.load(std::memory_order_acquire);
       if (is_new(gate)) return gate / kRound;
       cpu_relax();
       if (turn % 64 == 63 && std::chrono::steady_clock::now() > until) break;
@@ -154,20 +199,18 @@ class ThreadPool {
     uint64_t gate = 0;
     std::unique_lock<std::mutex> lock(sleep_);
     own.asleep.store(true, std::memory_order_seq_cst);
-    own.wake.wait(lock, [&] { return is_new(gate = gate_.load(std::memory_order_seq_cst)); });
+    own.wake.wait(lock, [&] { return is_new(gate = round_.gate.load(std::memory_order_seq_cst)); });
     own.asleep.store(false, std::memory_order_relaxed);
     return gate / kRound;
   }
 
   std::vector<std::thread> threads_;
-  std::deque<Sleeper> sleepers_;  // one a thread; none moves
+  std::deque<Sleeper> sleepers_;   // one a thread; none moves
+  std::deque<Stretch> stretches_;  // one a worker: the caller and the threads
+  Round round_;
   Turns turn_;
-  const std::function<void(int64_t)>* task_ = nullptr;
-  int64_t count_ = 0;
-  std::atomic<int64_t> next_{0};
   std::mutex failure_lock_;
   std::exception_ptr failure_;
-  std::atomic<uint64_t> gate_{0};
   std::mutex sleep_;
 };
 
@@ -190,22 +233,26 @@ int available_cores() {
   return cores == 0 ? 1 : static_cast<int>(cores);
 }
 
-void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task) {
+void for_items(int64_t count, int workers, const Body& body) {
   if (count <= 0) return;
   int helpers = 0;
-  if (count > 1 && max_threads > 1 && !inside_task) {
-    helpers = std::min({max_threads - 1, pool().workers(),
-                        static_cast<int>(std::min<int64_t>(count - 1, 1 << 14))});
+  if (count > 1 && workers > 1 && !inside_task) {
+    helpers = std::min(
+        {workers - 1, pool().workers(), static_cast<int>(std::min<int64_t>(count - 1, 1 << 14))});
   }
   if (helpers == 0) {
     struct Inside {
       bool outer = std::exchange(inside_task, true);
       ~Inside() { inside_task = outer; }
     } inside;
-    for (int64_t i = 0; i < count; ++i) task(i);
+    for (int64_t i = 0; i < count; ++i) body(0, i);
     return;
   }
-  pool().run(count, helpers, task);
+  pool().run(count, helpers, body);
+}
+
+void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task) {
+  for_items(count, max_threads, [&task](int64_t, int64_t item) { task(item); });
 }
 
 }  // namespace speccascade

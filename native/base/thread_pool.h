@@ -2,7 +2,6 @@
 // into tasks; which thread runs a task never changes a result.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 
@@ -15,18 +14,14 @@ int available_cores();
 // (the caller is one of them), and returns when all are done. Calls from
 // several threads take turns, of which none is passed over for long (turns.h); a call from
 // within a task runs in that thread.
+// Each thread begins with a stretch of consecutive tasks, and when it is through takes from those
+// of others: tasks that are neighbours may be neighbours in memory.
 // What a task throws reaches the caller once no task runs any more (of several, the
 // first); tasks that have not begun by then are left out.
 void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task);
 
-// Calls body(worker, item) for items 0 .. count - 1, each once: each of the workers, numbered from
-// 0, takes one item after the other, and has its scratch to itself. May be called as above.
-template <typename Body>
-void for_items(int64_t count, int workers, const Body& body) {
-  std::atomic<int64_t> next{0};
-  parallel_for(workers, workers, [&](int64_t worker) {
-    for (int64_t item = next++; item < count; item = next++) body(worker, item);
-  });
-}
+// The same with body(worker, item): workers are numbered from 0 to below `workers`, and each has
+// what belongs to its number to itself.
+void for_items(int64_t count, int workers, const std::function<void(int64_t, int64_t)>& body);
 
 }  // namespace speccascade

@@ -16,22 +16,32 @@ constexpr int kMaxQueries = 4;
 // Heads that are attended together, so that a key's are read from memory as they lie there.
 constexpr int kMaxHeads = 8;
 
-// Some heads, one beside the other, of a few queries over the same keys (contract in attention.h).
+// Entries that kernels may write after a query's scores: they write whole vectors.
+constexpr int kScoreSlack = 16;
+
+// Keys, or their values: key j's heads start rows[j] * AttendHeads::row_stride entries on.
+struct KeyRows {
+  const int32_t* rows;  // null: 0, 1, 2, ...
+  int count;
+};
+
+// Some heads, one beside the other, of a few queries over the same keys and, after those, some of
+// each query's own (contract in attention.h).
 struct AttendHeads {
   int heads;  // 1 .. kMaxHeads
   int head_dim;
   int num_queries;                  // 1 .. kMaxQueries
   const float* query[kMaxQueries];  // [heads * head_dim] each
   DType dtype;                      // of keys and values: f32 or bf16
-  const void* keys;                 // key j's heads start key_rows[j] * row_stride entries on
-  const void* values;               // likewise
-  const int32_t* key_rows;          // null: 0, 1, 2, ...
+  const void* keys;
+  const void* values;
   int64_t row_stride;
-  int num_keys;
-  const float* bias;        // of all queries: [heads, score_stride], or null
-  float* scores;            // scratch, [heads, kMaxQueries, score_stride]
-  int64_t score_stride;     // num_keys rounded up to 16, or more
-  float* out[kMaxQueries];  // [heads * head_dim] each
+  KeyRows shared;
+  KeyRows own[kMaxQueries];
+  const float* bias[kMaxQueries];  // [heads, score_stride], all keys in one row; or null
+  float* scores;                   // scratch, [heads, kMaxQueries, score_stride]
+  int64_t score_stride;            // all keys of a query + kScoreSlack, or more
+  float* out[kMaxQueries];         // [heads * head_dim] each
 };
 
 // One head's keys and values of a whole sequence, to be packed for attend_packed.

@@ -35,25 +35,28 @@ size_t prepared_stride(int k, DType dtype) {
   return (lines % 8 == 0 ? lines + 1 : lines) * 64;
 }
 
-// What threads take in turn of so many units, in order: half of them, shared out; half of the rest;
-// and so on down to single ones, so that cores of unequal speed end together.
+// How threads share so many units: as many stretches, each cut into half of it, half of the rest,
+// and so on down to single units, so that cores of unequal speed end together.
 class Shares {
  public:
   Shares(int units, int threads) : units_(units), threads_(threads) {
-    while ((units >> halvings_) > 2 * threads) ++halvings_;
+    for (int left = largest_stretch(); left > 0; left /= 2) ++cuts_;
   }
-  int count() const { return halvings_ * threads_ + (units_ >> halvings_); }
+  int count() const { return threads_ * cuts_; }
   // Where share i begins, and the one before it ends.
   int begin(int i) const {
-    const int halving = std::min(i / threads_, halvings_);
-    const int from = units_ - (units_ >> halving), at = i - halving * threads_;
-    if (halving == halvings_) return from + at;
-    const int half = (units_ >> halving) - (units_ >> (halving + 1));
-    return from + half * at / threads_;
+    const int stretch = i / cuts_, cut = i % cuts_;
+    const int from = bound(stretch), size = bound(stretch + 1) - from;
+    return from + size - (size >> cut);
   }
 
  private:
-  int units_, threads_, halvings_ = 0;
+  int bound(int stretch) const {
+    return static_cast<int>(static_cast<int64_t>(units_) * stretch / threads_);
+  }
+  int largest_stretch() const { return (units_ + threads_ - 1) / threads_; }
+
+  int units_, threads_, cuts_ = 0;
 };
 
 int useful_threads(int64_t work, int64_t per_thread, int threads) {

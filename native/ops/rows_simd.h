@@ -49,11 +49,9 @@ inline float exp_row(const float* row, int count, float max, float inverse_tempe
       sums += value;
     }
     if (i < end) {
-      float tail[kLanes];
-      for (int j = 0; j < kLanes; ++j) tail[j] = i + j < end ? row[i + j] : -__builtin_inff();
-      const Vec value = exp((load(tail) - max) * inverse_temperature);
-      store(tail, value);
-      for (int j = 0; i + j < end; ++j) out[i + j] = tail[j];
+      const Vec part = load_part(row + i, end - i, -__builtin_inff());
+      const Vec value = exp((part - max) * inverse_temperature);
+      store_part(out + i, value, end - i);
       sums += value;
     }
     total += static_cast<double>(reduce_add(sums));
@@ -145,60 +143,108 @@ SC_INLINE Vec fold(Vec a, Vec b) {
 #endif
 }
 
-// Where key j's or its value's entries begin; Entry: float, or uint16_t for bf16.
-template <typename Entry>
-SC_INLINE const Entry* entries_of(const AttendHeads& a, const void* all, int j) {
-  return static_cast<const Entry*>(all) + (a.key_rows ? a.key_rows[j] : j) * a.row_stride;
-}
-
 SC_INLINE float* scores_of(const AttendHeads& a, int head, int query) {
   return a.scores + (static_cast<int64_t>(head) * kMaxQueries + query) * a.score_stride;
 }
 
-// Scores of keys [first, first + kLanes) for a head of Q queries; for keys past the last one
-// anything. The products of a key stay in a vector of its own; folding kLanes of
-// them takes as many shuffles as adding up two would.
-template <int Q, typename Entry>
-SC_INLINE void score_block(const AttendHeads& a, int head, int first) {
-  const int count = a.num_keys - first < kLanes ? a.num_keys - first : kLanes;
-  const int at = head * a.head_dim;
-  Vec sums[Q][kLanes];
-  const int whole = a.head_dim / kLanes * kLanes;
-  for (int j = 0; j < kLanes; ++j) {
-    // Whole blocks alone are fast; past the end the last key stands in.
-    const Entry* key = entries_of<Entry>(a, a.keys, first + (j < count ? j : count - 1)) + at;
-    Vec sum[Q] = {};
-    for (int d = 0; d < whole; d += kLanes) {
-      const Vec part = load(key + d);
-      for (int q = 0; q < Q; ++q) sum[q] += load(a.query[q] + at + d) * part;
+// Keys of a block, whose scores are one vector.
+constexpr int kBlock = kLanes;
+
+// Where the first head's entries of a block of shared keys, or of their values, lie, and those that
+// are read after them: rows lie too far apart for the processor to foresee which is next.
+// Entry: float, or uint16_t for bf16.
+template <typename Entry>
+struct BlockRows {
+  const Entry* row[kBlock];
+  const Entry* next[kBlock];
+  int count;
+
+  // Past the last key it stands in for what is missing; after the keys come the values.
+  SC_INLINE BlockRows(const AttendHeads& a, bool values, int first) {
+    const int keys = a.shared.count;
+    count = keys - first < kBlock ? keys - first : kBlock;
+    const bool ends = first + kBlock >= keys;
+    const bool values_next = values || ends;
+    const int begin = !ends ? first + kBlock : values ? first : 0;
+    for (int j = 0; j < kBlock; ++j) {
+      row[j] = at(a, values, first + j);
+      next[j] = at(a, values_next, begin + j);
     }
+  }
+
+  // Asks for what a head reads next.
+  SC_INLINE void ask_ahead(const AttendHeads& a, int head) const {
+    const int bytes = a.head_dim * static_cast<int>(sizeof(Entry));
+    for (int j = 0; j < kBlock; ++j) {
+      const char* part = reinterpret_cast<const char*>(next[j] + head * a.head_dim);
+      for (int i = 0; i < bytes; i += 64) __builtin_prefetch(part + i, 0, 3);
+    }
+  }
+
+ private:
+  static SC_INLINE const Entry* at(const AttendHeads& a, bool values, int j) {
+    const int key = j < a.shared.count ? j : a.shared.count - 1;
+    const void* all = values ? a.values : a.keys;
+    return static_cast<const Entry*>(all) +
+           (a.shared.rows ? a.shared.rows[key] : key) * a.row_stride;
+  }
+};
+
+// The products of a query's entries [0, whole) with those of a key, lane by lane. kDim: `whole`
+// where it is known.
+template <int Q, int kDim, typename Entry>
+SC_INLINE void multiply_key(const float* const (&query)[kMaxQueries], int at, const Entry* key,
+                            int whole, Vec (&sum)[Q]) {
+  if constexpr (kDim > 0) whole = kDim;
+#pragma GCC unroll 16
+  for (int d = 0; d < whole; d += kLanes) {
+    const Vec part = load(key + d);
+    for (int q = 0; q < Q; ++q) sum[q] += load(query[q] + at + d) * part;
+  }
+}
+
+// Scores of a block of keys for a head of Q queries; for keys past the last one anything. The
+// products of a key stay in a vector of its own; folding kLanes of them takes as many shuffles as
+// adding up two would.
+template <int Q, int kDim, typename Entry>
+SC_INLINE void score_block(const AttendHeads& a, const BlockRows<Entry>& keys, int head,
+                           int first) {
+  const int at = head * a.head_dim;
+  Vec sums[Q][kBlock];
+  const int whole = a.head_dim / kLanes * kLanes;
+  // Whole blocks alone are fast.
+  for (int j = 0; j < kBlock; ++j) {
+    Vec sum[Q] = {};
+    multiply_key<Q, kDim>(a.query, at, keys.row[j] + at, whole, sum);
     for (int q = 0; q < Q; ++q) sums[q][j] = sum[q];
   }
   for (int q = 0; q < Q; ++q) {
     float* scores = scores_of(a, head, q) + first;
-    for (int n = kLanes; n > 1; n /= 2) {
+    for (int n = kBlock; n > 1; n /= 2) {
       for (int j = 0; j < n / 2; ++j) sums[q][j] = fold(sums[q][2 * j], sums[q][2 * j + 1]);
     }
     store(scores, sums[q][0]);
-    for (int j = 0; whole < a.head_dim && j < count; ++j) {
-      const Entry* key = entries_of<Entry>(a, a.keys, first + j) + at;
+    if constexpr (kDim > 0) continue;
+    for (int j = 0; whole < a.head_dim && j < keys.count; ++j) {
+      const Entry* key = keys.row[j] + at;
       for (int d = whole; d < a.head_dim; ++d) scores[j] += a.query[q][at + d] * widened(key[d]);
     }
   }
 }
 
-// out[d .. d + width) += sum_j scores[j] * value_j over keys [first, last), entries counted from
-// the first head's.
+// out[d .. d + width) += sum_j scores[j] * value_j over a block, entries counted from the first
+// head's.
 template <int Q, typename Entry, int kVecs>
-SC_INLINE void weigh_values(const AttendHeads& a, int head, int d, int first, int last) {
+SC_INLINE void weigh_values(const AttendHeads& a, const BlockRows<Entry>& values, int head, int d,
+                            int first) {
   Vec sum[Q][kVecs];
   const float* scores[Q];
   for (int q = 0; q < Q; ++q) {
-    scores[q] = scores_of(a, head, q);
+    scores[q] = scores_of(a, head, q) + first;
     for (int v = 0; v < kVecs; ++v) sum[q][v] = load(a.out[q] + d + v * kLanes);
   }
-  for (int j = first; j < last; ++j) {
-    const Entry* value = entries_of<Entry>(a, a.values, j) + d;
+  for (int j = 0; j < values.count; ++j) {
+    const Entry* value = values.row[j] + d;
     Vec part[kVecs];
     for (int v = 0; v < kVecs; ++v) part[v] = load(value + v * kLanes);
     for (int q = 0; q < Q; ++q) {
@@ -213,21 +259,20 @@ SC_INLINE void weigh_values(const AttendHeads& a, int head, int d, int first, in
 
 // weigh_values of a whole head.
 template <int Q, typename Entry>
-SC_INLINE void weigh_head(const AttendHeads& a, int head, int first, int last) {
+SC_INLINE void weigh_block(const AttendHeads& a, const BlockRows<Entry>& values, int head,
+                           int first) {
   constexpr int kWide = kLanes == 16 || Q == 1 ? 4 : 2;
   const int end = (head + 1) * a.head_dim;
   int d = head * a.head_dim;
   for (; d + kWide * kLanes <= end; d += kWide * kLanes) {
-    weigh_values<Q, Entry, kWide>(a, head, d, first, last);
+    weigh_values<Q, Entry, kWide>(a, values, head, d, first);
   }
-  for (; d + kLanes <= end; d += kLanes) weigh_values<Q, Entry, 1>(a, head, d, first, last);
+  for (; d + kLanes <= end; d += kLanes) weigh_values<Q, Entry, 1>(a, values, head, d, first);
   for (; d < end; ++d) {
     for (int q = 0; q < Q; ++q) {
-      const float* scores = scores_of(a, head, q);
+      const float* scores = scores_of(a, head, q) + first;
       float sum = a.out[q][d];
-      for (int j = first; j < last; ++j) {
-        sum += scores[j] * widened(entries_of<Entry>(a, a.values, j)[d]);
-      }
+      for (int j = 0; j < values.count; ++j) sum += scores[j] * widened(values.row[j][d]);
       a.out[q][d] = sum;
     }
   }
@@ -243,58 +288,95 @@ __attribute__((noinline)) inline float weights_of(float* scores, const float* bi
     store(scores + i, value);
     highest = max(highest, value);
   }
-  float max_score = reduce_max(highest);
-  for (; i < num_keys; ++i) {
-    if (bias) scores[i] += bias[i];
-    max_score = scores[i] > max_score ? scores[i] : max_score;
+  if (i < num_keys) {
+    const int count = num_keys - i;
+    Vec value = load_part(scores + i, count, -__builtin_inff());
+    if (bias) value += load_part(bias + i, count, 0.0f);
+    store_part(scores + i, value, count);
+    highest = max(highest, value);
   }
-  return exp_row(scores, num_keys, max_score, 1.0f, scores);
+  return exp_row(scores, num_keys, reduce_max(highest), 1.0f, scores);
 }
 
-// Keys whose values are added before the next head's: their rows stay in the first-level cache.
-constexpr int kValueBlock = 32;
-
-// Keys outermost, so that memory is read row by row and not in pieces of a head.
-template <int Q, typename Entry>
-void attend_queries(const AttendHeads& a) {
-  for (int j = 0; j < a.num_keys; j += kLanes) {
-    for (int h = 0; h < a.heads; ++h) score_block<Q, Entry>(a, h, j);
+// Keys outermost, so that memory is read row by row and not in pieces of a head. What is read after
+// a block is on its way meanwhile; both stay in the first-level cache.
+template <int Q, int kDim, typename Entry>
+SC_INLINE void score_keys(const AttendHeads& a) {
+  for (int first = 0; first < a.shared.count; first += kBlock) {
+    const BlockRows<Entry> keys(a, false, first);
+    for (int h = 0; h < a.heads; ++h) {
+      keys.ask_ahead(a, h);
+      score_block<Q, kDim>(a, keys, h, first);
+    }
   }
+}
+
+template <int Q, typename Entry>
+SC_INLINE void weigh_keys(const AttendHeads& a) {
+  for (int first = 0; first < a.shared.count; first += kBlock) {
+    const BlockRows<Entry> values(a, true, first);
+    for (int h = 0; h < a.heads; ++h) {
+      values.ask_ahead(a, h);
+      weigh_block<Q>(a, values, h, first);
+    }
+  }
+}
+
+// Query q alone, with its own keys for the shared ones.
+SC_INLINE AttendHeads alone(const AttendHeads& a, int q) {
+  AttendHeads one = a;
+  one.query[0] = a.query[q];
+  one.out[0] = a.out[q];
+  one.scores = scores_of(a, 0, q) + a.shared.count;
+  one.shared = a.own[q];
+  return one;
+}
+
+template <int Q, int kDim, typename Entry>
+void attend_queries(const AttendHeads& a) {
+  score_keys<Q, kDim, Entry>(a);
+  for (int q = 0; q < Q; ++q) score_keys<1, kDim, Entry>(alone(a, q));
   float factor[kMaxHeads][Q];
   for (int h = 0; h < a.heads; ++h) {
-    const float* bias = a.bias ? a.bias + h * a.score_stride : nullptr;
     for (int q = 0; q < Q; ++q) {
-      factor[h][q] = 1.0f / weights_of(scores_of(a, h, q), bias, a.num_keys);
+      const float* bias = a.bias[q] ? a.bias[q] + h * a.score_stride : nullptr;
+      const int keys = a.shared.count + a.own[q].count;
+      factor[h][q] = 1.0f / weights_of(scores_of(a, h, q), bias, keys);
     }
   }
   const int width = a.heads * a.head_dim;
   for (int q = 0; q < Q; ++q) memset(a.out[q], 0, static_cast<size_t>(width) * sizeof(float));
-  for (int j = 0; j < a.num_keys; j += kValueBlock) {
-    const int last = a.num_keys - j < kValueBlock ? a.num_keys : j + kValueBlock;
-    for (int h = 0; h < a.heads; ++h) weigh_head<Q, Entry>(a, h, j, last);
-  }
+  weigh_keys<Q, Entry>(a);
+  for (int q = 0; q < Q; ++q) weigh_keys<1, Entry>(alone(a, q));
   for (int h = 0; h < a.heads; ++h) {
     for (int q = 0; q < Q; ++q) scale_row(a.out[q] + h * a.head_dim, a.head_dim, factor[h][q]);
   }
 }
 
-template <typename Entry>
+template <int kDim, typename Entry>
 void attend_together(const AttendHeads& a) {
   switch (a.num_queries) {
     case 1:
-      return attend_queries<1, Entry>(a);
+      return attend_queries<1, kDim, Entry>(a);
     case 2:
-      return attend_queries<2, Entry>(a);
+      return attend_queries<2, kDim, Entry>(a);
     case 3:
-      return attend_queries<3, Entry>(a);
+      return attend_queries<3, kDim, Entry>(a);
     default:
-      return attend_queries<4, Entry>(a);
+      return attend_queries<4, kDim, Entry>(a);
   }
 }
 
+// Nearly every published checkpoint has heads of 64.
+template <typename Entry>
+void attend_any(const AttendHeads& a) {
+  if (a.head_dim == 64) return attend_together<64, Entry>(a);
+  attend_together<0, Entry>(a);
+}
+
 inline void attend_heads(const AttendHeads& a) {
-  if (a.dtype == DType::kBF16) return attend_together<uint16_t>(a);
-  attend_together<float>(a);
+  if (a.dtype == DType::kBF16) return attend_any<uint16_t>(a);
+  attend_any<float>(a);
 }
 
 }  // namespace SC_SIMD_NAMESPACE

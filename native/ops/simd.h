@@ -60,11 +60,38 @@ SC_INLINE Vec load(const float* p) {
 
 SC_INLINE void store(float* p, Vec v) { memcpy(p, &v, sizeof(v)); }
 
+// `count` < kLanes floats, and `rest` in the other lanes.
+SC_INLINE Vec load_part(const float* p, int count, float rest) {
+#if defined(SC_AVX512)
+  const auto lanes = static_cast<__mmask16>((1u << count) - 1);
+  return (Vec)_mm512_mask_loadu_ps(_mm512_set1_ps(rest), lanes, p);
+#else
+  float lane[kLanes];
+  for (int i = 0; i < kLanes; ++i) lane[i] = i < count ? p[i] : rest;
+  return load(lane);
+#endif
+}
+
+// The first `count` < kLanes lanes.
+SC_INLINE void store_part(float* p, Vec v, int count) {
+#if defined(SC_AVX512)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), (__m512)v);
+#else
+  for (int i = 0; i < count; ++i) p[i] = v[i];
+#endif
+}
+
 // Of bf16; float_to_bf16 (base/dtype.h) of every lane.
 SC_INLINE Vec load(const uint16_t* p) {
+#if defined(SC_AVX512)
+  // gcc 12 would widen one half after the other.
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));
+  return (Vec)_mm512_slli_epi32(words, 16);
+#else
   HalfVec halves;
   memcpy(&halves, p, sizeof(halves));
   return (Vec)(__builtin_convertvector(halves, WordVec) << 16);
+#endif
 }
 
 SC_INLINE void store(uint16_t* p, Vec v) {
@@ -96,22 +123,35 @@ SC_INLINE Vec splat(float x) { return Vec{x, x, x, x}; }
 
 SC_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
-// Pairwise, so the order depends on the vector's width alone.
-SC_INLINE float reduce_add(Vec v) {
-  float lane[kLanes];
-  memcpy(lane, &v, sizeof(v));
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  }
-  return lane[0];
+// The upper half of the lanes joined to the lower one, until one is left: the order depends on the
+// vector's width alone.
+template <typename Join>
+SC_INLINE float join_lanes(Vec v, const Join& join) {
+  typedef float Quad __attribute__((vector_size(16)));
+#if defined(SC_AVX512)
+  typedef float Half __attribute__((vector_size(32)));
+  const Half half = join(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                         __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+#elif defined(SC_AVX2)
+  const Vec half = v;
+#endif
+#if defined(SC_AVX512) || defined(SC_AVX2)
+  const Quad quad = join(__builtin_shufflevector(half, half, 0, 1, 2, 3),
+                         __builtin_shufflevector(half, half, 4, 5, 6, 7));
+#else
+  const Quad quad = v;
+#endif
+  const Quad pair = join(quad, __builtin_shufflevector(quad, quad, 2, 3, 2, 3));
+  return join(pair, __builtin_shufflevector(pair, pair, 1, 1, 1, 1))[0];
 }
 
+SC_INLINE float reduce_add(Vec v) {
+  return join_lanes(v, [](auto a, auto b) SC_LAMBDA_INLINE { return a + b; });
+}
+
+// Of numbers; with a NaN among them, one of the lanes.
 SC_INLINE float reduce_max(Vec v) {
-  float lane[kLanes];
-  memcpy(lane, &v, sizeof(v));
-  float best = lane[0];
-  for (int i = 1; i < kLanes; ++i) best = lane[i] > best ? lane[i] : best;
-  return best;
+  return join_lanes(v, [](auto a, auto b) SC_LAMBDA_INLINE { return a > b ? a : b; });
 }
 
 // e^x to about 1 ulp; 0 below -87.3 (minus infinity included), e^88 above 88.
