@@ -4,11 +4,14 @@
 
 #include "model/encoder_pass.h"
 #include "model/teacher_forced.h"
+#include "ops/attention.h"
 #include "ops/gemm.h"
+#include "ops/relative_bias.h"
 #include "ops/rms_norm.h"
 #include "test/check.h"
 #include "test/support/isa_runs.h"
 #include "test/support/pretend_cores.h"
+#include "test/support/row_layout.h"
 #include "test/support/test_random.h"
 #include "test/support/tiny_models.h"
 
@@ -133,6 +136,66 @@ void norms_of_any_row_count() {
   }
 }
 
+// A row alone, by views that begin with it: its keys lie among those of its company.
+DecoderRows only(DecoderRows rows, int row, int32_t* one) {
+  rows.num_rows = one;
+  for (int32_t** field : {&rows.tokens, &rows.slot, &rows.position, &rows.node, &rows.cache_row}) {
+    *field += row;
+  }
+  return rows;
+}
+
+// Rows of a draft, a tree, share what they read; each sees keys that the others do not.
+void attention_in_any_company() {
+  int32_t one = 1;
+  uint64_t seed = 90;
+  for (const int dim : {5, 16, 64, 70}) {
+    for (const DType type : {DType::kF32, DType::kBF16}) {
+      TestRandom random(++seed);
+      const int heads = 9, max_distance = 6, cache_rows = 60, max_source = 21;
+      const size_t inner = static_cast<size_t>(heads * dim);
+      RowLayout layout({{0, 33, 9}, {1, 0, 5}, {2, 16, 17}, {3, 7, 1}}, cache_rows, random);
+      const auto rows = static_cast<size_t>(layout.num_rows());
+      const size_t entries = static_cast<size_t>(layout.total_cache_rows()) * 2 * inner;
+      const std::vector<float> query = random.values(rows * inner, 0.7);
+      const std::vector<float> f32 = random.values(entries, 0.7);
+      std::vector<uint16_t> bf16;
+      for (const float entry : f32) bf16.push_back(float_to_bf16(entry));
+      const void* cache = type == DType::kF32 ? static_cast<const void*>(f32.data()) : bf16.data();
+      const std::vector<float> bias =
+          random.values(static_cast<size_t>(heads * bias_columns(max_distance)));
+      const std::vector<int32_t> slot_source = {2, 0, 0, 1}, source_length = {max_source, 4, 16};
+      const Buffer scratch(attention_scratch_bytes(cache_rows, kPretendedCores));
+      const auto run = [&](const DecoderRows& some, size_t first, bool self, int threads) {
+        std::vector<float> out(static_cast<size_t>(*some.num_rows) * inner);
+        const float* queries = query.data() + first * inner;
+        if (self) {
+          self_attention_cpu({queries, cache, type, out.data(), bias.data(), max_distance, heads,
+                              dim, some, layout.table(), scratch.data()},
+                             threads);
+        } else {
+          cross_attention_cpu({queries, cache, type, out.data(), heads, dim, max_source, some,
+                               slot_source.data(), source_length.data(), scratch.data()},
+                              threads);
+        }
+        return out;
+      };
+      for (const bool self : {true, false}) {
+        for (int threads = 1; threads <= kPretendedCores; ++threads) {
+          const std::vector<float> together = run(layout.rows(), 0, self, threads);
+          for (size_t r = 0; r < rows; ++r) {
+            const std::vector<float> alone =
+                run(only(layout.rows(), static_cast<int>(r), &one), r, self, 1);
+            CHECK(same_bits(together.data() + r * inner, alone.data(), inner),
+                  self ? "self" : "cross", ", heads of ", dim, " in ", dtype_name(type), ", row ",
+                  r, ", threads ", threads);
+          }
+        }
+      }
+    }
+  }
+}
+
 // Ragged batches through the whole encoder: states of each sequence as if it were alone.
 void encoder_batches() {
   uint64_t seed = 70;
@@ -170,7 +233,8 @@ void encoder_batches() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_for_every_isa(argc, argv,
-                           {CASE(products_of_any_row_count), CASE(products_of_any_thread_count),
-                            CASE(norms_of_any_row_count), CASE(encoder_batches)});
+  return run_for_every_isa(
+      argc, argv,
+      {CASE(products_of_any_row_count), CASE(products_of_any_thread_count),
+       CASE(norms_of_any_row_count), CASE(attention_in_any_company), CASE(encoder_batches)});
 }
