@@ -35,8 +35,6 @@ inline void cpu_relax() {
 
 thread_local bool inside_task = false;
 
-using Body = std::function<void(int64_t worker, int64_t item)>;
-
 // What one thread writes and others read shares no line of the caches with anything else:
 // processors fetch lines in pairs.
 constexpr size_t kApart = 128;
@@ -62,9 +60,10 @@ class ThreadPool {
 
   int workers() const { return static_cast<int>(threads_.size()); }
 
-  void run(int64_t count, int helpers, const Body& body) {
+  void run(int64_t count, int helpers, const void* body, ItemCall call) {
     const std::lock_guard<Turns> turn(turn_);
-    round_.body = &body;
+    round_.body = body;
+    round_.call = call;
     round_.count = count;
     round_.workers = helpers + 1;
     for (int worker = 0; worker <= helpers; ++worker) {
@@ -96,7 +95,8 @@ class ThreadPool {
 
   struct alignas(kApart) Round {
     std::atomic<uint64_t> gate{0};
-    const Body* body = nullptr;
+    const void* body = nullptr;
+    ItemCall call = nullptr;
     int64_t count = 0;
     int64_t workers = 1;
   };
@@ -120,7 +120,7 @@ class ThreadPool {
         while (most > 0 && tasks.next.load(std::memory_order_relaxed) < end) {
           --most;
           const int64_t item = tasks.next.fetch_add(1, std::memory_order_relaxed);
-          if (item < end) (*round_.body)(worker, item);
+          if (item < end) round_.call(round_.body, worker, item);
         }
       }
     } catch (...) {
@@ -233,7 +233,7 @@ int available_cores() {
   return cores == 0 ? 1 : static_cast<int>(cores);
 }
 
-void for_items(int64_t count, int workers, const Body& body) {
+void run_items(int64_t count, int workers, const void* body, ItemCall call) {
   if (count <= 0) return;
   int helpers = 0;
   if (count > 1 && workers > 1 && !inside_task) {
@@ -245,14 +245,10 @@ void for_items(int64_t count, int workers, const Body& body) {
       bool outer = std::exchange(inside_task, true);
       ~Inside() { inside_task = outer; }
     } inside;
-    for (int64_t i = 0; i < count; ++i) body(0, i);
+    for (int64_t i = 0; i < count; ++i) call(body, 0, i);
     return;
   }
-  pool().run(count, helpers, body);
-}
-
-void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task) {
-  for_items(count, max_threads, [&task](int64_t, int64_t item) { task(item); });
+  pool().run(count, helpers, body, call);
 }
 
 }  // namespace speccascade

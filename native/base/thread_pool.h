@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 namespace speccascade {
 
@@ -18,10 +17,28 @@ int available_cores();
 // of others: tasks that are neighbours may be neighbours in memory.
 // What a task throws reaches the caller once no task runs any more (of several, the
 // first); tasks that have not begun by then are left out.
-void parallel_for(int64_t count, int max_threads, const std::function<void(int64_t)>& task);
+template <typename Task>
+void parallel_for(int64_t count, int max_threads, const Task& task);
 
-// The same with body(worker, item): workers are numbered from 0 to below `workers`, and each has
-// what belongs to its number to itself.
-void for_items(int64_t count, int workers, const std::function<void(int64_t, int64_t)>& body);
+// The same with body(worker, item): workers are numbered from 0 to below `workers`, and what
+// belongs to its number is a worker's alone while the call lasts.
+template <typename Body>
+void for_items(int64_t count, int workers, const Body& body);
+
+// Any body, without the memory that a std::function of it would take.
+using ItemCall = void (*)(const void* body, int64_t worker, int64_t item);
+void run_items(int64_t count, int workers, const void* body, ItemCall call);
+
+template <typename Body>
+void for_items(int64_t count, int workers, const Body& body) {
+  run_items(count, workers, &body, [](const void* any, int64_t worker, int64_t item) {
+    (*static_cast<const Body*>(any))(worker, item);
+  });
+}
+
+template <typename Task>
+void parallel_for(int64_t count, int max_threads, const Task& task) {
+  for_items(count, max_threads, [&task](int64_t, int64_t item) { task(item); });
+}
 
 }  // namespace speccascade

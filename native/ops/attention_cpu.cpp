@@ -60,16 +60,22 @@ const void* entry_of(const void* cache, DType dtype, int64_t at) {
 
 // Rows that are attended together: neighbours that have keys in common.
 template <typename SameKeys>
-struct Groups {
-  int rows;
-  SameKeys same_keys;  // whether a row has those of the row before it
+class Groups {
+ public:
+  // same_keys(row): whether a row has some of those of the row before it.
+  Groups(int rows, const SameKeys& same_keys) : rows_(rows), same_keys_(same_keys) {}
 
-  bool begins(int row) const { return row % kMaxQueries == 0 || !same_keys(row); }
+  int rows() const { return rows_; }
+  bool begins(int row) const { return row % kMaxQueries == 0 || !same_keys_(row); }
   int end(int row) const {
     do ++row;
-    while (row < rows && !begins(row));
+    while (row < rows_ && !begins(row));
     return row;
   }
+
+ private:
+  int rows_;
+  const SameKeys& same_keys_;
 };
 
 // Calls body(scratch, row, end, first_head, last_head) for some heads of the rows of every group,
@@ -82,14 +88,16 @@ void for_heads(const Groups<SameKeys>& groups, int64_t terms, int heads, int thr
   const int wanted = workers == 1 ? 1 : workers * kItemsPerThread;
   const int fewest = (heads + kMaxHeads - 1) / kMaxHeads;
   int count = 0;
-  for (int row = 0; row < groups.rows; row = groups.end(row)) ++count;
+  for (int row = 0; row < groups.rows(); row = groups.end(row)) ++count;
   const int parts = std::clamp((wanted + count - 1) / std::max(count, 1), fewest, heads);
-  for_items(static_cast<int64_t>(groups.rows) * parts, workers, [&](int64_t worker, int64_t item) {
-    const int part = static_cast<int>(item % parts), row = static_cast<int>(item / parts);
-    if (!groups.begins(row)) return;
-    body(Scratch(scratch, max_keys, worker), row, groups.end(row), heads * part / parts,
-         heads * (part + 1) / parts);
-  });
+  for_items(static_cast<int64_t>(groups.rows()) * parts, workers,
+            [&](int64_t worker, int64_t item) {
+              const int row = static_cast<int>(item % groups.rows()),
+                        part = static_cast<int>(item / groups.rows());
+              if (!groups.begins(row)) return;
+              body(Scratch(scratch, max_keys, worker), row, groups.end(row), heads * part / parts,
+                   heads * (part + 1) / parts);
+            });
 }
 
 }  // namespace
@@ -143,7 +151,7 @@ void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
     }
     cpu_kernels().attend_heads(job);
   };
-  for_heads(Groups{*rows.num_rows, same_slot}, terms, args.heads, threads, args.scratch,
+  for_heads(Groups(*rows.num_rows, same_slot), terms, args.heads, threads, args.scratch,
             args.table.rows_per_slot, attend);
 }
 
@@ -174,7 +182,7 @@ void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
     }
     cpu_kernels().attend_heads(job);
   };
-  for_heads(Groups{rows, same_source}, terms, args.heads, threads, args.scratch, args.max_source,
+  for_heads(Groups(rows, same_source), terms, args.heads, threads, args.scratch, args.max_source,
             attend);
 }
 

@@ -29,7 +29,7 @@ BenchResult result_of(const std::vector<double>& times, double bytes, double flo
   return {times[times.size() / 2], times[0], bytes, flops};
 }
 
-// Stretches of the size of a large weight, taken in order by whoever is free.
+// Stretches of the size of a large weight, neighbours by the same thread.
 void read_by_threads(const char* data, int64_t lines, int threads, std::vector<int32_t>& sums) {
   constexpr int64_t kStretch = 4096;
   sums.resize(static_cast<size_t>((lines + kStretch - 1) / kStretch));

@@ -16,7 +16,8 @@ constexpr int64_t kWorkPerThread = 1 << 18;
 constexpr int64_t kEntriesPerThread = 1 << 15;
 
 // Panels handed out together where rows are few: what the widest tile takes in one
-// go. With more rows a tile takes one panel, and tasks are evened out instead.
+// go. With more rows (kRowsAhead in gemm_simd.h) a tile takes one panel, and tasks are evened out
+// instead.
 constexpr int kPanelsPerTask = 4;
 constexpr int kFewRows = 3;
 
@@ -35,7 +36,7 @@ size_t prepared_stride(int k, DType dtype) {
   return (lines % 8 == 0 ? lines + 1 : lines) * 64;
 }
 
-// How threads share so many units: as many stretches, each cut into half of it, half of the rest,
+// How threads share so many units: a stretch for each, cut into half of it, half of the rest,
 // and so on down to single units, so that cores of unequal speed end together.
 class Shares {
  public:
@@ -106,8 +107,9 @@ void gemm_cpu(const GemmArgs& args, int threads) {
   const CpuKernels& kernels = cpu_kernels();
   if (useful == 1) return kernels.gemm_panels(args, inputs, rows, 0, panels);
   const int together = rows > kFewRows ? 1 : kPanelsPerTask;
-  const Shares shares((panels + together - 1) / together, useful);
-  parallel_for(shares.count(), useful, [&](int64_t task) {
+  const int units = (panels + together - 1) / together, sharers = std::min(useful, units);
+  const Shares shares(units, sharers);
+  parallel_for(shares.count(), sharers, [&](int64_t task) {
     const int share = static_cast<int>(task);
     const int begin = shares.begin(share) * together, end = shares.begin(share + 1) * together;
     kernels.gemm_panels(args, inputs, rows, begin, std::min(panels, end));

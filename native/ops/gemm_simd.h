@@ -25,8 +25,9 @@ constexpr int kTileVecs = kLineVecs < 4 ? kLineVecs : 4;
 // for their own results.
 constexpr int kTilePanels = kLanes == 16 ? 4 : kLanes == 8 ? 2 : 1;
 
-// Rows from which a tile takes one panel and asks ahead for what it reads. Processors read ahead by
-// themselves, but not as far as it takes when work comes between.
+// Rows from which tiles take one panel whatever the registers hold. Tiles of one panel ask ahead
+// for what they read: processors read ahead by themselves, but not as far as it takes when work
+// comes between.
 constexpr int kRowsAhead = 4;
 
 // How far ahead: what arrives while memory takes its time to answer, with every core reading. Past

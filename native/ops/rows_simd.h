@@ -149,6 +149,7 @@ SC_INLINE float* scores_of(const AttendHeads& a, int head, int query) {
 
 // Keys of a block, whose scores are one vector.
 constexpr int kBlock = kLanes;
+static_assert(kBlock <= kScoreSlack);
 
 // Where the first head's entries of a block of shared keys, or of their values, lie, and those that
 // are read after them: rows lie too far apart for the processor to foresee which is next.
@@ -159,7 +160,8 @@ struct BlockRows {
   const Entry* next[kBlock];
   int count;
 
-  // Past the last key it stands in for what is missing; after the keys come the values.
+  // The last key stands in for those past it. After the keys come the values, after those nothing:
+  // the last block's own rows stand in.
   SC_INLINE BlockRows(const AttendHeads& a, bool values, int first) {
     const int keys = a.shared.count;
     count = keys - first < kBlock ? keys - first : kBlock;
@@ -322,7 +324,7 @@ SC_INLINE void weigh_keys(const AttendHeads& a) {
   }
 }
 
-// Query q alone, with its own keys for the shared ones.
+// For score_keys and weigh_keys: query q alone, its own keys as the shared ones.
 SC_INLINE AttendHeads alone(const AttendHeads& a, int q) {
   AttendHeads one = a;
   one.query[0] = a.query[q];
@@ -335,7 +337,9 @@ SC_INLINE AttendHeads alone(const AttendHeads& a, int q) {
 template <int Q, int kDim, typename Entry>
 void attend_queries(const AttendHeads& a) {
   score_keys<Q, kDim, Entry>(a);
-  for (int q = 0; q < Q; ++q) score_keys<1, kDim, Entry>(alone(a, q));
+  for (int q = 0; q < Q; ++q) {
+    if (a.own[q].count > 0) score_keys<1, kDim, Entry>(alone(a, q));
+  }
   float factor[kMaxHeads][Q];
   for (int h = 0; h < a.heads; ++h) {
     for (int q = 0; q < Q; ++q) {
@@ -347,7 +351,9 @@ void attend_queries(const AttendHeads& a) {
   const int width = a.heads * a.head_dim;
   for (int q = 0; q < Q; ++q) memset(a.out[q], 0, static_cast<size_t>(width) * sizeof(float));
   weigh_keys<Q, Entry>(a);
-  for (int q = 0; q < Q; ++q) weigh_keys<1, Entry>(alone(a, q));
+  for (int q = 0; q < Q; ++q) {
+    if (a.own[q].count > 0) weigh_keys<1, Entry>(alone(a, q));
+  }
   for (int h = 0; h < a.heads; ++h) {
     for (int q = 0; q < Q; ++q) scale_row(a.out[q] + h * a.head_dim, a.head_dim, factor[h][q]);
   }

@@ -1,6 +1,7 @@
 // A row's result has the same bits alone and among 1..64 others, at any place, for any number of
 // threads: operation by operation, for every epilogue, every weight type and the encoder's batches.
 #include <algorithm>
+#include <cmath>
 
 #include "model/encoder_pass.h"
 #include "model/teacher_forced.h"
@@ -158,7 +159,7 @@ void attention_in_any_company() {
       const auto rows = static_cast<size_t>(layout.num_rows());
       const size_t entries = static_cast<size_t>(layout.total_cache_rows()) * 2 * inner;
       const std::vector<float> query = random.values(rows * inner, 0.7);
-      const std::vector<float> f32 = random.values(entries, 0.7);
+      std::vector<float> f32 = random.values(entries, 0.7);
       std::vector<uint16_t> bf16;
       for (const float entry : f32) bf16.push_back(float_to_bf16(entry));
       const void* cache = type == DType::kF32 ? static_cast<const void*>(f32.data()) : bf16.data();
@@ -190,6 +191,22 @@ void attention_in_any_company() {
                   self ? "self" : "cross", ", heads of ", dim, " in ", dtype_name(type), ", row ",
                   r, ", threads ", threads);
           }
+        }
+      }
+      // What only the last row of a slot sees may be anything.
+      const size_t leaf = 8;
+      const std::vector<float> clean = run(layout.rows(), 0, true, 1);
+      const auto first = static_cast<ptrdiff_t>(2 * inner) * layout.expected_cache_row(leaf);
+      const auto count = static_cast<ptrdiff_t>(2 * inner);
+      std::fill_n(f32.begin() + first, count, NAN);
+      std::fill_n(bf16.begin() + first, count, float_to_bf16(NAN));
+      const std::vector<float> poisoned = run(layout.rows(), 0, true, 1);
+      for (size_t r = 0; r < rows; ++r) {
+        const float* row = poisoned.data() + r * inner;
+        if (r == leaf) {
+          CHECK(std::isnan(row[0]), "heads of ", dim);
+        } else {
+          CHECK(same_bits(row, clean.data() + r * inner, inner), "heads of ", dim, ", row ", r);
         }
       }
     }
