@@ -152,7 +152,10 @@ function printNew(output, seen) {
 
 function tidyOne(file, seen) {
   return new Promise((resolve) => {
-    const args = ['-p', reports, '--quiet', '--extra-arg=-Wno-unknown-warning-option', file];
+    // The flags are g++'s.
+    const flags = ['-Wno-unknown-warning-option', '-Wno-unused-command-line-argument'];
+    const extra = flags.map((flag) => `--extra-arg=${flag}`);
+    const args = ['-p', reports, '--quiet', ...extra, file];
     const child = spawn('clang-tidy', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let complaints = '';

@@ -2,6 +2,7 @@
 // threads: operation by operation, for every epilogue, every weight type and the encoder's batches.
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "model/encoder_pass.h"
 #include "model/teacher_forced.h"
@@ -146,71 +147,115 @@ DecoderRows only(DecoderRows rows, int row, int32_t* one) {
   return rows;
 }
 
-// Rows of a draft, a tree, share what they read; each sees keys that the others do not.
-void attention_in_any_company() {
-  int32_t one = 1;
+// Rows of drafts that are trees, over caches of random entries.
+class Drafts {
+ public:
+  Drafts(int dim, DType type, uint64_t seed)
+      : dim_(dim), type_(type), inner_(static_cast<size_t>(kHeads * dim)), random_(seed) {}
+
+  size_t rows() const { return static_cast<size_t>(layout_.num_rows()); }
+  size_t inner() const { return inner_; }
+
+  std::vector<float> together(bool self, int threads) const {
+    return run(layout_.rows(), 0, self, threads);
+  }
+  std::vector<float> alone(size_t row, bool self) const {
+    int32_t one = 1;
+    return run(only(layout_.rows(), static_cast<int>(row), &one), row, self, 1);
+  }
+
+  // The row's own key and value are not numbers any more.
+  void poison(size_t row) {
+    const auto first =
+        static_cast<ptrdiff_t>(2 * inner_) * layout_.expected_cache_row(static_cast<int>(row));
+    std::fill_n(f32_.begin() + first, 2 * inner_, NAN);
+    std::fill_n(bf16_.begin() + first, 2 * inner_, float_to_bf16(NAN));
+  }
+
+ private:
+  static constexpr int kHeads = 9, kMaxDistance = 6, kCacheRows = 60, kMaxSource = 21;
+
+  std::vector<float> run(const DecoderRows& some, size_t first, bool self, int threads) const {
+    const void* cache = type_ == DType::kF32 ? static_cast<const void*>(f32_.data()) : bf16_.data();
+    const float* query = query_.data() + first * inner_;
+    std::vector<float> out(static_cast<size_t>(*some.num_rows) * inner_);
+    if (self) {
+      self_attention_cpu({query, cache, type_, out.data(), bias_.data(), kMaxDistance, kHeads, dim_,
+                          some, layout_.table(), scratch_.data()},
+                         threads);
+    } else {
+      cross_attention_cpu({query, cache, type_, out.data(), kHeads, dim_, kMaxSource, some,
+                           slot_source_.data(), source_length_.data(), scratch_.data()},
+                          threads);
+    }
+    return out;
+  }
+
+  int dim_;
+  DType type_;
+  size_t inner_;
+  TestRandom random_;
+  RowLayout layout_{{{0, 33, 9}, {1, 0, 5}, {2, 16, 17}, {3, 7, 1}}, kCacheRows, random_};
+  std::vector<float> query_ = random_.values(rows() * inner_, 0.7);
+  std::vector<float> f32_ =
+      random_.values(static_cast<size_t>(layout_.total_cache_rows()) * 2 * inner_, 0.7);
+  std::vector<uint16_t> bf16_ = rounded(f32_);
+  std::vector<float> bias_ =
+      random_.values(static_cast<size_t>(kHeads * bias_columns(kMaxDistance)));
+  std::vector<int32_t> slot_source_ = {2, 0, 0, 1}, source_length_ = {kMaxSource, 4, 16};
+  Buffer scratch_{attention_scratch_bytes(kCacheRows, kPretendedCores)};
+
+  static std::vector<uint16_t> rounded(const std::vector<float>& values) {
+    std::vector<uint16_t> halves;
+    for (const float value : values) halves.push_back(float_to_bf16(value));
+    return halves;
+  }
+};
+
+template <typename Body>
+void for_drafts(const Body& body) {
   uint64_t seed = 90;
   for (const int dim : {5, 16, 64, 70}) {
     for (const DType type : {DType::kF32, DType::kBF16}) {
-      TestRandom random(++seed);
-      const int heads = 9, max_distance = 6, cache_rows = 60, max_source = 21;
-      const size_t inner = static_cast<size_t>(heads * dim);
-      RowLayout layout({{0, 33, 9}, {1, 0, 5}, {2, 16, 17}, {3, 7, 1}}, cache_rows, random);
-      const auto rows = static_cast<size_t>(layout.num_rows());
-      const size_t entries = static_cast<size_t>(layout.total_cache_rows()) * 2 * inner;
-      const std::vector<float> query = random.values(rows * inner, 0.7);
-      std::vector<float> f32 = random.values(entries, 0.7);
-      std::vector<uint16_t> bf16;
-      for (const float entry : f32) bf16.push_back(float_to_bf16(entry));
-      const void* cache = type == DType::kF32 ? static_cast<const void*>(f32.data()) : bf16.data();
-      const std::vector<float> bias =
-          random.values(static_cast<size_t>(heads * bias_columns(max_distance)));
-      const std::vector<int32_t> slot_source = {2, 0, 0, 1}, source_length = {max_source, 4, 16};
-      const Buffer scratch(attention_scratch_bytes(cache_rows, kPretendedCores));
-      const auto run = [&](const DecoderRows& some, size_t first, bool self, int threads) {
-        std::vector<float> out(static_cast<size_t>(*some.num_rows) * inner);
-        const float* queries = query.data() + first * inner;
-        if (self) {
-          self_attention_cpu({queries, cache, type, out.data(), bias.data(), max_distance, heads,
-                              dim, some, layout.table(), scratch.data()},
-                             threads);
-        } else {
-          cross_attention_cpu({queries, cache, type, out.data(), heads, dim, max_source, some,
-                               slot_source.data(), source_length.data(), scratch.data()},
-                              threads);
-        }
-        return out;
-      };
-      for (const bool self : {true, false}) {
-        for (int threads = 1; threads <= kPretendedCores; ++threads) {
-          const std::vector<float> together = run(layout.rows(), 0, self, threads);
-          for (size_t r = 0; r < rows; ++r) {
-            const std::vector<float> alone =
-                run(only(layout.rows(), static_cast<int>(r), &one), r, self, 1);
-            CHECK(same_bits(together.data() + r * inner, alone.data(), inner),
-                  self ? "self" : "cross", ", heads of ", dim, " in ", dtype_name(type), ", row ",
-                  r, ", threads ", threads);
-          }
-        }
-      }
-      // What only the last row of a slot sees may be anything.
-      const size_t leaf = 8;
-      const std::vector<float> clean = run(layout.rows(), 0, true, 1);
-      const auto first = static_cast<ptrdiff_t>(2 * inner) * layout.expected_cache_row(leaf);
-      const auto count = static_cast<ptrdiff_t>(2 * inner);
-      std::fill_n(f32.begin() + first, count, NAN);
-      std::fill_n(bf16.begin() + first, count, float_to_bf16(NAN));
-      const std::vector<float> poisoned = run(layout.rows(), 0, true, 1);
-      for (size_t r = 0; r < rows; ++r) {
-        const float* row = poisoned.data() + r * inner;
-        if (r == leaf) {
-          CHECK(std::isnan(row[0]), "heads of ", dim);
-        } else {
-          CHECK(same_bits(row, clean.data() + r * inner, inner), "heads of ", dim, ", row ", r);
+      Drafts drafts(dim, type, ++seed);
+      body(drafts, ", heads of " + std::to_string(dim) + " in " + dtype_name(type));
+    }
+  }
+}
+
+// Rows of a draft share what they read; each sees keys that the others do not.
+void attention_in_any_company() {
+  for_drafts([](const Drafts& drafts, const std::string& name) {
+    for (const bool self : {true, false}) {
+      for (int threads = 1; threads <= kPretendedCores; ++threads) {
+        const std::vector<float> together = drafts.together(self, threads);
+        for (size_t r = 0; r < drafts.rows(); ++r) {
+          CHECK(same_bits(together.data() + r * drafts.inner(), drafts.alone(r, self).data(),
+                          drafts.inner()),
+                self ? "self" : "cross", name, ", row ", r, ", threads ", threads);
         }
       }
     }
-  }
+  });
+}
+
+// What only the last row of a slot sees may be anything.
+void attention_beside_what_is_not_a_number() {
+  constexpr size_t kLast = 8;
+  for_drafts([](Drafts& drafts, const std::string& name) {
+    const std::vector<float> before = drafts.together(true, 1);
+    drafts.poison(kLast);
+    const std::vector<float> after = drafts.together(true, 1);
+    for (size_t r = 0; r < drafts.rows(); ++r) {
+      const float* row = after.data() + r * drafts.inner();
+      if (r == kLast) {
+        CHECK(std::isnan(row[0]), "self", name);
+      } else {
+        CHECK(same_bits(row, before.data() + r * drafts.inner(), drafts.inner()), "self", name,
+              ", row ", r);
+      }
+    }
+  });
 }
 
 // Ragged batches through the whole encoder: states of each sequence as if it were alone.
@@ -250,8 +295,8 @@ void encoder_batches() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_for_every_isa(
-      argc, argv,
-      {CASE(products_of_any_row_count), CASE(products_of_any_thread_count),
-       CASE(norms_of_any_row_count), CASE(attention_in_any_company), CASE(encoder_batches)});
+  return run_for_every_isa(argc, argv,
+                           {CASE(products_of_any_row_count), CASE(products_of_any_thread_count),
+                            CASE(norms_of_any_row_count), CASE(attention_in_any_company),
+                            CASE(attention_beside_what_is_not_a_number), CASE(encoder_batches)});
 }
