@@ -58,6 +58,23 @@ const void* entry_of(const void* cache, DType dtype, int64_t at) {
   return static_cast<const char*>(cache) + at * static_cast<int64_t>(dtype_bytes(dtype));
 }
 
+// Some heads over a cache whose first entry of theirs is the one at `at`; queries and keys are the
+// caller's to name.
+template <typename Args>
+AttendHeads job_of(const Args& args, const Scratch& scratch, int heads, int64_t at) {
+  const int64_t inner = static_cast<int64_t>(args.heads) * args.head_dim;
+  AttendHeads job = {};
+  job.heads = heads;
+  job.head_dim = args.head_dim;
+  job.dtype = args.cache_dtype;
+  job.keys = entry_of(args.cache, args.cache_dtype, at);
+  job.values = entry_of(args.cache, args.cache_dtype, at + inner);
+  job.row_stride = 2 * inner;
+  job.scores = scratch.scores;
+  job.score_stride = scratch.stride;
+  return job;
+}
+
 // Rows that are attended together: neighbours that have keys in common.
 template <typename SameKeys>
 class Groups {
@@ -115,15 +132,7 @@ void self_attention_cpu(const SelfAttentionArgs& args, int threads) {
   const auto same_slot = [&](int row) { return rows.slot[row - 1] == rows.slot[row]; };
   const auto attend = [&](const Scratch& scratch, int row, int end, int first_head, int last_head) {
     const int64_t at = static_cast<int64_t>(first_head) * args.head_dim;
-    AttendHeads job = {};
-    job.heads = last_head - first_head;
-    job.head_dim = args.head_dim;
-    job.dtype = args.cache_dtype;
-    job.keys = entry_of(args.cache, args.cache_dtype, at);
-    job.values = entry_of(args.cache, args.cache_dtype, inner + at);
-    job.row_stride = 2 * inner;
-    job.scores = scratch.scores;
-    job.score_stride = scratch.stride;
+    AttendHeads job = job_of(args, scratch, last_head - first_head, at);
     int shared = rows.position[row] + 1, last_position = 0;
     for (int r = row; r < end; ++r) {
       int32_t* key_rows = scratch.key_rows + (r - row) * scratch.stride;
@@ -166,16 +175,8 @@ void cross_attention_cpu(const CrossAttentionArgs& args, int threads) {
     const int64_t source = source_of(row);
     const int64_t at = static_cast<int64_t>(first_head) * args.head_dim;
     const int64_t place = source * args.max_source * 2 * inner + at;
-    AttendHeads job = {};
-    job.heads = last_head - first_head;
-    job.head_dim = args.head_dim;
-    job.dtype = args.cache_dtype;
-    job.keys = entry_of(args.cache, args.cache_dtype, place);
-    job.values = entry_of(args.cache, args.cache_dtype, place + inner);
-    job.row_stride = 2 * inner;
+    AttendHeads job = job_of(args, scratch, last_head - first_head, place);
     job.shared = {nullptr, args.source_length[source]};
-    job.scores = scratch.scores;
-    job.score_stride = scratch.stride;
     for (int r = row; r < end; ++r) {
       job.query[job.num_queries] = args.query + r * inner + at;
       job.out[job.num_queries++] = args.out + r * inner + at;
